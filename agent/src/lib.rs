@@ -1,0 +1,1 @@
+//! The agent: receivers, worker, exporters, control client around the engine.

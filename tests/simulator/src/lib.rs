@@ -1,0 +1,1 @@
+//! Seeded fleets and workloads with known truth.

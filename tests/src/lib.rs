@@ -1,0 +1,1 @@
+//! Harness for scenarios that run the real binaries.
