@@ -1,0 +1,324 @@
+//! The worker: one thread that owns one engine. Everybody else talks to it through a handle.
+//!
+//! Requests go in by a bounded channel and are answered once the engine and the bounded queue have
+//! them. A plan is put into an `ArcSwap` and picked up before the next batch.
+
+pub mod account;
+pub mod cuts;
+mod run;
+
+use crate::receivers::budget::Reservation;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use phoenix_engine::Nanos;
+use phoenix_engine::compile::Plan;
+use phoenix_engine::engine::{Explanation, Refusal};
+use phoenix_engine::ledger::Ledger;
+use phoenix_proto::control::WindowReport;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+pub use run::{Start, spawn};
+
+/// Requests that wait for the worker; more wait at the receivers, inside the in-flight budget.
+const REQUESTS: usize = 64;
+/// Questions that wait for the worker.
+const COMMANDS: usize = 16;
+
+/// The experiment that a plan's candidate belongs to, for the reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Experiment {
+    /// Unique id; the same as the plan's `Candidate::experiment`.
+    pub id: String,
+    /// Revision of the experiment.
+    pub revision: u64,
+    /// Length of a window; windows are aligned to the Unix epoch.
+    pub window: Duration,
+}
+
+/// What the worker is to run; replaced whole.
+#[derive(Debug, Clone)]
+pub struct Desired {
+    /// One pipeline, or two arms.
+    pub plan: Arc<Plan>,
+    /// Set while the plan has a candidate.
+    pub experiment: Option<Experiment>,
+    /// This agent's count of swaps.
+    pub generation: u64,
+    /// Seed of canonical identities; another one than before begins a new engine.
+    pub fleet_seed: u64,
+}
+
+/// What the worker tells the control client, in order.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// A window of the experiment is complete: every point of it was accepted or refused.
+    Window(Box<WindowReport>),
+    /// The agent ended the candidate arm by itself and runs the baseline alone.
+    CandidateEnded {
+        /// The experiment it belonged to.
+        experiment: String,
+        /// What harm was seen, as one sentence.
+        reason: String,
+    },
+}
+
+/// A request that is safe: in an accumulator or in the queue.
+#[derive(Debug, Clone, Default)]
+pub struct Accepted {
+    /// Points in the request, rejected ones included.
+    pub received: u64,
+    /// Points rejected one by one.
+    pub rejected: u64,
+    /// Why the first of them was.
+    pub reason: Option<String>,
+}
+
+/// A request that was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refused {
+    /// It can never be taken.
+    #[error(transparent)]
+    Invalid(#[from] Refusal),
+    /// The queue is full or memory is short; the sender is to try again.
+    #[error("{0}")]
+    Full(&'static str),
+    /// The agent is stopping.
+    #[error("the agent is stopping")]
+    Stopping,
+}
+
+/// The worker is not there any more.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the worker has stopped")]
+pub struct Gone;
+
+/// A consistent picture, taken in the worker between two batches. Counts since the process began.
+#[derive(Debug, Clone)]
+pub struct Figures {
+    /// What runs.
+    pub desired: Arc<Desired>,
+    /// The baseline arm; all traffic where there is no experiment.
+    pub baseline: Ledger,
+    /// The candidate arm of the present experiment, since it began.
+    pub candidate: Option<Ledger>,
+    /// The node: the baseline and, of splits, the candidates.
+    pub node: Ledger,
+    /// Uncompressed OTLP fed to the engine.
+    pub bytes_in: u64,
+    /// Uncompressed OTLP written by the engine for the next hop.
+    pub bytes_out: u64,
+    /// Distinct series in the last full minute; unknown before its end and while an experiment
+    /// cuts shorter windows.
+    pub series_in: Option<u64>,
+    /// As `series_in`, for what was written.
+    pub series_out: Option<u64>,
+    /// Stage figures since the last cut, baseline then candidate.
+    pub stages: Vec<(&'static str, phoenix_engine::report::StageFigures)>,
+    /// Series whose state is kept.
+    pub state_series: u64,
+    /// Estimate of the bytes of that state.
+    pub state_bytes: u64,
+    /// Panics of a candidate arm.
+    pub panics: u64,
+    /// Outputs that met a passing series of the same identity.
+    pub identity_conflicts: u64,
+}
+
+/// Counters that receivers and worker share; each is written in one place.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Wall clock of the worker's last tick, Unix nanoseconds.
+    pub last_tick: AtomicU64,
+    /// Requests refused whole, for whatever reason.
+    pub requests_refused: AtomicU64,
+    /// Requests that the engine took.
+    pub requests_accepted: AtomicU64,
+    /// Reports or notices that nobody fetched in time.
+    pub notices_lost: AtomicU64,
+    /// Candidate arms that the agent ended by itself.
+    pub candidates_ended: AtomicU64,
+    /// Set near the memory limit: nothing is taken in.
+    pub memory_short: AtomicBool,
+    /// Thread CPU time of the worker, nanoseconds.
+    pub cpu_nanos: AtomicU64,
+}
+
+pub(crate) struct Request {
+    pub bytes: Bytes,
+    /// Given back when the engine is done with the bytes.
+    pub hold: Reservation,
+    pub done: oneshot::Sender<Result<Accepted, Refused>>,
+}
+
+pub(crate) enum Command {
+    Figures(oneshot::Sender<Figures>),
+    Explain {
+        metric: Option<String>,
+        attributes: Vec<(String, String)>,
+        limit: usize,
+        answer: oneshot::Sender<Vec<Explanation>>,
+    },
+    EndCandidate {
+        reason: String,
+    },
+    Drain(oneshot::Sender<()>),
+}
+
+pub(crate) struct Shared {
+    pub desired: ArcSwap<Desired>,
+    pub wake: Notify,
+    pub applied: watch::Sender<u64>,
+    pub stats: Stats,
+    pub incarnation: String,
+}
+
+/// Everybody's way to the worker; cheap to clone.
+#[derive(Clone)]
+pub struct WorkerHandle {
+    shared: Arc<Shared>,
+    requests: mpsc::Sender<Request>,
+    commands: mpsc::Sender<Command>,
+}
+
+impl WorkerHandle {
+    /// Hands one `ExportMetricsServiceRequest` over and waits until it is safe.
+    ///
+    /// # Errors
+    /// The request was refused whole; nothing has changed.
+    pub async fn submit(&self, bytes: Bytes, hold: Reservation) -> Result<Accepted, Refused> {
+        let (done, answer) = oneshot::channel();
+        let request = Request { bytes, hold, done };
+        self.requests
+            .send(request)
+            .await
+            .map_err(|_| Refused::Stopping)?;
+        answer.await.unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// Runs another plan from the next batch on; returns its generation once it runs.
+    ///
+    /// # Errors
+    /// The worker has stopped.
+    pub async fn swap(
+        &self,
+        plan: Arc<Plan>,
+        experiment: Option<Experiment>,
+    ) -> Result<u64, Gone> {
+        self.replace(|d| Desired {
+            plan: plan.clone(),
+            experiment: experiment.clone(),
+            generation: d.generation + 1,
+            fleet_seed: d.fleet_seed,
+        })
+        .await
+    }
+
+    /// Sets the fleet's seed. A changed one begins a new engine: windows are written, counters
+    /// are baselined once.
+    ///
+    /// # Errors
+    /// The worker has stopped.
+    pub async fn reseed(&self, fleet_seed: u64) -> Result<u64, Gone> {
+        self.replace(|d| Desired {
+            fleet_seed,
+            generation: d.generation + u64::from(d.fleet_seed != fleet_seed),
+            ..d.clone()
+        })
+        .await
+    }
+
+    async fn replace(&self, change: impl Fn(&Desired) -> Desired) -> Result<u64, Gone> {
+        let mut applied = self.shared.applied.subscribe();
+        self.shared.desired.rcu(|d| Arc::new(change(d)));
+        let generation = self.shared.desired.load().generation;
+        self.shared.wake.notify_one();
+        tokio::select! {
+            seen = applied.wait_for(|g| *g >= generation) => seen.map(|g| *g).map_err(|_| Gone),
+            () = self.commands.closed() => Err(Gone),
+        }
+    }
+
+    /// What the worker was told to run last.
+    pub fn desired(&self) -> Arc<Desired> {
+        self.shared.desired.load_full()
+    }
+
+    /// A consistent picture of counts and state.
+    ///
+    /// # Errors
+    /// The worker has stopped.
+    pub async fn figures(&self) -> Result<Figures, Gone> {
+        self.ask(Command::Figures).await
+    }
+
+    /// What happens to the series that match, and why.
+    ///
+    /// # Errors
+    /// The worker has stopped.
+    pub async fn explain(
+        &self,
+        metric: Option<String>,
+        attributes: Vec<(String, String)>,
+        limit: usize,
+    ) -> Result<Vec<Explanation>, Gone> {
+        self.ask(|answer| Command::Explain {
+            metric,
+            attributes,
+            limit,
+            answer,
+        })
+        .await
+    }
+
+    /// Ends the candidate arm, if one runs; a `Notice::CandidateEnded` follows.
+    ///
+    /// # Errors
+    /// The worker has stopped.
+    pub async fn end_candidate(&self, reason: String) -> Result<(), Gone> {
+        let command = Command::EndCandidate { reason };
+        self.commands.send(command).await.map_err(|_| Gone)
+    }
+
+    /// Takes what waits in the channel, writes every window's last point to the queue, and stops.
+    ///
+    /// # Errors
+    /// The worker had stopped already.
+    pub(crate) async fn drain(&self) -> Result<(), Gone> {
+        self.ask(Command::Drain).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Gone> {
+        let (sender, answer) = oneshot::channel();
+        self.commands
+            .send(command(sender))
+            .await
+            .map_err(|_| Gone)?;
+        answer.await.map_err(|_| Gone)
+    }
+
+    /// Counters of receivers and worker.
+    pub fn stats(&self) -> &Stats {
+        &self.shared.stats
+    }
+
+    /// Random per process start.
+    pub fn incarnation(&self) -> &str {
+        &self.shared.incarnation
+    }
+
+    /// Counts a request refused whole.
+    pub fn count_refused(&self) {
+        self.shared
+            .stats
+            .requests_refused
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// When the worker last ticked, Unix nanoseconds.
+    pub fn last_tick(&self) -> Nanos {
+        self.shared.stats.last_tick.load(Ordering::Relaxed)
+    }
+}
