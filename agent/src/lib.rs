@@ -1,1 +1,2 @@
 //! The agent: receivers, worker, exporters, control client around the engine.
+pub mod json;
