@@ -39,6 +39,29 @@ pub struct ArmFigures {
     pub panics: u64,
     /// Outputs that met a passing series of the same identity.
     pub identity_conflicts: u64,
+    /// Split: distinct entities that spoke in this arm (by the hash that divides), the units that
+    /// were divided; `None` where they are not counted.
+    pub entities: Option<Cardinality>,
+    /// Split, baseline: the part of these figures that belongs to series that lack a key of the
+    /// entity (outside the comparison); `None` where it is not counted.
+    pub unassigned: Option<Volume>,
+}
+
+/// Points, bytes and series that came in and that were written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// Points that came in.
+    pub points_in: u64,
+    /// Points written.
+    pub points_out: u64,
+    /// Uncompressed OTLP bytes that came in.
+    pub bytes_in: u64,
+    /// Uncompressed OTLP bytes written.
+    pub bytes_out: u64,
+    /// Distinct series that came in.
+    pub series_in: u64,
+    /// Distinct series written.
+    pub series_out: u64,
 }
 
 /// Distinct series in a window.

@@ -303,6 +303,29 @@ pub struct ArmReport {
     pub stream_from: u64,
     #[prost(uint64, tag = "18")]
     pub stream_to: u64,
+    /// Split: distinct entities that spoke in this arm, the units that were divided (series that lack a
+    /// key are not among them). Absent where they are not counted.
+    #[prost(message, optional, tag = "19")]
+    pub entities: ::core::option::Option<Cardinality>,
+    /// Split, baseline: the part of the figures above that belongs to series that lack a key of the
+    /// entity; it is outside the comparison. Absent where it is not counted.
+    #[prost(message, optional, tag = "20")]
+    pub unassigned: ::core::option::Option<Volume>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Volume {
+    #[prost(uint64, tag = "1")]
+    pub points_in: u64,
+    #[prost(uint64, tag = "2")]
+    pub points_out: u64,
+    #[prost(uint64, tag = "3")]
+    pub bytes_in: u64,
+    #[prost(uint64, tag = "4")]
+    pub bytes_out: u64,
+    #[prost(uint64, tag = "5")]
+    pub series_in: u64,
+    #[prost(uint64, tag = "6")]
+    pub series_out: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StageReport {
