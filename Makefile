@@ -1,0 +1,40 @@
+# Needs Rust only; what a target needs beyond that it fetches itself.
+.PHONY: build demo test test-long bench lint fmt generate table image
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+BIN = $(CARGO_TARGET_DIR)/release
+
+build: ## release binaries in target/release
+	cargo build --release --bins
+
+demo: ## the whole story on this machine, about a minute after the build; KEEP=1 stays up
+	cargo build --release --bins
+	$(BIN)/phoenix demo $(if $(KEEP),--keep)
+
+test: ## everything CI runs
+	scripts/test
+
+test-long: ## many more generated cases, and a soak
+	scripts/test-long
+
+bench: ## criterion benchmarks, and the whole process beside its peers
+	scripts/bench
+
+lint:
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+fmt:
+	cargo fmt --all
+
+generate: ## regenerate checked-in generated files (protobuf code, OpenAPI, JSON Schema)
+	UPDATE=1 cargo test -p phoenix-tests --test it tidy::generated
+	UPDATE=1 cargo test -p phoenix-engine schema
+	UPDATE=1 cargo test -p phoenix-control-plane openapi
+
+table: ## what each shipped template cuts on the captures, as in the README
+	cargo build --release --bin phoenix
+	scripts/template-table
+
+image: ## the agent's container image (buildah)
+	scripts/image
