@@ -11,6 +11,7 @@
     unused_qualifications,
     rustdoc::all
 )]
+#[rustfmt::skip]
 #[path = "gen/phoenix.control.v1.rs"]
 pub mod control;
 
