@@ -1,0 +1,5 @@
+//! Rules of the house that a compiler does not check.
+
+mod dependencies;
+mod files;
+mod generated;
