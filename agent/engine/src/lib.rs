@@ -6,9 +6,12 @@
 pub mod compile;
 pub mod document;
 pub mod engine;
+pub mod identity;
 pub mod ledger;
 pub mod report;
 pub mod sketch;
+pub mod view;
+pub mod wire;
 
 /// Nanoseconds since the Unix epoch, as in OTLP.
 pub type Nanos = u64;
