@@ -1,0 +1,198 @@
+//! The engine's figures as messages of the push protocol, inside their size limit.
+
+use phoenix_engine::ledger::Ledger;
+use phoenix_engine::report::{ArmFigures, Cardinality, MetricFigures, StageFigures, Volume};
+use phoenix_proto::control as proto;
+use prost::Message;
+
+/// Rows of a report's metric table before the row of the rest.
+const METRICS: usize = 50;
+/// Largest window report.
+pub const REPORT_BYTES: usize = 64 * 1024;
+
+/// One arm of a window report. `stream` is what lies in the arm's exporter: (from, to] in points.
+pub fn arm(arm: proto::Arm, figures: &ArmFigures, stream: (u64, u64)) -> proto::ArmReport {
+    proto::ArmReport {
+        arm: arm.into(),
+        hash: figures.hash.clone(),
+        ledger: Some(ledger(&figures.ledger)),
+        bytes_in: figures.bytes_in,
+        bytes_out: figures.bytes_out,
+        series_in: Some(cardinality(&figures.series_in)),
+        series_out: Some(cardinality(&figures.series_out)),
+        protected_points_in: figures.protected.points_in,
+        protected_points_out: figures.protected.points_out,
+        protected_series_in: figures.protected.series_in,
+        protected_series_out: figures.protected.series_out,
+        stages: figures.stages.iter().map(stage).collect(),
+        metrics: largest(figures.metrics.iter().map(metric).collect(), METRICS),
+        // Thread time is measured by the caller, where it is.
+        cpu_seconds: None,
+        panics: figures.panics,
+        identity_conflicts: figures.identity_conflicts,
+        stream_from: stream.0,
+        stream_to: stream.1,
+        entities: figures.entities.as_ref().map(cardinality),
+        unassigned: figures.unassigned.as_ref().map(volume),
+    }
+}
+
+/// The exact account of points.
+pub fn ledger(ledger: &Ledger) -> proto::Ledger {
+    proto::Ledger {
+        received: ledger.received,
+        exported: ledger.exported,
+        filtered: ledger.filtered,
+        merged: ledger.merged,
+        sampled_out: ledger.sampled_out,
+        suppressed: ledger.suppressed,
+        rejected: ledger.rejected,
+        dropped: ledger.dropped.clone().into_iter().collect(),
+        held: ledger.held,
+    }
+}
+
+fn cardinality(value: &Cardinality) -> proto::Cardinality {
+    proto::Cardinality {
+        exact: value.exact,
+        sketch: value.sketch.to_bytes(),
+    }
+}
+
+fn volume(value: &Volume) -> proto::Volume {
+    proto::Volume {
+        points_in: value.points_in,
+        points_out: value.points_out,
+        bytes_in: value.bytes_in,
+        bytes_out: value.bytes_out,
+        series_in: value.series_in,
+        series_out: value.series_out,
+    }
+}
+
+fn stage(stage: &StageFigures) -> proto::StageReport {
+    proto::StageReport {
+        id: stage.id.clone(),
+        kind: stage.kind.clone(),
+        points_in: stage.points_in,
+        points_out: stage.points_out,
+        absorbed: stage.absorbed,
+        emitted: stage.emitted,
+        counts: stage.counts.clone().into_iter().collect(),
+    }
+}
+
+fn metric(metric: &MetricFigures) -> proto::MetricReport {
+    proto::MetricReport {
+        name: metric.name.clone(),
+        points_in: metric.points_in,
+        points_out: metric.points_out,
+        series_in: metric.series_in,
+        series_out: metric.series_out,
+    }
+}
+
+/// The `keep` rows with most points and one row with an empty name for the others. A series has one
+/// metric name, so that the rest's series may be added.
+fn largest(mut rows: Vec<proto::MetricReport>, keep: usize) -> Vec<proto::MetricReport> {
+    // The rest of an earlier call is not a metric.
+    let mut rest = rows
+        .iter()
+        .position(|r| r.name.is_empty())
+        .map(|at| rows.remove(at))
+        .unwrap_or_default();
+    rows.sort_by(|a, b| {
+        let size = |r: &proto::MetricReport| r.points_in.saturating_add(r.points_out);
+        size(b).cmp(&size(a)).then_with(|| a.name.cmp(&b.name))
+    });
+    for row in rows.drain(keep.min(rows.len())..) {
+        rest.points_in += row.points_in;
+        rest.points_out += row.points_out;
+        rest.series_in += row.series_in;
+        rest.series_out += row.series_out;
+    }
+    if rest.points_in + rest.points_out + rest.series_in + rest.series_out > 0 {
+        rows.push(rest);
+    }
+    rows
+}
+
+/// Makes a window report fit into `REPORT_BYTES`, giving up detail first and the figures that are
+/// judged never: rows of the metric table, then counts by rule, then stages.
+pub fn fit(report: &mut proto::WindowReport) {
+    let mut keep = METRICS;
+    while report.encoded_len() > REPORT_BYTES && keep > 0 {
+        keep /= 2;
+        for arm in &mut report.arms {
+            arm.metrics = largest(std::mem::take(&mut arm.metrics), keep);
+        }
+    }
+    if report.encoded_len() > REPORT_BYTES {
+        let stages = report.arms.iter_mut().flat_map(|arm| &mut arm.stages);
+        stages.for_each(|stage| stage.counts.clear());
+    }
+    if report.encoded_len() > REPORT_BYTES {
+        report.arms.iter_mut().for_each(|arm| arm.stages.clear());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn figures(metrics: u64, name: usize) -> ArmFigures {
+        ArmFigures {
+            hash: "h".repeat(64),
+            metrics: (0..metrics)
+                .map(|i| MetricFigures {
+                    name: format!("{i:0name$}"),
+                    points_in: i,
+                    points_out: 1,
+                    series_in: 2,
+                    series_out: 1,
+                })
+                .collect(),
+            stages: (0..40)
+                .map(|i| StageFigures {
+                    id: format!("s{i}"),
+                    counts: (0..60).map(|r| (format!("drop[{r}]"), r)).collect(),
+                    ..Default::default()
+                })
+                .collect(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn the_fifty_largest_metrics_stay_and_the_rest_is_one_row() {
+        let report = arm(proto::Arm::Baseline, &figures(200, 4), (3, 9));
+        assert_eq!(report.metrics.len(), 51);
+        assert_eq!(report.metrics[0].name, "0199");
+        let rest = report.metrics.last().unwrap();
+        assert_eq!((rest.name.as_str(), rest.points_out), ("", 150));
+        let points: u64 = report.metrics.iter().map(|m| m.points_in).sum();
+        assert_eq!(points, (0..200u64).sum::<u64>());
+        assert_eq!((report.stream_from, report.stream_to), (3, 9));
+    }
+
+    #[test]
+    fn a_report_that_is_too_large_loses_detail_and_no_points() {
+        let mut report = proto::WindowReport {
+            arms: vec![
+                arm(proto::Arm::Baseline, &figures(200, 900), (0, 0)),
+                arm(proto::Arm::Candidate, &figures(200, 900), (0, 0)),
+            ],
+            ..Default::default()
+        };
+        assert!(report.encoded_len() > REPORT_BYTES);
+        fit(&mut report);
+        assert!(report.encoded_len() <= REPORT_BYTES);
+        for arm in &report.arms {
+            let points: u64 = arm.metrics.iter().map(|m| m.points_in).sum();
+            assert_eq!(points, (0..200u64).sum::<u64>());
+            let rests = arm.metrics.iter().filter(|m| m.name.is_empty()).count();
+            assert_eq!(rests, 1);
+        }
+    }
+}
