@@ -1,0 +1,310 @@
+//! The state of one `aggregate` stage of one arm: inputs by member, outputs by group, open windows.
+//!
+//! Worker side: groups, members and the accumulators of open windows; it yields [`Partials`].
+//! Writer side: outputs with their own start time and total; it merges partials of any number of
+//! workers and writes OTLP. An engine alone uses both sides of one [`Aggregation`].
+//!
+//! How the engine calls it:
+//! - `Aggregation::new(&stage, &settings, created)`: `created` is the time of the swap that created
+//!   the stage, 0 for the first plan of an engine;
+//! - when a series meets the stage for the first time under a plan (its route is resolved):
+//!   [`Aggregation::join`] gives a [`Seat`] for its route, or the reason why it passes as its own
+//!   series (count that reason for every point that passes by it);
+//! - per point: [`Aggregation::add`] with the seat, and with the point's `Observation` where the
+//!   series is cumulative (else `None`). `Added::Stale`: the seat has expired: `join` anew, then
+//!   `add` again. `Added::Passes`: this one point goes on as it is;
+//! - `tick(now)` and, before anything else, `feed(_, now)`: [`Aggregation::close`] with the same
+//!   now, stage after stage in document order; what it writes is a valid request (`Written`): walk
+//!   it at the same now through the later stages only, or append it to the output. A window counts
+//!   as closed only after that call, so a later stage takes these points into the same window;
+//! - `finish`: [`Aggregation::close_all`]; a swap that removes or changes the stage:
+//!   [`Aggregation::close_for_swap`], whose result is the `created` of the successor. A stage that
+//!   stays is kept as it is (its seats stay valid);
+//! - ledger: every `Added::Absorbed` point is held until [`Written::absorbed`] counts it; then
+//!   `merged += absorbed - points`.
+
+mod book;
+mod encode;
+pub mod explicit;
+pub mod exponential;
+mod gauge;
+mod group;
+mod head;
+mod member;
+pub mod number;
+mod output;
+mod partial;
+pub mod read;
+mod rules;
+mod window;
+
+use crate::Nanos;
+use crate::document::Aggregate;
+use crate::engine::Settings;
+use crate::input::{Increment, Notes, Observation, notes};
+use crate::view::{PointView, SeriesView};
+use book::Book;
+pub use group::Place;
+pub use output::Written;
+pub use partial::Partials;
+use rules::{Kind, Rules};
+use window::{Windows, grid_end};
+
+/// One `aggregate` stage of one arm.
+#[derive(Debug)]
+pub struct Aggregation {
+    rules: Rules,
+    book: Book,
+    windows: Windows,
+    outputs: output::Outputs,
+    counts: Counts,
+    scratch: window::Scratch,
+    partials: Partials,
+    /// When silent members and groups were last looked for.
+    swept: Nanos,
+}
+
+/// A series' place in an aggregation, kept in its route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seat {
+    member: u32,
+    generation: u32,
+}
+
+/// Answer to [`Aggregation::join`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// Its points are taken in.
+    Seat(Seat),
+    /// The stage does not apply: the series passes as it is. The reason is one of the stage's counts.
+    Passes(&'static str),
+}
+
+/// Answer to [`Aggregation::add`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// Held until its window closes.
+    Absorbed,
+    /// Lost, for this reason (`nan`, `late`).
+    Dropped(&'static str),
+    /// This point goes on as it is, for this reason; already counted.
+    Passes(&'static str),
+    /// The seat has expired: join anew. Nothing was counted.
+    Stale,
+}
+
+/// Points by note, since the last [`Aggregation::take_counts`].
+#[derive(Debug, Clone, Default)]
+pub struct Counts {
+    notes: [u64; notes::NAMES.len()],
+    /// Exemplars that found no room.
+    pub exemplars_dropped: u64,
+    /// Points that passed though the stage matches.
+    pub not_aggregated: u64,
+    /// Outputs that began a new epoch because a number did not fit.
+    pub saturated: u64,
+    /// Outputs whose histogram bounds changed, in a new epoch.
+    pub bounds_changed: u64,
+}
+
+impl Counts {
+    fn note(&mut self, notes: Notes) {
+        if !notes.is_empty() {
+            notes.indices().for_each(|i| self.notes[i] += 1);
+        }
+    }
+
+    /// Names and counts, those that are not 0.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let named = notes::NAMES.into_iter().zip(self.notes);
+        let others = [
+            ("exemplars_dropped", self.exemplars_dropped),
+            ("not_aggregated", self.not_aggregated),
+            ("saturated", self.saturated),
+            ("bounds_changed", self.bounds_changed),
+        ];
+        named.chain(others).filter(|(_, n)| *n > 0)
+    }
+}
+
+/// Reason of a series or point that passes an aggregate that matches it.
+pub const NOT_AGGREGATED: &str = "not_aggregated";
+/// Reason of a series that passes because there is no room for its state.
+pub const TABLE_FULL: &str = "table_full";
+
+impl Aggregation {
+    /// An aggregation without state. `created`: time of the swap that created it, 0 at the start of
+    /// an engine; windows that end at or before it are closed.
+    pub fn new(stage: &Aggregate, settings: &Settings, created: Nanos) -> Aggregation {
+        Aggregation {
+            rules: Rules::of(stage, settings),
+            book: Book::default(),
+            windows: Windows::new(created),
+            outputs: output::Outputs::default(),
+            counts: Counts::default(),
+            scratch: window::Scratch::default(),
+            partials: Partials::default(),
+            swept: 0,
+        }
+    }
+
+    /// A seat for a series, made of its output's identity; the same series gets the same seat.
+    /// `identity`: the series' own 128-bit identity.
+    pub fn join(&mut self, series: &SeriesView<'_>, identity: u128, now: Nanos) -> Joined {
+        let Some(kind) = Kind::of(&series.metric, self.rules.function) else {
+            return Joined::Passes(NOT_AGGREGATED);
+        };
+        let start = self.windows.closed_to.max(self.rules.began);
+        self.book
+            .join(series, identity, kind, &self.rules, &self.windows, start, now)
+    }
+
+    /// Takes one point of the series that has the seat.
+    pub fn add(
+        &mut self,
+        seat: Seat,
+        point: &PointView<'_>,
+        observation: Option<&Observation<'_>>,
+        now: Nanos,
+    ) -> Added {
+        let Some(member) = self.book.members.get(seat, now, self.rules.expiry) else {
+            return Added::Stale;
+        };
+        let Some(group) = self.book.groups.get(member.slot) else {
+            return Added::Stale;
+        };
+        let kind = group.kind;
+        let valued = !point.no_recorded_value();
+        if valued {
+            match self.scratch.check(kind, point, observation, &group.bounds) {
+                window::Check::Fine => {}
+                window::Check::NotANumber => return Added::Dropped("nan"),
+                window::Check::Passes => {
+                    self.counts.not_aggregated += 1;
+                    return Added::Passes(NOT_AGGREGATED);
+                }
+            }
+        }
+        let mut notes = observation.map_or(Notes::NONE, |o| o.notes);
+        let mut end = grid_end(point.time, self.rules.interval);
+        let current = self.windows.current(now, self.rules.interval);
+        if point.time > now.saturating_add(self.rules.lateness) {
+            notes.add(Notes::FUTURE);
+            end = current;
+        } else if end <= self.windows.closed_to {
+            if matches!(kind, Kind::Gauge(_)) {
+                return Added::Dropped("late");
+            }
+            notes.add(Notes::LATE);
+            end = current;
+        }
+        if member.overflow {
+            notes.add(Notes::OVERFLOW);
+        }
+        self.counts.note(notes);
+        let advanced = observation.is_none_or(|o| o.advanced);
+        self.book.speaks(seat, advanced, valued, now);
+        let window = self.windows.at(end);
+        let fresh = window::Fresh {
+            seat,
+            kind,
+            valued,
+            advanced,
+            now,
+        };
+        window.take(&mut self.book, fresh, point, observation, &mut self.scratch);
+        self.counts.exemplars_dropped += std::mem::take(&mut self.scratch.exemplars_dropped);
+        Added::Absorbed
+    }
+
+    /// Closes the windows with end + lateness <= now and writes their outputs, in window order.
+    pub fn close(&mut self, now: Nanos, written: &mut Written) {
+        let due = now.saturating_sub(self.rules.lateness);
+        let due = due - due % self.rules.interval;
+        while let Some(window) = self.windows.pop_until(due) {
+            let stamp = window.end;
+            self.write(window, stamp, now, written);
+        }
+        self.windows.closed_to = self.windows.closed_to.max(due);
+        self.sweep(now);
+    }
+
+    /// Closes every window, each stamped with its own end: a drain, or the end of a capture.
+    pub fn close_all(&mut self, now: Nanos, written: &mut Written) {
+        while let Some(window) = self.windows.pop_until(Nanos::MAX) {
+            let stamp = window.end;
+            self.windows.closed_to = self.windows.closed_to.max(stamp);
+            self.write(window, stamp, now, written);
+        }
+    }
+
+    /// Closes every window for a swap that ends this stage: windows that have ended are stamped
+    /// with their end, all others become one last point stamped now. Gives the time from which a
+    /// successor counts: now, or later where an output had already written at now.
+    pub fn close_for_swap(&mut self, now: Nanos, written: &mut Written) -> Nanos {
+        while let Some(window) = self.windows.pop_until(now.saturating_sub(1)) {
+            let stamp = window.end;
+            self.windows.closed_to = self.windows.closed_to.max(stamp);
+            self.write(window, stamp, now, written);
+        }
+        let stamp = now.max(self.outputs.last_written.saturating_add(1)).max(self.windows.closed_to);
+        if let Some(rest) = self.windows.pop_folded() {
+            self.write(rest, stamp, now, written);
+        }
+        self.windows.closed_to = self.windows.closed_to.max(stamp);
+        stamp
+    }
+
+    /// Points held in open windows.
+    pub fn held(&self) -> u64 {
+        self.windows.held()
+    }
+
+    /// Points by note since the last call.
+    pub fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// Points by note since the last [`Aggregation::take_counts`].
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Live members and groups, and an estimate of their bytes.
+    pub fn size(&self) -> (usize, usize, usize) {
+        let bytes = self.book.bytes() + self.windows.bytes() + self.outputs.bytes();
+        (self.book.members.len(), self.book.groups.len(), bytes)
+    }
+
+    /// The output that a seat's points go to, for explanations.
+    pub fn output_of(&self, seat: Seat) -> Option<Place<'_>> {
+        let slot = self.book.members.slot(seat)?;
+        self.book.groups.get(slot).map(group::Group::place)
+    }
+
+    fn write(&mut self, window: window::Window, stamp: Nanos, now: Nanos, written: &mut Written) {
+        let start = window.start(self.rules.interval).max(self.rules.began);
+        let window = self
+            .windows
+            .drain(window, stamp, now, &self.rules, &mut self.book, &mut self.partials);
+        self.windows.recycle(window);
+        let span = output::WindowSpan { start, stamp };
+        self.outputs.merge(&mut self.partials, span, &self.rules, &mut self.counts, written);
+    }
+
+    /// Frees what has been silent for longer than the expiry, once every quarter of it.
+    fn sweep(&mut self, now: Nanos) {
+        if now.saturating_sub(self.swept) < self.rules.expiry / 4 {
+            return;
+        }
+        self.swept = now;
+        self.book.sweep(now, self.rules.expiry, &self.windows);
+        self.outputs.sweep(now, self.rules.expiry);
+    }
+}
+
+impl Seat {
+    fn new(member: u32, generation: u32) -> Seat {
+        Seat { member, generation }
+    }
+}

@@ -1,0 +1,224 @@
+//! Histogram points off the wire into accumulators, and what of a point an input has to keep.
+
+use super::explicit::Explicit;
+use super::exponential::{Exponential, Side};
+use crate::view::MetricType;
+use crate::wire::otlp::{buckets, exponential_point as exponential, histogram_point as explicit};
+use crate::wire::{Cursor, Value, fields};
+
+/// Reads an explicit histogram from a validated point body, reusing the memory of `into`.
+pub fn read_explicit(body: &[u8], into: &mut Explicit) {
+    into.count = 0;
+    (into.sum, into.min, into.max) = (None, None, None);
+    into.bounds.clear();
+    into.counts.clear();
+    for field in fields(body) {
+        match field.number {
+            explicit::COUNT => into.count = field.value.bits(),
+            explicit::SUM => into.sum = Some(field.value.double()),
+            explicit::MIN => into.min = Some(field.value.double()),
+            explicit::MAX => into.max = Some(field.value.double()),
+            explicit::BUCKET_COUNTS => each_fixed64(field.value, |n| into.counts.push(n)),
+            explicit::EXPLICIT_BOUNDS => {
+                each_fixed64(field.value, |n| into.bounds.push(f64::from_bits(n)));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Reads an exponential histogram from a validated point body, reusing the memory of `into`.
+pub fn read_exponential(body: &[u8], into: &mut Exponential) {
+    into.count = 0;
+    (into.sum, into.min, into.max) = (None, None, None);
+    (into.scale, into.zero_threshold, into.zero_count) = (0, 0.0, 0);
+    for side in [&mut into.positive, &mut into.negative] {
+        side.offset = 0;
+        side.counts.clear();
+    }
+    for field in fields(body) {
+        match field.number {
+            exponential::COUNT => into.count = field.value.bits(),
+            exponential::SUM => into.sum = Some(field.value.double()),
+            exponential::MIN => into.min = Some(field.value.double()),
+            exponential::MAX => into.max = Some(field.value.double()),
+            exponential::SCALE => into.scale = sint(field.value.bits()) as i32,
+            exponential::ZERO_COUNT => into.zero_count = field.value.bits(),
+            exponential::ZERO_THRESHOLD => into.zero_threshold = field.value.double().max(0.0),
+            exponential::POSITIVE => read_side(field.value, &mut into.positive),
+            exponential::NEGATIVE => read_side(field.value, &mut into.negative),
+            _ => {}
+        }
+    }
+}
+
+fn read_side(value: Value<'_>, into: &mut Side) {
+    for field in fields(value.bytes().unwrap_or_default()) {
+        match (field.number, field.value) {
+            (buckets::OFFSET, value) => into.offset = sint(value.bits()),
+            (buckets::BUCKET_COUNTS, Value::Varint(n)) => into.counts.push(n),
+            (buckets::BUCKET_COUNTS, Value::Bytes(packed)) => {
+                let mut cursor = Cursor::new(packed);
+                while !cursor.is_empty() {
+                    let Ok(n) = cursor.varint() else { break };
+                    into.counts.push(n);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn sint(raw: u64) -> i64 {
+    (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed()
+}
+
+/// Packed or not: protobuf allows both.
+fn each_fixed64(value: Value<'_>, mut each: impl FnMut(u64)) {
+    match value {
+        Value::Fixed64(n) => each(n),
+        Value::Bytes(packed) => {
+            for chunk in packed.chunks_exact(8) {
+                each(u64::from_le_bytes(chunk.try_into().unwrap_or_default()));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether a histogram point's sum can be added; also where it has none.
+pub fn sum_is_finite(body: &[u8]) -> bool {
+    // SUM has the same number in both kinds.
+    fields(body).all(|field| field.number != explicit::SUM || field.value.double().is_finite())
+}
+
+/// Appends the fields of a histogram point that increments need: no attributes, no exemplars, no
+/// times, no extremes.
+pub fn keep_content(kind: MetricType, body: &[u8], out: &mut Vec<u8>) {
+    for field in fields(body) {
+        let wanted = match kind {
+            MetricType::Histogram => matches!(
+                field.number,
+                explicit::COUNT
+                    | explicit::SUM
+                    | explicit::BUCKET_COUNTS
+                    | explicit::EXPLICIT_BOUNDS
+            ),
+            _ => matches!(
+                field.number,
+                exponential::COUNT
+                    | exponential::SUM
+                    | exponential::SCALE
+                    | exponential::ZERO_COUNT
+                    | exponential::POSITIVE
+                    | exponential::NEGATIVE
+                    | exponential::ZERO_THRESHOLD
+            ),
+        };
+        if wanted {
+            out.extend_from_slice(body.get(field.start..field.end).unwrap_or_default());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::metrics::v1 as pb;
+    use prost::Message;
+
+    #[test]
+    fn histograms_are_read_as_prost_wrote_them_and_what_is_kept_reads_the_same() {
+        let point = pb::HistogramDataPoint {
+            start_time_unix_nano: 1,
+            time_unix_nano: 2,
+            count: 6,
+            sum: Some(4.5),
+            bucket_counts: vec![1, 2, 3],
+            explicit_bounds: vec![1.0, 2.5],
+            min: Some(0.5),
+            max: Some(9.0),
+            ..Default::default()
+        };
+        let body = point.encode_to_vec();
+        let mut read = Explicit::default();
+        read_explicit(&body, &mut read);
+        let expected = Explicit {
+            count: 6,
+            sum: Some(4.5),
+            min: Some(0.5),
+            max: Some(9.0),
+            bounds: vec![1.0, 2.5],
+            counts: vec![1, 2, 3],
+        };
+        assert_eq!(read, expected);
+        let mut kept = Vec::new();
+        keep_content(MetricType::Histogram, &body, &mut kept);
+        assert!(kept.len() < body.len());
+        read_explicit(&kept, &mut read);
+        assert_eq!(
+            read,
+            Explicit {
+                min: None,
+                max: None,
+                ..expected
+            }
+        );
+    }
+
+    #[test]
+    fn exponential_histograms_are_read_as_prost_wrote_them() {
+        use pb::exponential_histogram_data_point::Buckets;
+        let point = pb::ExponentialHistogramDataPoint {
+            count: 307,
+            sum: Some(-4.5),
+            scale: -2,
+            zero_count: 1,
+            zero_threshold: 0.25,
+            positive: Some(Buckets {
+                offset: -7,
+                bucket_counts: vec![300, 0, 4],
+            }),
+            negative: Some(Buckets {
+                offset: 3,
+                bucket_counts: vec![2],
+            }),
+            ..Default::default()
+        };
+        let body = point.encode_to_vec();
+        let mut kept = Vec::new();
+        keep_content(MetricType::ExponentialHistogram, &body, &mut kept);
+        let mut read = Exponential::default();
+        read_exponential(&kept, &mut read);
+        assert_eq!((read.count, read.sum, read.scale), (307, Some(-4.5), -2));
+        assert_eq!((read.zero_count, read.zero_threshold), (1, 0.25));
+        assert_eq!(
+            read.positive,
+            Side {
+                offset: -7,
+                counts: vec![300, 0, 4]
+            }
+        );
+        assert_eq!(
+            read.negative,
+            Side {
+                offset: 3,
+                counts: vec![2]
+            }
+        );
+    }
+
+    #[test]
+    fn a_sum_that_is_not_finite_is_seen() {
+        let of = |sum| {
+            pb::HistogramDataPoint {
+                sum,
+                count: 1,
+                ..Default::default()
+            }
+            .encode_to_vec()
+        };
+        assert!(sum_is_finite(&of(None)) && sum_is_finite(&of(Some(1.0))));
+        assert!(!sum_is_finite(&of(Some(f64::NAN))) && !sum_is_finite(&of(Some(f64::INFINITY))));
+    }
+}

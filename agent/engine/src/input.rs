@@ -1,0 +1,361 @@
+//! The plan-independent state of one cumulative series, and what its next point says.
+//!
+//! One [`Input`] a cumulative series (sum of either monotonicity, explicit or exponential
+//! histogram), kept in the node's series table, whatever the plan. How to call it:
+//! - a series that speaks first: `Input::new(monotonic, returning)`, `returning` where its identity
+//!   is remembered as expired. Then, also for that first point:
+//! - a point of a series that an aggregate (or `sample every`) looks at in any arm:
+//!   [`Input::observe`], once a point, before the arms; the [`Observation`] goes to every arm;
+//! - a point of a series that nothing looks at now: [`Input::follow`] (nothing is parsed that is not
+//!   needed to know the last point, so that a later plan never starts blind);
+//! - [`Input::expired`] is asked before either; a series silent for longer is replaced by a new,
+//!   returning `Input`.
+//!
+//! Gauges, summaries, deltas and unspecified temporality need no `Input`.
+
+pub mod notes;
+
+use crate::Nanos;
+use crate::aggregate::explicit::Explicit;
+use crate::aggregate::exponential::Exponential;
+use crate::aggregate::number::{Total, is_finite, less};
+use crate::aggregate::read::{keep_content, read_explicit, read_exponential, sum_is_finite};
+use crate::view::{MetricType, Number, PointView};
+pub use notes::Notes;
+
+/// Last point of one cumulative series. 64 bytes, and the kept content of a histogram.
+#[derive(Debug)]
+pub struct Input {
+    /// `start_time_unix_nano` of the last point.
+    start: Nanos,
+    /// `time_unix_nano` of the last point.
+    time: Nanos,
+    /// Between the last two points; 0 after one.
+    gap: Nanos,
+    /// The engine's now when it last spoke.
+    seen: Nanos,
+    last: Last,
+    monotonic: bool,
+    returning: bool,
+    ended: bool,
+}
+
+/// Content of the last point.
+#[derive(Debug)]
+enum Last {
+    Nothing,
+    Number(Number),
+    /// Fields of a histogram point, as they came; read again when the next point asks for it.
+    Content(Vec<u8>),
+}
+
+/// Reused buffers: nothing is allocated per point once they have grown.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    explicit: Explicit,
+    earlier_explicit: Explicit,
+    exponential: Exponential,
+    earlier_exponential: Exponential,
+}
+
+/// What a point adds to an aggregate of its series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Increment<'s> {
+    /// Nothing (duplicate, baseline, no recorded value, or not monotonic: there the value counts).
+    None,
+    /// Of a monotonic sum.
+    Number(Total),
+    /// Of an explicit histogram.
+    Explicit(&'s Explicit),
+    /// Of an exponential histogram.
+    Exponential(&'s Exponential),
+    /// NaN or infinite: the point is dropped, the state is as before.
+    NotANumber,
+    /// Buckets that do not fit their bounds, or a number point without number.
+    Malformed,
+}
+
+/// What one point of a cumulative series says.
+#[derive(Debug, Clone, Copy)]
+pub struct Observation<'s> {
+    /// What it adds.
+    pub increment: Increment<'s>,
+    /// What is to be counted where the point is absorbed.
+    pub notes: Notes,
+    /// Newer than what was known: neither duplicate nor out of order.
+    pub advanced: bool,
+    /// The point begins a new epoch: new start, or a value that fell. The one before it was the
+    /// last of the old epoch.
+    pub new_epoch: bool,
+    /// Time since the point before; 0 where there was none.
+    pub gap: Nanos,
+}
+
+/// How a point stands to the last one.
+enum Standing {
+    First,
+    Behind(Notes),
+    NewEpoch,
+    Same,
+}
+
+impl Input {
+    /// An input that has not spoken. `returning`: it was known before and has expired.
+    pub fn new(monotonic: bool, returning: bool) -> Input {
+        Input {
+            start: 0,
+            time: 0,
+            gap: 0,
+            seen: 0,
+            last: Last::Nothing,
+            monotonic,
+            returning,
+            ended: false,
+        }
+    }
+
+    /// The engine's now when it last spoke.
+    pub fn seen(&self) -> Nanos {
+        self.seen
+    }
+
+    /// Time of its newest point.
+    pub fn time(&self) -> Nanos {
+        self.time
+    }
+
+    /// Whether its newest point had the no-recorded-value flag.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether it has been silent for longer than `expiry`.
+    pub fn expired(&self, now: Nanos, expiry: Nanos) -> bool {
+        self.seen != 0 && now.saturating_sub(self.seen) > expiry
+    }
+
+    /// Bytes beyond the struct itself.
+    pub fn heap_size(&self) -> usize {
+        match &self.last {
+            Last::Content(bytes) => bytes.capacity(),
+            _ => 0,
+        }
+    }
+
+    /// Takes a point and tells what it adds.
+    ///
+    /// `began`: when this node began to observe; a first point that started before it is a baseline.
+    pub fn observe<'s>(
+        &mut self,
+        point: &PointView<'_>,
+        began: Nanos,
+        now: Nanos,
+        scratch: &'s mut Scratch,
+    ) -> Observation<'s> {
+        self.seen = now;
+        let mut seen = Observation {
+            increment: Increment::None,
+            notes: Notes::NONE,
+            advanced: false,
+            new_epoch: false,
+            gap: self.gap,
+        };
+        let standing = self.standing(point);
+        let valued = !point.no_recorded_value();
+        if valued && let Some(fault) = read(point, scratch) {
+            seen.increment = fault;
+            return seen;
+        }
+        if let Standing::Behind(notes) = standing {
+            seen.notes = notes;
+            return seen;
+        }
+        seen.advanced = true;
+        if !valued {
+            self.ended = true;
+            return seen;
+        }
+        let adds;
+        (adds, seen.notes) = self.judge(point, &standing, began, scratch);
+        seen.new_epoch = matches!(standing, Standing::NewEpoch)
+            || seen.notes.has(Notes::RESET)
+            || seen.notes.has(Notes::RESET_ANOMALY);
+        self.store(point);
+        seen.gap = self.gap;
+        seen.increment = match (adds, point.kind) {
+            (Adds::Nothing, _) => Increment::None,
+            (Adds::Number(total), _) => Increment::Number(total),
+            (Adds::Content, MetricType::Histogram) => Increment::Explicit(&scratch.explicit),
+            (Adds::Content, _) => Increment::Exponential(&scratch.exponential),
+        };
+        seen
+    }
+
+    /// Takes a point that nothing looks at: only what the next one needs is kept.
+    pub fn follow(&mut self, point: &PointView<'_>, now: Nanos) {
+        self.seen = now;
+        if matches!(self.standing(point), Standing::Behind(_)) {
+            return;
+        }
+        if point.no_recorded_value() {
+            self.ended = true;
+        } else if can_be_added(point) {
+            self.store(point);
+        }
+    }
+
+    fn standing(&self, point: &PointView<'_>) -> Standing {
+        if matches!(self.last, Last::Nothing) {
+            Standing::First
+        } else if point.time == self.time {
+            Standing::Behind(Notes::DUPLICATE)
+        } else if point.time < self.time {
+            Standing::Behind(Notes::OUT_OF_ORDER)
+        } else if point.start != self.start && point.start >= self.time {
+            Standing::NewEpoch
+        } else {
+            Standing::Same
+        }
+    }
+
+    /// What a newer point adds. The point was read into `scratch`; what it adds is left there.
+    fn judge(
+        &self,
+        point: &PointView<'_>,
+        standing: &Standing,
+        began: Nanos,
+        scratch: &mut Scratch,
+    ) -> (Adds, Notes) {
+        // An unknown start says nothing of when the value began to grow.
+        let known = point.start != 0 && point.start != point.time;
+        let whole = match point.number {
+            Some(number) => Adds::Number(Total::from(number)),
+            None => Adds::Content,
+        };
+        match standing {
+            _ if !self.monotonic => (Adds::Nothing, Notes::NONE),
+            Standing::First if known && point.start >= began && !self.returning => {
+                (whole, Notes::NONE)
+            }
+            Standing::NewEpoch if known => (whole, Notes::NONE),
+            Standing::First | Standing::NewEpoch => (Adds::Nothing, Notes::BASELINED),
+            Standing::Behind(_) => (Adds::Nothing, Notes::NONE),
+            Standing::Same => match self.step(point, scratch) {
+                Step::Grew(adds) if point.start != self.start => (adds, Notes::START_DRIFT),
+                Step::Grew(adds) => (adds, Notes::NONE),
+                Step::Fell if known && point.start == self.start => (whole, Notes::RESET_ANOMALY),
+                Step::Fell => (whole, Notes::RESET),
+                Step::Unknown => (Adds::Nothing, Notes::BASELINED),
+            },
+        }
+    }
+
+    /// The difference to the last point of the same epoch.
+    fn step(&self, point: &PointView<'_>, scratch: &mut Scratch) -> Step {
+        match (&self.last, point.number) {
+            (Last::Number(earlier), Some(later)) if less(later, *earlier) => Step::Fell,
+            (Last::Number(earlier), Some(later)) => {
+                Step::Grew(Adds::Number(Total::difference(later, *earlier)))
+            }
+            (Last::Content(earlier), None) => scratch.subtract(point, earlier),
+            _ => Step::Unknown,
+        }
+    }
+
+    /// Keeps a point that can be added, as the last one.
+    fn store(&mut self, point: &PointView<'_>) {
+        let first = matches!(self.last, Last::Nothing);
+        match (point.number, &mut self.last) {
+            (Some(number), last) => *last = Last::Number(number),
+            (None, Last::Content(kept)) => {
+                kept.clear();
+                keep_content(point.kind, point.body, kept);
+            }
+            (None, last) => {
+                let mut kept = Vec::new();
+                keep_content(point.kind, point.body, &mut kept);
+                kept.shrink_to_fit();
+                *last = Last::Content(kept);
+            }
+        }
+        if !first {
+            self.gap = point.time.saturating_sub(self.time);
+        }
+        (self.start, self.time) = (point.start, point.time);
+        (self.ended, self.returning) = (false, false);
+    }
+}
+
+/// What a newer point adds, without the content itself.
+enum Adds {
+    Nothing,
+    Number(Total),
+    /// A histogram: what lies in the scratch.
+    Content,
+}
+
+/// A newer point of the same epoch against the one before.
+enum Step {
+    Grew(Adds),
+    Fell,
+    /// What is known of the one before cannot be compared.
+    Unknown,
+}
+
+/// Reads what the point holds into the scratch; a fault where it cannot be added.
+fn read(point: &PointView<'_>, scratch: &mut Scratch) -> Option<Increment<'static>> {
+    match (point.kind, point.number) {
+        (MetricType::Gauge | MetricType::Sum, Some(number)) => {
+            (!is_finite(number)).then_some(Increment::NotANumber)
+        }
+        (MetricType::Histogram, _) => {
+            read_explicit(point.body, &mut scratch.explicit);
+            match scratch.explicit.sum {
+                Some(sum) if !sum.is_finite() => Some(Increment::NotANumber),
+                _ if !scratch.explicit.is_well_formed() => Some(Increment::Malformed),
+                _ => None,
+            }
+        }
+        (MetricType::ExponentialHistogram, _) => {
+            read_exponential(point.body, &mut scratch.exponential);
+            let infinite = scratch.exponential.sum.is_some_and(|sum| !sum.is_finite());
+            infinite.then_some(Increment::NotANumber)
+        }
+        _ => Some(Increment::Malformed),
+    }
+}
+
+/// Whether a point that nobody reads can be kept as the last one.
+fn can_be_added(point: &PointView<'_>) -> bool {
+    match point.kind {
+        MetricType::Gauge | MetricType::Sum => point.number.is_some_and(is_finite),
+        _ => sum_is_finite(point.body),
+    }
+}
+
+impl Scratch {
+    /// Takes the earlier content from what was read of the point.
+    fn subtract(&mut self, point: &PointView<'_>, earlier: &[u8]) -> Step {
+        let fell = if point.kind == MetricType::Histogram {
+            read_explicit(earlier, &mut self.earlier_explicit);
+            if !self.earlier_explicit.is_well_formed() {
+                return Step::Unknown;
+            }
+            self.explicit.subtract(&self.earlier_explicit).is_err()
+        } else {
+            read_exponential(earlier, &mut self.earlier_exponential);
+            self.exponential
+                .subtract(&mut self.earlier_exponential)
+                .is_err()
+        };
+        if fell {
+            // The difference is of no use; the whole content is.
+            read(point, self);
+            return Step::Fell;
+        }
+        Step::Grew(Adds::Content)
+    }
+}
+
+#[cfg(test)]
+mod tests;
