@@ -1,1 +1,9 @@
 //! The control plane: store, API, push, experiment driver.
+
+pub mod app;
+pub mod auth;
+pub mod desired;
+pub mod documents;
+pub mod driver;
+pub mod model;
+pub mod store;

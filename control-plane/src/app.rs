@@ -1,0 +1,192 @@
+//! The use cases: the only caller of store writes. API, push and driver are doors to it.
+
+mod agents;
+mod assignments;
+mod error;
+mod events;
+pub mod experiments;
+mod live;
+mod pipelines;
+mod plan;
+
+pub use agents::AgentView;
+pub use assignments::RolledBack;
+pub use error::Error;
+pub use live::{Live, Session};
+pub use pipelines::{Applied, Validation};
+
+use crate::model::{Fence, NewEvent, Pipeline};
+use crate::store::{Change, Commit, LeaseRequest, Meta, Store};
+use dashmap::DashMap;
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::sync::{Mutex, watch};
+
+/// Milliseconds since the Unix epoch.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The wall clock.
+pub fn wall_clock() -> Clock {
+    Arc::new(|| {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    })
+}
+
+/// Times that the agents are told.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// A candidate runs until this long after the last word of the server.
+    pub lease_ms: u32,
+    /// A plan is healthy after it ran this long without harm.
+    pub bake_ms: u32,
+}
+
+/// Who asks, and for which tenant.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub tenant: String,
+    pub actor: String,
+}
+
+/// The use cases and what they share.
+pub struct App {
+    store: Arc<dyn Store>,
+    meta: Meta,
+    timing: Timing,
+    clock: Clock,
+    /// Read-modify-write one at a time: the rows' counts guard against other replicas, this against
+    /// ourselves.
+    turn: Mutex<()>,
+    /// Sequence of the newest event.
+    events: watch::Sender<u64>,
+    /// Grows when what agents are to run may have changed.
+    documents: watch::Sender<u64>,
+    /// Pipelines never change, so they are read once.
+    pipelines: DashMap<(String, String), Arc<Pipeline>>,
+    live: Live,
+    /// Names this process in leases.
+    holder: String,
+}
+
+impl App {
+    pub async fn new(
+        store: Arc<dyn Store>,
+        timing: Timing,
+        clock: Clock,
+    ) -> Result<Arc<App>, Error> {
+        let meta = store.meta().await?;
+        Ok(Arc::new(App {
+            store,
+            meta,
+            timing,
+            clock,
+            turn: Mutex::new(()),
+            events: watch::Sender::new(0),
+            documents: watch::Sender::new(0),
+            pipelines: DashMap::new(),
+            live: Live::default(),
+            holder: uuid::Uuid::new_v4().to_string(),
+        }))
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        (self.clock)()
+    }
+
+    pub fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    /// Sessions and heartbeats: in memory only.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// Takes or renews the lease of a background loop; `None` while another process has it.
+    pub async fn lease(&self, name: &str, ttl_ms: u64) -> Result<Option<Fence>, Error> {
+        let request = LeaseRequest {
+            name: name.into(),
+            holder: self.holder.clone(),
+            ttl_ms,
+        };
+        Ok(self.store.lease(request, self.now_ms()).await?)
+    }
+
+    /// Wakes when what agents are to run may have changed.
+    pub fn documents_changed(&self) -> watch::Receiver<u64> {
+        self.documents.subscribe()
+    }
+
+    /// Whether the store answers.
+    pub async fn ready(&self) -> Result<(), Error> {
+        self.store.meta().await?;
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        fence: Option<&Fence>,
+        changes: Vec<Change>,
+        events: Vec<NewEvent>,
+    ) -> Result<(), Error> {
+        let documents = changes.iter().any(touches_plans);
+        let commit = Commit {
+            fence: fence.cloned(),
+            changes,
+            events,
+        };
+        let last = self.store.commit(commit, self.now_ms()).await?;
+        self.events.send_replace(last);
+        if documents {
+            self.documents.send_modify(|n| *n += 1);
+        }
+        Ok(())
+    }
+
+    /// A version of a pipeline by name (the newest) or hash.
+    async fn resolve(&self, tenant: &str, reference: &str) -> Result<Option<Arc<Pipeline>>, Error> {
+        if crate::documents::is_hash(reference) {
+            return self.by_hash(tenant, reference).await;
+        }
+        let versions = self.store.pipeline_versions(tenant, reference).await?;
+        Ok(versions.into_iter().next().map(Arc::new))
+    }
+
+    async fn by_hash(&self, tenant: &str, hash: &str) -> Result<Option<Arc<Pipeline>>, Error> {
+        let key = (tenant.to_owned(), hash.to_owned());
+        if let Some(found) = self.pipelines.get(&key) {
+            return Ok(Some(found.clone()));
+        }
+        let found = self.store.pipeline_by_hash(tenant, hash).await?.map(Arc::new);
+        if let Some(pipeline) = &found {
+            self.pipelines.insert(key, pipeline.clone());
+        }
+        Ok(found)
+    }
+}
+
+fn touches_plans(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::AddPipeline(_)
+            | Change::PutAssignment(_)
+            | Change::DropAssignment(_)
+            | Change::PutExperiment(_)
+            | Change::DropExperiment(_)
+    )
+}
+
+/// An event about an object of a tenant.
+fn event(caller: &Caller, object: String, kind: &'static str, body: Value) -> NewEvent {
+    NewEvent {
+        tenant: caller.tenant.clone(),
+        cluster: String::new(),
+        node: String::new(),
+        object,
+        kind,
+        actor: caller.actor.clone(),
+        body,
+    }
+}

@@ -1,0 +1,312 @@
+//! Agents: enrolment, what they say of themselves, and what is shown of them.
+
+use super::live::Session;
+use super::{App, Caller, Error};
+use crate::auth;
+use crate::desired::desired;
+use crate::model::{Agent, AgentStatus, Identity, NewEvent, Quarantined};
+use crate::store::Change;
+use phoenix_engine::document::Problem;
+use phoenix_proto::control as proto;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// An agent as it is shown: what is stored and what is only known while it is connected.
+#[derive(Debug, Clone)]
+pub struct AgentView {
+    pub agent: Agent,
+    pub connected: bool,
+    pub last_seen_ms: u64,
+    /// What it is to run now.
+    pub desired_hash: Option<String>,
+    /// Of the assignment, even where the agent refused it.
+    pub assigned_hash: Option<String>,
+    pub heartbeat: Option<proto::Heartbeat>,
+}
+
+impl App {
+    /// Gives an identity its credential, once. A credential that no session ever used may be given
+    /// again: its answer was lost.
+    pub async fn enrol(&self, identity: &Identity, version: &str) -> Result<String, Error> {
+        let _turn = self.turn.lock().await;
+        let used = self.store.agent(identity).await?.is_some();
+        if used && self.store.credential(identity).await?.is_some() {
+            return Err(Error::refused(
+                "already-enrolled",
+                format!(
+                    "{identity} has a credential: give the agent its state folder back, \
+                     or delete the agent"
+                ),
+            ));
+        }
+        let credential = auth::new_token();
+        let change = Change::PutCredential {
+            identity: identity.clone(),
+            hash: auth::digest(&credential),
+        };
+        let enrolled = about(identity, "agent.enrolled", json!({ "version": version }));
+        self.write(None, vec![change], vec![enrolled]).await?;
+        Ok(credential)
+    }
+
+    /// Whose credential this is.
+    pub async fn authenticate(&self, credential: &str) -> Result<Option<Identity>, Error> {
+        let digest = auth::digest(credential);
+        Ok(self.store.credential_owner(&digest).await?)
+    }
+
+    /// An agent said hello: opens its session and works out what it is to run.
+    pub async fn connected(
+        &self,
+        identity: &Identity,
+        hello: &proto::Hello,
+    ) -> Result<Session, Error> {
+        let _turn = self.turn.lock().await;
+        let now = self.now_ms();
+        let session = self.live.open(identity, now);
+        let result = self.greet(identity, hello, session.superseded, now).await;
+        if let Err(e) = result {
+            self.live.closed(identity, session.id);
+            return Err(e);
+        }
+        Ok(session)
+    }
+
+    async fn greet(
+        &self,
+        identity: &Identity,
+        hello: &proto::Hello,
+        superseded: bool,
+        now: u64,
+    ) -> Result<(), Error> {
+        let old = self.store.agent(identity).await?;
+        let mut agent = old.unwrap_or_else(|| Agent {
+            identity: identity.clone(),
+            row: 0,
+            labels: BTreeMap::new(),
+            version: String::new(),
+            incarnation: String::new(),
+            first_seen_ms: now,
+            last_seen_ms: now,
+            superseded: 0,
+            revision: 0,
+            content: String::new(),
+            status: AgentStatus::default(),
+            healthy_hash: None,
+            quarantine: Vec::new(),
+        });
+        // Another version of the agent may manage what this one could not.
+        agent.quarantine.retain(|q| q.version == hello.version);
+        agent.labels = hello.labels.clone().into_iter().collect();
+        agent.version = hello.version.clone();
+        agent.incarnation = hello.incarnation.clone();
+        agent.last_seen_ms = now;
+        agent.superseded += u64::from(superseded);
+        // The agent has seen a revision that this row forgot (deleted and enrolled again).
+        if hello.store_id == self.meta.store_id && hello.revision > agent.revision {
+            agent.revision = hello.revision;
+            agent.content = String::new();
+        }
+        let body = json!({
+            "incarnation": agent.incarnation,
+            "version": agent.version,
+            "labels": agent.labels,
+            "superseded": superseded,
+        });
+        let event = about(identity, "agent.connected", body);
+        self.write(None, vec![Change::PutAgent(Box::new(agent))], vec![event])
+            .await?;
+        self.replan_in_turn(Some(identity)).await
+    }
+
+    /// A session ended.
+    pub async fn disconnected(&self, identity: &Identity, session: u64) -> Result<(), Error> {
+        let _turn = self.turn.lock().await;
+        let seen = self.live.last(identity).map(|(_, seen)| seen);
+        if !self.live.closed(identity, session) {
+            return Ok(());
+        }
+        let Some(mut agent) = self.store.agent(identity).await? else {
+            return Ok(());
+        };
+        agent.last_seen_ms = seen.unwrap_or_else(|| self.now_ms());
+        let event = about(identity, "agent.disconnected", json!({}));
+        self.write(None, vec![Change::PutAgent(Box::new(agent))], vec![event])
+            .await
+    }
+
+    /// What became of a desired state. True: the agent is to get something else now.
+    pub async fn reported(
+        &self,
+        identity: &Identity,
+        status: &proto::Status,
+    ) -> Result<(), Error> {
+        let _turn = self.turn.lock().await;
+        let Some(mut agent) = self.store.agent(identity).await? else {
+            return Ok(());
+        };
+        let news = known(status);
+        if agent.status == news {
+            return Ok(());
+        }
+        let before = agent.quarantine.clone();
+        judge(&mut agent, &news);
+        agent.status = news;
+        agent.last_seen_ms = self.now_ms();
+        let barred = agent.quarantine != before;
+        let body = serde_json::to_value(&agent.status).unwrap_or(Value::Null);
+        let event = about(identity, kind(&agent.status.state), body);
+        self.write(None, vec![Change::PutAgent(Box::new(agent))], vec![event])
+            .await?;
+        if barred {
+            self.replan_in_turn(Some(identity)).await?;
+        }
+        Ok(())
+    }
+
+    /// Agents of a tenant, or of all.
+    pub async fn agents(&self, tenant: Option<&str>) -> Result<Vec<AgentView>, Error> {
+        let agents = self.store.agents(tenant).await?;
+        let mut documents: BTreeMap<String, _> = BTreeMap::new();
+        let mut views = Vec::with_capacity(agents.len());
+        for agent in agents {
+            let tenant = agent.identity.tenant.clone();
+            if !documents.contains_key(&tenant) {
+                let found = (
+                    self.store.assignments(&tenant).await?,
+                    self.store.experiments(Some(&tenant)).await?,
+                );
+                documents.insert(tenant.clone(), found);
+            }
+            let Some((assignments, experiments)) = documents.get(&tenant) else {
+                continue;
+            };
+            let live = self.live.last(&agent.identity);
+            let labels = crate::desired::labels(&agent);
+            let wanted = desired(assignments, experiments, &agent);
+            views.push(AgentView {
+                connected: live.is_some(),
+                last_seen_ms: live.as_ref().map_or(agent.last_seen_ms, |(_, seen)| *seen),
+                heartbeat: live.and_then(|(heartbeat, _)| heartbeat),
+                assigned_hash: crate::desired::assigned(assignments, &tenant, &labels)
+                    .map(|a| a.hash.clone()),
+                desired_hash: wanted.baseline,
+                agent,
+            });
+        }
+        Ok(views)
+    }
+
+    /// Forgets an agent and its credential: it must enrol again.
+    pub async fn delete_agent(&self, caller: &Caller, identity: &Identity) -> Result<(), Error> {
+        let _turn = self.turn.lock().await;
+        if self.store.agent(identity).await?.is_none()
+            && self.store.credential(identity).await?.is_none()
+        {
+            return Err(Error::NotFound(format!("agent {}", identity.node)));
+        }
+        let mut event = about(identity, "agent.deleted", json!({}));
+        event.actor = caller.actor.clone();
+        self.write(None, vec![Change::DropAgent(identity.clone())], vec![event])
+            .await?;
+        self.live.disconnect(identity);
+        Ok(())
+    }
+}
+
+/// Keeps the quarantine: a refused pipeline is not sent again, an unproven one twice.
+fn judge(agent: &mut Agent, news: &AgentStatus) {
+    if news.hash.is_empty() {
+        return;
+    }
+    match news.state.as_str() {
+        "healthy" => {
+            agent.quarantine.retain(|q| q.hash != news.hash);
+            // A candidate that proved healthy is not what the agent falls back to.
+            if news.hash == news.active_hash {
+                agent.healthy_hash = Some(news.hash.clone());
+            }
+        }
+        state @ ("rejected" | "rolled-back" | "unproven") => {
+            let incarnation = agent.incarnation.clone();
+            let old = agent.quarantine.iter().position(|q| q.hash == news.hash);
+            let mut entry = match old {
+                Some(at) => agent.quarantine.remove(at),
+                None => Quarantined {
+                    hash: news.hash.clone(),
+                    state: String::new(),
+                    reason: String::new(),
+                    version: String::new(),
+                    boots: 0,
+                    incarnation: String::new(),
+                },
+            };
+            if state == "unproven" && entry.incarnation != incarnation {
+                entry.boots += 1;
+            }
+            // What was refused for good stays refused.
+            if !(state == "unproven" && matches!(entry.state.as_str(), "rejected" | "rolled-back")) {
+                entry.state = state.into();
+            }
+            entry.reason = news.reason.clone();
+            entry.version = agent.version.clone();
+            entry.incarnation = incarnation;
+            agent.quarantine.push(entry);
+        }
+        _ => {}
+    }
+}
+
+fn known(status: &proto::Status) -> AgentStatus {
+    let state = match status.state() {
+        proto::PlanState::Unspecified => "",
+        proto::PlanState::Validated => "validated",
+        proto::PlanState::Active => "active",
+        proto::PlanState::Healthy => "healthy",
+        proto::PlanState::Rejected => "rejected",
+        proto::PlanState::RolledBack => "rolled-back",
+        proto::PlanState::Unproven => "unproven",
+    };
+    AgentStatus {
+        revision: status.revision,
+        generation: status.generation,
+        state: state.into(),
+        hash: status.hash.clone(),
+        problems: status
+            .problems
+            .iter()
+            .map(|p| Problem {
+                path: p.path.clone(),
+                message: p.message.clone(),
+            })
+            .collect(),
+        reason: status.reason.clone(),
+        active_hash: status.active_hash.clone(),
+        candidate_hash: status.candidate_hash.clone(),
+        experiment: status.experiment.clone(),
+    }
+}
+
+fn kind(state: &str) -> &'static str {
+    match state {
+        "validated" => "agent.validated",
+        "active" => "agent.active",
+        "healthy" => "agent.healthy",
+        "rejected" => "agent.rejected",
+        "rolled-back" => "agent.rolled-back",
+        "unproven" => "agent.unproven",
+        _ => "agent.status",
+    }
+}
+
+fn about(identity: &Identity, kind: &'static str, body: Value) -> NewEvent {
+    NewEvent {
+        tenant: identity.tenant.clone(),
+        cluster: identity.cluster.clone(),
+        node: identity.node.clone(),
+        object: format!("agent/{}/{}", identity.cluster, identity.node),
+        kind,
+        actor: format!("agent:{}", identity.node),
+        body,
+    }
+}

@@ -1,0 +1,236 @@
+//! Start, phase changes by the driver, cancelling, and what happens when the ground moves.
+
+use crate::app::{App, Caller, Error, event};
+use crate::desired::{assigned, labels};
+use crate::model::{Agent, Assignment, Experiment, Fence, NewEvent, Phase, PhaseChange};
+use crate::store::Change;
+use serde_json::json;
+
+impl App {
+    /// Fixes both pipelines and hands the experiment to the driver (`Initializing`).
+    pub async fn start_experiment(&self, caller: &Caller, name: &str) -> Result<Experiment, Error> {
+        let _turn = self.turn.lock().await;
+        let mut e = self.experiment(&caller.tenant, name).await?;
+        if e.phase != Phase::Pending {
+            return Err(Error::refused(
+                "experiment-not-pending",
+                format!(
+                    "experiment {name} is {}: apply it again for another run",
+                    e.phase.name()
+                ),
+            ));
+        }
+        let candidate = self.resolve(&e.tenant, &e.spec.candidate).await?;
+        e.candidate_hash = candidate
+            .ok_or_else(|| Error::NotFound(format!("pipeline {}", e.spec.candidate)))?
+            .hash
+            .clone();
+        e.baseline_hash = match &e.spec.baseline {
+            Some(reference) => {
+                let found = self.resolve(&e.tenant, reference).await?;
+                let found = found.ok_or_else(|| Error::NotFound(format!("pipeline {reference}")))?;
+                Some(found.hash.clone())
+            }
+            None => {
+                let assignments = self.store.assignments(&e.tenant).await?;
+                let agents = self.store.agents(Some(&e.tenant)).await?;
+                baseline_of(&e, &assignments, &agents)?
+            }
+        };
+        if e.baseline_hash.as_ref() == Some(&e.candidate_hash) {
+            return Err(Error::refused(
+                "same-pipeline",
+                "baseline and candidate are the same pipeline",
+            ));
+        }
+        e.revision += 1;
+        let reason = format!("started by {}", caller.actor);
+        let change = PhaseChange {
+            phase: Some(Phase::Initializing),
+            reason,
+            ..PhaseChange::default()
+        };
+        self.write_phase(None, caller, e, change).await
+    }
+
+    /// Moves an experiment on, as the driver. Fails with `conflict` when it was changed since it was
+    /// read, and with `fenced` when the lease is gone.
+    pub async fn set_phase(
+        &self,
+        fence: &Fence,
+        experiment: &Experiment,
+        change: PhaseChange,
+    ) -> Result<Experiment, Error> {
+        let _turn = self.turn.lock().await;
+        let caller = driver(&experiment.tenant);
+        self.write_phase(Some(fence), &caller, experiment.clone(), change)
+            .await
+    }
+
+    /// Ends an experiment without a verdict; its agents go back to the baseline at once.
+    pub async fn cancel_experiment(
+        &self,
+        caller: &Caller,
+        name: &str,
+        reason: Option<&str>,
+    ) -> Result<Experiment, Error> {
+        let _turn = self.turn.lock().await;
+        let e = self.experiment(&caller.tenant, name).await?;
+        if e.phase.is_terminal() {
+            return Err(Error::refused(
+                "experiment-ended",
+                format!("experiment {name} is {} already", e.phase.name()),
+            ));
+        }
+        let change = PhaseChange {
+            phase: Some(Phase::Cancelled),
+            reason: reason.map_or_else(|| format!("cancelled by {}", caller.actor), Into::into),
+            ..PhaseChange::default()
+        };
+        self.write_phase(None, caller, e, change).await
+    }
+
+    async fn write_phase(
+        &self,
+        fence: Option<&Fence>,
+        caller: &Caller,
+        experiment: Experiment,
+        change: PhaseChange,
+    ) -> Result<Experiment, Error> {
+        let (new, told) = self.phased(caller, experiment, change);
+        self.write(fence, vec![Change::PutExperiment(new.clone())], vec![told])
+            .await?;
+        Ok(Experiment {
+            row: new.row + 1,
+            ..new
+        })
+    }
+
+    /// The row and the event of a phase change.
+    pub(super) fn phased(
+        &self,
+        caller: &Caller,
+        mut e: Experiment,
+        change: PhaseChange,
+    ) -> (Experiment, NewEvent) {
+        let now = self.now_ms();
+        let from = e.phase;
+        if let Some(phase) = change.phase.filter(|p| *p != from) {
+            e.phase = phase;
+            e.phase_ms = now;
+            if phase == Phase::Running && e.started_ms.is_none() {
+                e.started_ms = Some(now);
+            }
+            if phase.is_terminal() {
+                e.ended_ms = Some(now);
+            }
+        }
+        if let Some(step) = change.step {
+            e.step = step;
+        }
+        if let Some(memory) = change.memory {
+            e.memory = memory;
+        }
+        let judged = change.verdict.is_some();
+        if judged {
+            e.verdict = change.verdict;
+        }
+        e.reason = change.reason;
+        let body = json!({
+            "id": e.id,
+            "from": from,
+            "phase": e.phase,
+            "step": e.step,
+            "reason": e.reason,
+            "verdict": e.verdict.as_ref().filter(|_| judged),
+        });
+        let kind = if from == e.phase {
+            "experiment.progress"
+        } else {
+            "experiment.phase"
+        };
+        let told = event(caller, format!("experiment/{}", e.name), kind, body);
+        (e, told)
+    }
+
+    /// Cancels the active experiments whose agents would get another baseline: a change of an
+    /// assignment always takes effect, and no window after it can be compared.
+    pub(in crate::app) async fn end_disturbed(
+        &self,
+        caller: &Caller,
+        before: &[Assignment],
+        after: &[Assignment],
+        except: Option<&str>,
+        changes: &mut Vec<Change>,
+        events: &mut Vec<NewEvent>,
+    ) -> Result<(), Error> {
+        let mut experiments = self.store.experiments(Some(&caller.tenant)).await?;
+        experiments.retain(|e| e.phase.is_active() && Some(e.name.as_str()) != except);
+        if experiments.is_empty() {
+            return Ok(());
+        }
+        let agents = self.store.agents(Some(&caller.tenant)).await?;
+        for e in experiments {
+            let moved = agents.iter().find(|a| {
+                let labels = labels(a);
+                let hash = |all| assigned(all, &e.tenant, &labels).map(|x| x.hash.clone());
+                e.spec.selector.matches(&labels) && hash(before) != hash(after)
+            });
+            if let Some(agent) = moved {
+                let change = PhaseChange {
+                    phase: Some(Phase::Cancelled),
+                    reason: format!(
+                        "the assigned pipeline of agent {} changed while it ran",
+                        agent.identity.node
+                    ),
+                    ..PhaseChange::default()
+                };
+                let (new, told) = self.phased(caller, e, change);
+                changes.push(Change::PutExperiment(new));
+                events.push(told);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The background loop as an actor.
+pub(super) fn driver(tenant: &str) -> Caller {
+    Caller {
+        tenant: tenant.into(),
+        actor: "driver".into(),
+    }
+}
+
+/// What is assigned to all agents of an experiment (`None`: nothing).
+///
+/// # Errors
+/// They run different pipelines, or no agent is known.
+pub fn baseline_of(
+    e: &Experiment,
+    assignments: &[Assignment],
+    agents: &[Agent],
+) -> Result<Option<String>, Error> {
+    let mut hashes: Vec<Option<String>> = agents
+        .iter()
+        .map(labels)
+        .filter(|labels| e.spec.selector.matches(labels))
+        .map(|labels| assigned(assignments, &e.tenant, &labels).map(|a| a.hash.clone()))
+        .collect();
+    hashes.sort();
+    hashes.dedup();
+    match hashes.len() {
+        0 => Err(Error::refused(
+            "no-agents",
+            "no known agent matches the selector",
+        )),
+        1 => Ok(hashes.pop().flatten()),
+        n => Err(Error::refused(
+            "different-baselines",
+            format!(
+                "the agents of the selector run {n} different pipelines: narrow the selector, \
+                 or name the baseline"
+            ),
+        )),
+    }
+}

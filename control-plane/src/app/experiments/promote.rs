@@ -1,0 +1,184 @@
+//! Promotion: an ordinary change of an assignment.
+
+use super::lifecycle::driver;
+use crate::app::assignments::Edit;
+use crate::app::{App, Caller, Error};
+use crate::desired::{assigned, labels, tie};
+use crate::documents::AssignmentSpec;
+use crate::model::{Assignment, Experiment, Fence, NewEvent, Phase, PhaseChange};
+use crate::store::Change;
+
+impl App {
+    /// Ends an experiment with its verdict and, where `promote`, makes the candidate what is
+    /// assigned: both or neither.
+    pub async fn complete(
+        &self,
+        fence: &Fence,
+        experiment: &Experiment,
+        change: PhaseChange,
+        promote: bool,
+    ) -> Result<Experiment, Error> {
+        let _turn = self.turn.lock().await;
+        let caller = driver(&experiment.tenant);
+        self.finish(Some(fence), &caller, experiment.clone(), change, promote)
+            .await
+    }
+
+    /// Promotes by hand. A verdict `promote` is enough; `force` overrides an inconclusive one or the
+    /// want of data, never a rejection.
+    pub async fn promote_experiment(
+        &self,
+        caller: &Caller,
+        name: &str,
+        force: bool,
+    ) -> Result<Experiment, Error> {
+        let _turn = self.turn.lock().await;
+        let e = self.experiment(&caller.tenant, name).await?;
+        if e.promoted_to.is_some() {
+            return Ok(e);
+        }
+        let outcome = e
+            .verdict
+            .as_ref()
+            .and_then(|v| v.get("outcome"))
+            .and_then(|o| o.as_str());
+        let refusal = match (e.phase, outcome) {
+            (Phase::Completed, Some("promote")) => None,
+            (Phase::Completed, Some("reject") | None) => Some("its verdict is reject"),
+            (Phase::Completed, Some(_)) if force => None,
+            (Phase::Completed, Some(_)) => Some("its verdict is not promote (force overrides)"),
+            _ => Some("it has not completed"),
+        };
+        if let Some(why) = refusal {
+            return Err(Error::refused(
+                "not-promotable",
+                format!("experiment {name} cannot be promoted: {why}"),
+            ));
+        }
+        let change = PhaseChange {
+            reason: format!("promoted by {}", caller.actor),
+            ..PhaseChange::default()
+        };
+        self.finish(None, caller, e, change, true).await
+    }
+
+    async fn finish(
+        &self,
+        fence: Option<&Fence>,
+        caller: &Caller,
+        mut e: Experiment,
+        change: PhaseChange,
+        promote: bool,
+    ) -> Result<Experiment, Error> {
+        let (mut changes, mut events) = (Vec::new(), Vec::new());
+        if promote {
+            let name = self
+                .promotion(caller, &e, &mut changes, &mut events)
+                .await?;
+            e.promoted_to = Some(name);
+        }
+        let (new, told) = self.phased(caller, e, change);
+        changes.push(Change::PutExperiment(new.clone()));
+        events.push(told);
+        self.write(fence, changes, events).await?;
+        Ok(Experiment {
+            row: new.row + 1,
+            ..new
+        })
+    }
+
+    /// The assignment that serves the experiment's agents, if it has the same selector; else a new
+    /// one above it.
+    async fn promotion(
+        &self,
+        caller: &Caller,
+        e: &Experiment,
+        changes: &mut Vec<Change>,
+        events: &mut Vec<NewEvent>,
+    ) -> Result<String, Error> {
+        let Some(candidate) = self.by_hash(&e.tenant, &e.candidate_hash).await? else {
+            return Err(Error::NotFound(format!("pipeline {}", e.candidate_hash)));
+        };
+        let before = self.store.assignments(&e.tenant).await?;
+        let serving = self.serving(e, &before).await?;
+        let same = before
+            .iter()
+            .filter(|a| a.spec.selector == e.spec.selector)
+            .find(|a| serving.iter().all(|s| *s == a.name));
+        // By name while the name still leads to what was measured, else pinned.
+        let newest = self.resolve(&e.tenant, &e.spec.candidate).await?;
+        let pipeline = match newest {
+            Some(p) if p.hash == e.candidate_hash => e.spec.candidate.clone(),
+            _ => e.candidate_hash.clone(),
+        };
+        let mut spec = AssignmentSpec {
+            selector: e.spec.selector.clone(),
+            pipeline,
+            priority: same.map_or_else(|| above(&before, &serving, e), |a| a.spec.priority),
+        };
+        let name = match same {
+            Some(a) => a.name.clone(),
+            None => {
+                let name = format!("experiment-{}", e.name);
+                spec.priority = free(&before, &name, &spec, e);
+                name
+            }
+        };
+        let edit = Edit {
+            name: name.clone(),
+            spec,
+            hash: candidate.hash.clone(),
+            cause: "promoted",
+        };
+        let new = self.edited(caller, &before, edit, changes, events)?;
+        let mut after: Vec<Assignment> =
+            before.iter().filter(|a| a.name != new.name).cloned().collect();
+        after.push(new);
+        self.end_disturbed(caller, &before, &after, Some(&e.name), changes, events)
+            .await?;
+        Ok(name)
+    }
+
+    /// Names of the assignments that serve the experiment's agents now.
+    async fn serving(&self, e: &Experiment, all: &[Assignment]) -> Result<Vec<String>, Error> {
+        let agents = self.store.agents(Some(&e.tenant)).await?;
+        let mut names: Vec<String> = agents
+            .iter()
+            .map(labels)
+            .filter(|labels| e.spec.selector.matches(labels))
+            .filter_map(|labels| assigned(all, &e.tenant, &labels).map(|a| a.name.clone()))
+            .collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+}
+
+/// One above everything that serves the agents.
+fn above(all: &[Assignment], serving: &[String], e: &Experiment) -> i64 {
+    all.iter()
+        .filter(|a| {
+            serving.contains(&a.name)
+                || (serving.is_empty() && a.spec.selector.overlaps(&e.spec.selector))
+        })
+        .map(|a| a.spec.priority.saturating_add(1))
+        .max()
+        .unwrap_or(0)
+}
+
+/// The first priority from there that ties with nothing.
+fn free(all: &[Assignment], name: &str, spec: &AssignmentSpec, e: &Experiment) -> i64 {
+    let mut probe = Assignment {
+        tenant: e.tenant.clone(),
+        name: name.into(),
+        row: 0,
+        spec: spec.clone(),
+        hash: String::new(),
+        updated_ms: 0,
+        actor: String::new(),
+    };
+    while tie(all, &probe).is_some() {
+        probe.spec.priority = probe.spec.priority.saturating_add(1);
+    }
+    probe.spec.priority
+}

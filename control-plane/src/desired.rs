@@ -1,0 +1,142 @@
+//! What an agent is to run: a pure function of the documents and of what is known of the agent.
+
+use crate::documents::Mode;
+use crate::model::{Agent, Assignment, Experiment, Identity, Phase};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// What an agent is to run, by hash.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Desired {
+    /// `None`: nothing is assigned, the agent passes everything through.
+    pub baseline: Option<String>,
+    pub experiment: Option<DesiredExperiment>,
+    /// Boots that found the plan unproven: sent again, under a new revision.
+    pub attempt: u32,
+}
+
+/// The second arm.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DesiredExperiment {
+    pub id: String,
+    pub revision: u64,
+    pub candidate: String,
+    pub mode: Mode,
+    pub entity: Vec<String>,
+    pub percent: f64,
+    pub window_ms: u64,
+    /// JSON array of matchers.
+    pub protect: String,
+}
+
+/// The labels that selectors see: the agent's own, and its node and cluster.
+pub fn labels(agent: &Agent) -> BTreeMap<String, String> {
+    selectable(&agent.identity, &agent.labels)
+}
+
+/// As `labels`, before the agent is known to the store.
+pub fn selectable(
+    identity: &Identity,
+    labels: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut all = labels.clone();
+    all.insert("phoenix.node".into(), identity.node.clone());
+    all.insert("phoenix.cluster".into(), identity.cluster.clone());
+    all
+}
+
+/// The assignment that serves an agent: the highest priority among those that match.
+pub fn assigned<'a>(
+    assignments: &'a [Assignment],
+    tenant: &str,
+    labels: &BTreeMap<String, String>,
+) -> Option<&'a Assignment> {
+    assignments
+        .iter()
+        .filter(|a| a.tenant == tenant && a.spec.selector.matches(labels))
+        .max_by_key(|a| a.spec.priority)
+}
+
+/// Another assignment of the same priority that some agent could match as well.
+pub fn tie<'a>(assignments: &'a [Assignment], new: &Assignment) -> Option<&'a Assignment> {
+    assignments.iter().find(|a| {
+        a.tenant == new.tenant
+            && a.name != new.name
+            && a.spec.priority == new.spec.priority
+            && a.spec.selector.overlaps(&new.spec.selector)
+    })
+}
+
+/// What this agent is to run.
+///
+/// A pipeline that the agent refused is not sent again: until the assignment changes it is asked
+/// to keep what it last proved healthy.
+pub fn desired(assignments: &[Assignment], experiments: &[Experiment], agent: &Agent) -> Desired {
+    let labels = labels(agent);
+    let tenant = &agent.identity.tenant;
+    let experiment = experiments.iter().find(|e| {
+        e.tenant == *tenant && e.phase == Phase::Running && e.spec.selector.matches(&labels)
+    });
+    let mut wanted = assigned(assignments, tenant, &labels).map(|a| a.hash.clone());
+    if let Some(e) = experiment.filter(|e| e.spec.baseline.is_some()) {
+        wanted = e.baseline_hash.clone();
+    }
+    let baseline = match wanted {
+        Some(hash) if barred(agent, &hash) => agent
+            .healthy_hash
+            .clone()
+            .filter(|healthy| !barred(agent, healthy)),
+        other => other,
+    };
+    let experiment = experiment
+        .filter(|e| e.baseline_hash == baseline && !barred(agent, &e.candidate_hash))
+        .map(second_arm);
+    let attempt = agent
+        .quarantine
+        .iter()
+        .filter(|q| q.state == "unproven" && Some(&q.hash) == baseline.as_ref())
+        .map(|q| q.boots)
+        .sum();
+    Desired {
+        baseline,
+        experiment,
+        attempt,
+    }
+}
+
+fn second_arm(e: &Experiment) -> DesiredExperiment {
+    DesiredExperiment {
+        id: e.id.clone(),
+        revision: e.revision,
+        candidate: e.candidate_hash.clone(),
+        mode: e.spec.mode,
+        entity: e.spec.entity.clone(),
+        percent: e.spec.percent,
+        window_ms: e.spec.window.0,
+        protect: serde_json::Value::Array(e.spec.guardrails.protect.clone()).to_string(),
+    }
+}
+
+fn barred(agent: &Agent, hash: &str) -> bool {
+    agent
+        .quarantine
+        .iter()
+        .any(|q| q.hash == hash && q.barred())
+}
+
+impl Desired {
+    /// Fingerprint of the content: when it changes, the agent's revision grows.
+    pub fn content(&self) -> String {
+        let text = format!("{self:?}");
+        let mut out = String::with_capacity(64);
+        for byte in Sha256::digest(text.as_bytes()) {
+            let _ = write!(out, "{byte:02x}");
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+#[path = "desired/tests.rs"]
+mod tests;

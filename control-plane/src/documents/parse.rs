@@ -1,0 +1,54 @@
+//! The envelope that every document shares.
+
+use super::problem;
+use phoenix_engine::document::{Metadata, Problem};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// `apiVersion`, `kind`, `metadata`, `spec`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Document<S> {
+    pub api_version: String,
+    pub kind: String,
+    pub metadata: Metadata,
+    pub spec: S,
+}
+
+/// The one version there is.
+const API_VERSION: &str = "phoenix/v1";
+
+/// What a text says that it is, without reading further.
+pub fn kind_of(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Kind {
+        kind: String,
+    }
+    from_yaml::<Kind>(text).ok().map(|k| k.kind)
+}
+
+pub(super) fn parse<S: DeserializeOwned>(
+    text: &str,
+    kind: &str,
+) -> Result<Document<S>, Vec<Problem>> {
+    let document: Document<S> = from_yaml(text)?;
+    let mut problems = Vec::new();
+    if document.api_version != API_VERSION {
+        problems.push(problem("apiVersion", format!("write {API_VERSION}")));
+    }
+    if document.kind != kind {
+        problems.push(problem(
+            "kind",
+            format!("{:?} where {kind} is expected", document.kind),
+        ));
+    }
+    if problems.is_empty() {
+        Ok(document)
+    } else {
+        Err(problems)
+    }
+}
+
+fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Problem>> {
+    serde_yaml::from_str(text).map_err(|e| vec![problem("", e.to_string())])
+}
