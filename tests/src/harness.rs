@@ -6,7 +6,7 @@ mod process;
 mod tap;
 mod wait;
 
-pub use api::Api;
+pub use api::{Api, client as http_client};
 pub use collector::{collector, python};
 pub use process::{Process, binary};
 pub use tap::{Seen, Tap};

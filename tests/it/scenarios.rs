@@ -1,0 +1,11 @@
+//! The product's own binaries, as a user runs them.
+
+mod counters;
+mod demo;
+mod experiments;
+mod image;
+mod limits;
+mod peers;
+mod restarts;
+mod swaps;
+mod world;
