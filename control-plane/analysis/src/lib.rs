@@ -1,1 +1,15 @@
-//! Statistics and the judge: windows and criteria in, a verdict with reasons out. Pure.
+//! Statistics and the judge: windows and criteria in, a verdict with reasons out.
+//!
+//! Pure: no clock, network, file or thread. The same windows give the same verdict, in any order, so
+//! whatever a verdict was based on can be judged again.
+
+pub mod criteria;
+pub mod judge;
+pub mod stats;
+pub mod verdict;
+pub mod window;
+
+pub use criteria::{Criteria, Goal, Guardrails, Measure, Mode};
+pub use judge::{JUDGE_VERSION, judge};
+pub use verdict::{Criterion, Outcome, Ruling, Saving, Savings, Verdict};
+pub use window::{Arm, Cardinality, Protected, Volume, Window};

@@ -1,0 +1,162 @@
+//! How much was saved, and within which bounds.
+//!
+//! Shadow: both arms saw the same, so the saving is counted, not inferred; its bounds are wide only
+//! by what is not counted yet (points still held in open windows) and by sketches.
+//! Split: a ratio of ratios with a confidence bound (`split`).
+
+use super::select::Selection;
+use super::split::{self, Estimate};
+use super::volume::{Amount, Flow, flow, over_all_windows};
+use crate::criteria::{Criteria, Measure, Mode};
+use crate::verdict::Saving;
+use crate::window::{Arm, Window};
+
+/// A saving as shown, and what only the goal tells of it.
+#[derive(Debug)]
+pub struct Measured {
+    pub saving: Saving,
+    /// Split: how the bounds were found.
+    pub estimate: Option<Estimate>,
+    /// Nothing of what the candidate took into windows has come out yet.
+    pub all_held: bool,
+}
+
+/// Points that were still held at the end of what is compared, and points that were held before it.
+/// Added up by runs of consecutive windows, because what a void window took in or gave out is unseen.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Held {
+    pub still: f64,
+    pub before: f64,
+}
+
+pub fn measure(criteria: &Criteria, selection: &Selection<'_>, measure: Measure) -> Measured {
+    let flows: Option<Vec<Flow>> = selection.used.values().map(|r| flow(r, measure)).collect();
+    let flows = flows.unwrap_or_default();
+    let total = flows.iter().copied().reduce(Flow::plus);
+    let all_held = all_held(selection);
+    let Some(total) = total else {
+        return Measured {
+            saving: Saving::default(),
+            estimate: None,
+            all_held,
+        };
+    };
+    let mut saving = Saving {
+        baseline_in: Some(total.baseline_in.value.round() as u64),
+        baseline: Some(total.baseline_out.value.round() as u64),
+        candidate_in: Some(total.candidate_in.value.round() as u64),
+        candidate: Some(total.candidate_out.value.round() as u64),
+        exact: total.is_exact(),
+        ..Saving::default()
+    };
+    let mut estimate = None;
+    match criteria.mode {
+        Mode::Shadow => shadow(&mut saving, selection, measure, total),
+        Mode::Split => {
+            let held = |pick| scale(held(selection, pick), selection, measure, pick);
+            let held = (held(Window::baseline_arm), held(Window::candidate_arm));
+            saving.saving = split::ratio(&total).map(|theta| 1.0 - theta);
+            estimate = split::estimate(criteria, selection, measure, &flows, held);
+            saving.lower = estimate.as_ref().map(|e| e.lower);
+            saving.upper = estimate.as_ref().map(|e| e.upper);
+        }
+    }
+    if all_held && measure != Measure::Points {
+        saving.lower = None;
+    }
+    Measured {
+        saving,
+        estimate,
+        all_held,
+    }
+}
+
+fn shadow(saving: &mut Saving, selection: &Selection<'_>, measure: Measure, total: Flow) {
+    let (b, c) = (total.baseline_out, total.candidate_out);
+    if b.value <= 0.0 {
+        return;
+    }
+    saving.saving = Some(1.0 - c.value / b.value);
+    let widen = |amount: Amount, pick| {
+        let held = scale(held(selection, pick), selection, measure, pick);
+        Amount {
+            value: amount.value,
+            low: (amount.low - held.before).max(0.0),
+            high: amount.high + held.still,
+        }
+    };
+    let (b, c) = (
+        widen(b, Window::baseline_arm),
+        widen(c, Window::candidate_arm),
+    );
+    let bounds = |b: Amount, c: Amount| {
+        let lower = (b.low > 0.0).then(|| 1.0 - c.high / b.low);
+        (lower, 1.0 - c.low / b.high)
+    };
+    let (mut lower, mut upper) = bounds(b, c);
+    // Where outputs come less often than windows end, a window sees few of them: the series of all
+    // windows together are held against it.
+    if measure == Measure::Series && gathers(selection) {
+        let whole = over_all_windows(selection).filter(|(b, _)| b.value > 0.0);
+        if let Some((low, high)) = whole.map(|(b, c)| bounds(b, c)) {
+            lower = lower.zip(low).map(|(a, b)| a.min(b));
+            upper = upper.max(high);
+        }
+    }
+    (saving.lower, saving.upper) = (lower, Some(upper));
+}
+
+/// Some arm takes points into windows of its own.
+fn gathers(selection: &Selection<'_>) -> bool {
+    let mut arms = selection.comparable().flat_map(|w| w.arms());
+    arms.any(|(_, a)| a.ledger.held != 0 || a.ledger.merged != 0)
+}
+
+/// The candidate holds points and none of what it took in has come out.
+fn all_held(selection: &Selection<'_>) -> bool {
+    let came_out = selection
+        .comparable()
+        .filter_map(Window::candidate_arm)
+        .any(|a| a.ledger.merged != 0 || a.ledger.sampled_out != 0);
+    !came_out && held(selection, Window::candidate_arm).still > 0.0
+}
+
+fn held(selection: &Selection<'_>, pick: fn(&Window) -> Option<&Arm>) -> Held {
+    let mut held = Held::default();
+    for run in selection.runs() {
+        let arms = run.iter().filter_map(|w| pick(w));
+        let change = arms.map(|a| i128::from(a.ledger.held)).sum::<i128>() as f64;
+        held.still += change.max(0.0);
+        held.before += (-change).max(0.0);
+    }
+    held
+}
+
+/// Held points in the unit of the measure. A point that is held becomes at most one point; its bytes
+/// are not known yet: the larger of the mean point that came in and the mean that went out is taken.
+fn scale(
+    held: Held,
+    selection: &Selection<'_>,
+    measure: Measure,
+    pick: fn(&Window) -> Option<&Arm>,
+) -> Held {
+    let factor = match measure {
+        Measure::Points => 1.0,
+        // Series are looked at over all windows together.
+        Measure::Series => 0.0,
+        Measure::Bytes => {
+            let sum = |figure: fn(&Arm) -> u64| {
+                let arms = selection.comparable().filter_map(pick);
+                arms.map(figure).sum::<u64>() as f64
+            };
+            let mean = |bytes: f64, points: f64| if points > 0.0 { bytes / points } else { 0.0 };
+            let came = mean(sum(|a| a.bytes_in), sum(|a| a.ledger.received));
+            let left = mean(sum(|a| a.bytes_out), sum(|a| a.ledger.exported));
+            came.max(left)
+        }
+    };
+    Held {
+        still: held.still * factor,
+        before: held.before * factor,
+    }
+}

@@ -1,0 +1,157 @@
+//! What the judge says: an outcome, one sentence of reason per criterion, and the figures used.
+
+use crate::criteria::Criteria;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The answer of the judge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// What is to be done.
+    pub outcome: Outcome,
+    /// Why, one sentence: that of the criterion which decided.
+    pub reason: String,
+    /// In the order in which they were judged.
+    pub criteria: Vec<Criterion>,
+    /// What the candidate saved, of everything that is counted.
+    pub savings: Savings,
+    /// What the figures stand on.
+    pub windows: Windows,
+    /// Version of the rules that judged.
+    pub judge_version: u32,
+    /// What was asked, so that the same windows can be judged again.
+    pub asked: Criteria,
+}
+
+/// What is to be done with the candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The goal is reached and nothing is harmed.
+    #[serde(rename = "promote")]
+    Promote,
+    /// Harm was seen, or the saving is clearly below the target.
+    #[serde(rename = "reject")]
+    Reject,
+    /// It cannot be said: the baseline stays.
+    #[serde(rename = "inconclusive")]
+    Inconclusive,
+    /// Nothing comparable was seen.
+    #[serde(rename = "no data")]
+    NoData,
+}
+
+impl Outcome {
+    /// The public name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Promote => "promote",
+            Outcome::Reject => "reject",
+            Outcome::Inconclusive => "inconclusive",
+            Outcome::NoData => "no data",
+        }
+    }
+
+    /// More windows would not be waited for.
+    pub fn is_decided(self) -> bool {
+        matches!(self, Outcome::Promote | Outcome::Reject)
+    }
+}
+
+/// One criterion: what was found and why, with its figures and thresholds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Criterion {
+    /// `windows`, `ledger`, `arms`, `panics`, `cpu`, `protected points`, `goal`, ...
+    pub name: String,
+    /// What was found.
+    pub outcome: Ruling,
+    /// One sentence.
+    pub reason: String,
+    /// Figures used; unknown ones are null.
+    pub figures: BTreeMap<String, Value>,
+}
+
+/// What a criterion found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ruling {
+    /// Met.
+    #[serde(rename = "pass")]
+    Pass,
+    /// Harm: rejects at once, with however little data.
+    #[serde(rename = "harm")]
+    Harm,
+    /// Not met: rejects when there are windows enough.
+    #[serde(rename = "fail")]
+    Fail,
+    /// The comparison itself is not valid.
+    #[serde(rename = "void")]
+    Void,
+    /// Asked for, and not known: never counts as met.
+    #[serde(rename = "unknown")]
+    Unknown,
+    /// Not asked for; the figures are shown only.
+    #[serde(rename = "not asked")]
+    NotAsked,
+}
+
+/// Savings in all three measures, whatever the goal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Savings {
+    /// Points exported.
+    pub points: Saving,
+    /// Distinct series per window, added over windows.
+    pub series: Saving,
+    /// Uncompressed OTLP bytes.
+    pub bytes: Saving,
+}
+
+/// One measure over the comparable windows. In a split `baseline` and `candidate` are volumes of
+/// different entities: only the ratios to what came in compare.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Saving {
+    /// Came into the baseline arm.
+    pub baseline_in: Option<u64>,
+    /// Left the baseline arm.
+    pub baseline: Option<u64>,
+    /// Came into the candidate arm.
+    pub candidate_in: Option<u64>,
+    /// Left (or, in shadow, would have left) the candidate arm.
+    pub candidate: Option<u64>,
+    /// Share saved.
+    pub saving: Option<f64>,
+    /// It is not less than this (see ARCHITECTURE, "How a verdict is reached").
+    pub lower: Option<f64>,
+    /// It is not more than this.
+    pub upper: Option<f64>,
+    /// The volumes were counted, not estimated from sketches.
+    pub exact: bool,
+}
+
+/// What the figures stand on. `used`, `void` and `expected` count windows of the fleet; `reports`
+/// counts reports of agents.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Windows {
+    /// Windows with at least one comparable report.
+    pub used: u64,
+    /// Windows with reports, none of them comparable.
+    pub void: u64,
+    /// Windows that should have been seen.
+    pub expected: u64,
+    /// Reports of agents.
+    pub reports: Reports,
+    /// Start of the first window used.
+    pub from_ms: Option<u64>,
+    /// End of the last window used.
+    pub until_ms: Option<u64>,
+}
+
+/// Reports of agents.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reports {
+    /// Compared.
+    pub used: u64,
+    /// Not comparable, by reason.
+    pub void: BTreeMap<String, u64>,
+    /// Expected and never seen.
+    pub missing: u64,
+}

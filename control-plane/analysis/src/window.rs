@@ -1,0 +1,161 @@
+//! What the judge reads: the report of one agent about one window of both arms, as it was stored.
+
+use phoenix_engine::ledger::Ledger;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+/// One agent's report of one window. Figures are absolute figures of that window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// `tenant/cluster/node`.
+    pub agent: String,
+    /// Random per start of the agent's process.
+    pub incarnation: String,
+    /// Revision of the experiment that the agent ran.
+    #[serde(default)]
+    pub revision: u64,
+    /// (start, end], Unix epoch milliseconds.
+    pub start_ms: u64,
+    /// See `start_ms`.
+    pub end_ms: u64,
+    /// Why the agent says that this window must not be compared; empty: comparable.
+    #[serde(default)]
+    pub void_reason: String,
+    /// The baseline arm; `None`: not reported.
+    pub baseline: Option<Arm>,
+    /// The candidate arm; `None`: not reported.
+    pub candidate: Option<Arm>,
+    /// CPU of the agent as a whole.
+    #[serde(default)]
+    pub cpu_seconds: Option<f64>,
+    /// Resident memory of the agent as a whole.
+    #[serde(default)]
+    pub rss_bytes: Option<u64>,
+    /// Exports that failed.
+    #[serde(default)]
+    pub export_errors: u64,
+    /// Requests that were refused whole.
+    #[serde(default)]
+    pub requests_refused: u64,
+}
+
+impl Window {
+    /// Both arms, where they were reported, with their public names.
+    pub fn arms(&self) -> impl Iterator<Item = (&'static str, &Arm)> {
+        let baseline = self.baseline.as_ref().map(|a| ("baseline", a));
+        let candidate = self.candidate.as_ref().map(|a| ("candidate", a));
+        baseline.into_iter().chain(candidate)
+    }
+
+    /// The baseline arm, where it was reported.
+    pub fn baseline_arm(&self) -> Option<&Arm> {
+        self.baseline.as_ref()
+    }
+
+    /// The candidate arm, where it was reported.
+    pub fn candidate_arm(&self) -> Option<&Arm> {
+        self.candidate.as_ref()
+    }
+}
+
+/// One arm of one window of one agent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Arm {
+    /// Pipeline hash that this arm ran; empty: pass-through.
+    #[serde(default)]
+    pub hash: String,
+    /// Points; `held` is the change since the window began.
+    pub ledger: Ledger,
+    /// Uncompressed OTLP bytes that came in.
+    pub bytes_in: u64,
+    /// Uncompressed OTLP bytes written.
+    pub bytes_out: u64,
+    /// Distinct series that came in.
+    #[serde(default)]
+    pub series_in: Cardinality,
+    /// Distinct series written.
+    #[serde(default)]
+    pub series_out: Cardinality,
+    /// The protected set.
+    #[serde(default)]
+    pub protected: Protected,
+    /// Thread time spent in this arm; `None`: not measured.
+    #[serde(default)]
+    pub cpu_seconds: Option<f64>,
+    /// Panics caught in this arm.
+    #[serde(default)]
+    pub panics: u64,
+    /// Outputs that met a passing series of the same identity.
+    #[serde(default)]
+    pub identity_conflicts: u64,
+    /// Split: distinct entities in this arm; `None`: not counted.
+    #[serde(default)]
+    pub entities: Option<Cardinality>,
+    /// Split, baseline: what belongs to series that lack a key of the entity; `None`: not counted.
+    #[serde(default)]
+    pub unassigned: Option<Volume>,
+}
+
+/// Distinct identities seen by one agent in one window.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cardinality {
+    /// Exact count; `None`: only the sketch is known.
+    pub exact: Option<u64>,
+    /// Serialised sketch (hex in JSON); empty: none.
+    #[serde(
+        default,
+        serialize_with = "hex",
+        deserialize_with = "unhex",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub sketch: Vec<u8>,
+}
+
+/// Series matched by the protected set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Protected {
+    /// Points that came in.
+    pub points_in: u64,
+    /// Points that left unchanged.
+    pub points_out: u64,
+    /// Distinct series that came in.
+    pub series_in: u64,
+    /// Distinct series of which a point left unchanged.
+    pub series_out: u64,
+}
+
+/// Points, bytes and series of a part of an arm.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Points that came in.
+    pub points_in: u64,
+    /// Points written.
+    pub points_out: u64,
+    /// Bytes that came in.
+    pub bytes_in: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+    /// Distinct series that came in.
+    pub series_in: u64,
+    /// Distinct series written.
+    pub series_out: u64,
+}
+
+fn hex<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    serializer.serialize_str(&text)
+}
+
+fn unhex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong = || D::Error::custom("a sketch is an even number of hex digits");
+    if text.len() % 2 != 0 || !text.is_ascii() {
+        return Err(wrong());
+    }
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| {
+            let pair = std::str::from_utf8(pair).map_err(|_| wrong())?;
+            u8::from_str_radix(pair, 16).map_err(|_| wrong())
+        })
+        .collect()
+}

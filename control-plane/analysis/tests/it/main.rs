@@ -1,0 +1,7 @@
+//! The judge on windows with a known truth.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod examples;
+mod properties;
+mod rates;
+mod world;
