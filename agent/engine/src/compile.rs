@@ -1,5 +1,12 @@
 //! Documents become pipelines, pipelines become a plan. Nothing that compiled can fail to apply.
 
+mod overlap;
+mod plan;
+mod stages;
+
+pub use plan::{Candidate, Division, Plan};
+pub use stages::{Action, Aggregate, Filter, Keys, Method, Rename, Sample, Stage};
+
 use crate::document::{Document, Matcher, Problem};
 use std::sync::Arc;
 
@@ -12,6 +19,10 @@ pub struct Pipeline {
     pub hash: String,
     /// The document as it was understood.
     pub document: Document,
+    /// `spec.protect`: a series that matches one of these passes on its own.
+    pub protect: Vec<Matcher>,
+    /// `spec.stages`, in document order.
+    pub stages: Vec<Stage>,
 }
 
 /// Parses and compiles one pipeline document (YAML or JSON text).
@@ -19,78 +30,56 @@ pub struct Pipeline {
 /// # Errors
 /// Every problem of the document at once, each with its path.
 pub fn compile(text: &str) -> Result<Arc<Pipeline>, Vec<Problem>> {
-    let document = crate::document::parse(text)?;
+    let draft = crate::document::draft(text);
+    let mut problems = draft.problems;
+    let stages: Vec<_> = draft
+        .places
+        .iter()
+        .zip(&draft.document.spec.stages)
+        .map(|(place, stage)| (*place, stage.id.as_str(), &stage.action))
+        .collect();
+    problems.extend(overlap::find(&stages));
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    build(draft.document)
+}
+
+fn build(document: Document) -> Result<Arc<Pipeline>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut protect = Vec::with_capacity(document.spec.protect.len());
+    for (index, rule) in document.spec.protect.iter().enumerate() {
+        let path = format!("spec.protect[{index}]");
+        protect.extend(Matcher::compile(rule, &path, &mut problems));
+    }
+    let mut stages = Vec::with_capacity(document.spec.stages.len());
+    for (index, stage) in document.spec.stages.iter().enumerate() {
+        let path = format!("spec.stages[{index}]");
+        stages.extend(Stage::compile(stage, &path, &mut problems));
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
     Ok(Arc::new(Pipeline {
         name: document.metadata.name.clone(),
         hash: document.hash(),
         document,
+        protect,
+        stages,
     }))
 }
 
 impl Pipeline {
-    /// The pipeline that changes nothing (`stages: []`), run where no plan is assigned.
+    /// The pipeline that changes nothing (`stages: []`), run where no plan is assigned. It has no
+    /// name.
     pub fn pass_through() -> Arc<Pipeline> {
-        unimplemented_pass_through()
-    }
-}
-
-fn unimplemented_pass_through() -> Arc<Pipeline> {
-    let document = Document::default();
-    Arc::new(Pipeline {
-        name: String::new(),
-        hash: document.hash(),
-        document,
-    })
-}
-
-/// How traffic is divided between the arms of an experiment.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Division {
-    /// Both arms see everything; only the baseline's output leaves the node.
-    Shadow,
-    /// Each entity goes to exactly one arm, by hash of its key attributes.
-    Split {
-        /// Attribute keys of the entity.
-        entity: Vec<String>,
-        /// The candidate's share of entities, 0 < percent < 100.
-        percent: f64,
-    },
-}
-
-/// The second arm of a plan.
-#[derive(Debug, Clone)]
-pub struct Candidate {
-    /// What the candidate arm runs.
-    pub pipeline: Arc<Pipeline>,
-    /// The experiment's unique id; seeds the split.
-    pub experiment: String,
-    /// Split or shadow.
-    pub division: Division,
-    /// Measured as protected on both arms, beside the baseline's own `protect`.
-    pub protect: Vec<Matcher>,
-}
-
-/// What an agent runs.
-#[derive(Debug)]
-pub struct Plan {
-    /// The pipeline of the baseline arm.
-    pub baseline: Arc<Pipeline>,
-    /// The other arm while an experiment runs.
-    pub candidate: Option<Candidate>,
-}
-
-impl Plan {
-    /// A plan of one pipeline or of two arms.
-    ///
-    /// # Errors
-    /// A split whose output does not keep its entity key attributes, naming the stage.
-    pub fn new(
-        baseline: Arc<Pipeline>,
-        candidate: Option<Candidate>,
-    ) -> Result<Arc<Plan>, Vec<Problem>> {
-        Ok(Arc::new(Plan {
-            baseline,
-            candidate,
-        }))
+        let document = Document::default();
+        Arc::new(Pipeline {
+            name: String::new(),
+            hash: document.hash(),
+            document,
+            protect: Vec::new(),
+            stages: Vec::new(),
+        })
     }
 }

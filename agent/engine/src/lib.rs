@@ -8,10 +8,12 @@ pub mod document;
 pub mod engine;
 pub mod identity;
 pub mod ledger;
+pub mod matcher;
 pub mod report;
 pub mod sketch;
 pub mod view;
 pub mod wire;
+pub mod yaml;
 
 /// Nanoseconds since the Unix epoch, as in OTLP.
 pub type Nanos = u64;

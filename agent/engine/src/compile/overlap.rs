@@ -1,0 +1,118 @@
+//! Finds aggregations that can write the same series: each would overwrite the other's points.
+
+use crate::document::{Action, Aggregate, Match, Patterns, Problem};
+use crate::matcher::glob::Glob;
+use crate::matcher::pattern::Pattern;
+
+/// Stages of a document by their index in it.
+pub(super) fn find(stages: &[(usize, &str, &Action)]) -> Vec<Problem> {
+    let aggregations: Vec<(usize, &str, &Aggregate)> = stages
+        .iter()
+        .filter_map(|(index, id, action)| match action {
+            Action::Aggregate(aggregate) => Some((*index, *id, aggregate)),
+            _ => None,
+        })
+        .collect();
+    let mut problems = Vec::new();
+    for (position, (index, id, later)) in aggregations.iter().enumerate() {
+        for (first, first_id, earlier) in &aggregations[..position] {
+            if same_outputs(earlier, later) {
+                problems.push(Problem::new(
+                    format!("spec.stages[{index}].aggregate"),
+                    format!(
+                        "`{id}` can write the same series as `{first_id}` (spec.stages[{first}]): same metric, same kept \
+                         keys. Give one a `rename`, make their matches apart on a kept key, or make them one stage"
+                    ),
+                ));
+            }
+        }
+    }
+    problems
+}
+
+/// Different kept keys are let through: whether two series then meet shows only in their attributes,
+/// and is counted as `identity_conflict` when it happens.
+fn same_outputs(a: &Aggregate, b: &Aggregate) -> bool {
+    same_keys(a, b) && same_kind(&a.matches, &b.matches) && same_name(a, b) && !parted(a, b)
+}
+
+fn same_keys(a: &Aggregate, b: &Aggregate) -> bool {
+    a.by == b.by && a.without == b.without
+}
+
+fn same_kind(a: &Match, b: &Match) -> bool {
+    fn meet<T: PartialEq>(a: Option<T>, b: Option<T>) -> bool {
+        a.is_none() || b.is_none() || a == b
+    }
+    let types =
+        a.types.is_empty() || b.types.is_empty() || a.types.iter().any(|t| b.types.contains(t));
+    types
+        && meet(a.temporality, b.temporality)
+        && meet(a.monotonic, b.monotonic)
+        && a.unit
+            .as_ref()
+            .zip(b.unit.as_ref())
+            .is_none_or(|(a, b)| any_meet(a, b))
+}
+
+fn same_name(a: &Aggregate, b: &Aggregate) -> bool {
+    if a.rename == b.rename {
+        // The same name comes of the same name.
+        let literal = a.rename.as_ref().is_some_and(|r| !r.contains("{name}"));
+        return literal
+            || a.matches
+                .metric
+                .as_ref()
+                .zip(b.matches.metric.as_ref())
+                .is_none_or(|(a, b)| any_meet(a, b));
+    }
+    let (a, b) = (outputs(a), outputs(b));
+    a.iter().any(|a| b.iter().any(|b| a.intersects(b)))
+}
+
+/// Globs that together match at least every name that the aggregation writes.
+fn outputs(aggregate: &Aggregate) -> Vec<Glob> {
+    let names: Vec<Glob> = match &aggregate.matches.metric {
+        None => vec![Glob::any()],
+        Some(patterns) => patterns
+            .texts()
+            .iter()
+            .map(|text| Pattern::parse(text).map_or_else(|_| Glob::any(), |p| p.at_least()))
+            .collect(),
+    };
+    match &aggregate.rename {
+        None => names,
+        Some(rename) => {
+            let pieces: Vec<String> = rename.split("{name}").map(String::from).collect();
+            names.iter().map(|name| name.within(&pieces)).collect()
+        }
+    }
+}
+
+/// Whether conditions on a key that both keep part their outputs.
+fn parted(a: &Aggregate, b: &Aggregate) -> bool {
+    let keeps = |key: &String| match (&a.by, &a.without) {
+        (Some(by), _) => by.contains(key),
+        (None, Some(without)) => !without.contains(key),
+        (None, None) => true,
+    };
+    a.matches.attributes.iter().any(|(key, left)| {
+        keeps(key)
+            && b.matches
+                .attributes
+                .get(key)
+                .is_some_and(|right| !any_meet(left, right))
+    })
+}
+
+fn any_meet(a: &Patterns, b: &Patterns) -> bool {
+    let compile = |patterns: &Patterns| -> Vec<Pattern> {
+        patterns
+            .texts()
+            .iter()
+            .filter_map(|text| Pattern::parse(text).ok())
+            .collect()
+    };
+    let (a, b) = (compile(a), compile(b));
+    a.iter().any(|a| b.iter().any(|b| a.may_intersect(b)))
+}

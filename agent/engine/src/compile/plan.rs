@@ -1,0 +1,122 @@
+//! A plan: one pipeline, or two arms and how traffic is divided between them.
+
+use super::{Action, Pipeline};
+use crate::document::{Matcher, Problem};
+use std::sync::Arc;
+
+/// How traffic is divided between the arms of an experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Division {
+    /// Both arms see everything; only the baseline's output leaves the node.
+    Shadow,
+    /// Each entity goes to exactly one arm, by hash of its key attributes.
+    Split {
+        /// Attribute keys of the entity.
+        entity: Vec<String>,
+        /// The candidate's share of entities, 0 < percent < 100.
+        percent: f64,
+    },
+}
+
+/// The second arm of a plan.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// What the candidate arm runs.
+    pub pipeline: Arc<Pipeline>,
+    /// The experiment's unique id; seeds the split.
+    pub experiment: String,
+    /// Split or shadow.
+    pub division: Division,
+    /// Measured as protected on both arms, beside the baseline's own `protect`.
+    pub protect: Vec<Matcher>,
+}
+
+/// What an agent runs.
+#[derive(Debug)]
+pub struct Plan {
+    /// The pipeline of the baseline arm.
+    pub baseline: Arc<Pipeline>,
+    /// The other arm while an experiment runs.
+    pub candidate: Option<Candidate>,
+}
+
+impl Plan {
+    /// A plan of one pipeline or of two arms.
+    ///
+    /// # Errors
+    /// A split whose output does not keep its entity key attributes, naming the stage; a share or an
+    /// entity that divides nothing. Paths begin with `baseline` or `candidate`, or are a field of the
+    /// experiment.
+    pub fn new(
+        baseline: Arc<Pipeline>,
+        candidate: Option<Candidate>,
+    ) -> Result<Arc<Plan>, Vec<Problem>> {
+        let mut problems = Vec::new();
+        if let Some(Candidate {
+            pipeline,
+            division: Division::Split { entity, percent },
+            ..
+        }) = &candidate
+        {
+            if entity.is_empty() {
+                problems.push(Problem::new(
+                    "entity",
+                    "a split needs the attribute keys of its entity, such as [host.name, process.pid]",
+                ));
+            }
+            if !(*percent > 0.0 && *percent < 100.0) {
+                problems.push(Problem::new(
+                    "percent",
+                    format!("{percent} is not a share: write a number above 0 and below 100"),
+                ));
+            }
+            for (arm, pipeline) in [("baseline", &baseline), ("candidate", pipeline)] {
+                problems.extend(lost_entities(arm, pipeline, entity));
+            }
+        }
+        if problems.is_empty() {
+            Ok(Arc::new(Plan {
+                baseline,
+                candidate,
+            }))
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// The plan that passes everything through.
+    pub fn pass_through() -> Arc<Plan> {
+        Arc::new(Plan {
+            baseline: Pipeline::pass_through(),
+            candidate: None,
+        })
+    }
+}
+
+/// An aggregation that removes an entity key would write one series from both arms.
+fn lost_entities(arm: &str, pipeline: &Pipeline, entity: &[String]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (index, stage) in pipeline.stages.iter().enumerate() {
+        let Action::Aggregate(aggregate) = &stage.action else {
+            continue;
+        };
+        let lost: Vec<&str> = entity
+            .iter()
+            .map(String::as_str)
+            .filter(|key| !aggregate.keys.keeps(key))
+            .collect();
+        if !lost.is_empty() {
+            problems.push(Problem::new(
+                format!("{arm}.spec.stages[{index}].aggregate"),
+                format!(
+                    "stage `{}` of pipeline `{}` removes {}, which the split divides by: both arms would write the same \
+                     series. Keep the key, divide by another entity, or use shadow",
+                    stage.id,
+                    pipeline.name,
+                    lost.join(", ")
+                ),
+            ));
+        }
+    }
+    problems
+}

@@ -1,0 +1,264 @@
+//! Stages as the engine runs them.
+
+use crate::Nanos;
+use crate::document::{self, Function, Matcher, Problem};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// One stage of a compiled pipeline.
+#[derive(Debug)]
+pub struct Stage {
+    /// `spec.stages[].id`.
+    pub id: String,
+    /// The canonical form of the stage, its id included. A stage keeps its state over a swap if the
+    /// new plan holds a stage of the same fingerprint.
+    pub fingerprint: String,
+    /// What it does.
+    pub action: Action,
+}
+
+/// What a stage does.
+#[derive(Debug)]
+pub enum Action {
+    /// Drops series by rules.
+    Filter(Filter),
+    /// Merges series and points.
+    Aggregate(Aggregate),
+    /// Thins out.
+    Sample(Sample),
+}
+
+/// Rules of a filter; a rule's name in figures is `drop[0]`, or `keep` for a series that no keep
+/// rule matches.
+#[derive(Debug)]
+pub enum Filter {
+    /// Series that match any of these are dropped.
+    Drop(Vec<Matcher>),
+    /// Series that match none of these are dropped.
+    Keep(Vec<Matcher>),
+}
+
+/// An aggregation.
+#[derive(Debug)]
+pub struct Aggregate {
+    /// Which series are merged.
+    pub matcher: Matcher,
+    /// Which attributes are kept.
+    pub keys: Keys,
+    /// Length of a window, > 0.
+    pub interval: Nanos,
+    /// How gauges are merged; without one a matching gauge passes, counted `not_aggregated`.
+    pub function: Option<Function>,
+    /// Name of the output; the input's name without one.
+    pub rename: Option<Rename>,
+    /// How long after its end a window waits.
+    pub lateness: Nanos,
+    /// After how long a silent input is freed.
+    pub expiry: Nanos,
+    /// No `phoenix.node` is added.
+    pub merged_later: bool,
+}
+
+/// Which attributes an aggregation keeps; keys sorted, on whatever level they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keys {
+    /// Only these.
+    By(Vec<String>),
+    /// All but these.
+    Without(Vec<String>),
+}
+
+impl Keys {
+    /// Whether an attribute of this key is kept.
+    pub fn keeps(&self, key: &str) -> bool {
+        match self {
+            Keys::By(keys) => keys.binary_search_by(|k| k.as_str().cmp(key)).is_ok(),
+            Keys::Without(keys) => keys.binary_search_by(|k| k.as_str().cmp(key)).is_err(),
+        }
+    }
+}
+
+/// New name of an aggregation's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rename {
+    /// This name.
+    Literal(String),
+    /// Before and after each `{name}`: `a.{name}.b` is `["a.", ".b"]`. At least two pieces.
+    Template(Vec<String>),
+}
+
+impl Rename {
+    /// Reads `http.requests` or `{name}.by_route`.
+    pub fn parse(text: &str) -> Rename {
+        let pieces: Vec<String> = text.split("{name}").map(String::from).collect();
+        if pieces.len() == 1 {
+            Rename::Literal(text.to_string())
+        } else {
+            Rename::Template(pieces)
+        }
+    }
+
+    /// The output's name for an input's name.
+    pub fn apply(&self, name: &str) -> String {
+        match self {
+            Rename::Literal(text) => text.clone(),
+            Rename::Template(pieces) => pieces.join(name),
+        }
+    }
+}
+
+/// A sample stage.
+#[derive(Debug)]
+pub struct Sample {
+    /// Which series are sampled.
+    pub matcher: Matcher,
+    /// How.
+    pub method: Method,
+}
+
+/// How a sample stage thins out.
+#[derive(Debug)]
+pub enum Method {
+    /// A share of entities is kept whole.
+    Fraction {
+        /// 0 to 1; kept iff u < fraction.
+        fraction: f64,
+        /// Attribute keys of the entity, sorted.
+        entity: Vec<String>,
+        /// XXH3-64 of the stage's id: seed of the entity hash.
+        seed: u64,
+    },
+    /// The last point of each window passes.
+    Every {
+        /// Length of a window, > 0.
+        interval: Nanos,
+        /// How long after its end a window waits.
+        lateness: Nanos,
+    },
+}
+
+impl Stage {
+    /// `None` when it added problems.
+    pub(super) fn compile(
+        stage: &document::Stage,
+        path: &str,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Stage> {
+        let action = match &stage.action {
+            document::Action::Filter(filter) => {
+                Action::Filter(compile_filter(filter, path, problems))
+            }
+            document::Action::Aggregate(aggregate) => {
+                Action::Aggregate(compile_aggregate(aggregate, path, problems)?)
+            }
+            document::Action::Sample(sample) => {
+                Action::Sample(compile_sample(sample, &stage.id, path, problems)?)
+            }
+        };
+        Some(Stage {
+            id: stage.id.clone(),
+            fingerprint: stage.canonical(),
+            action,
+        })
+    }
+
+    /// `filter`, `aggregate` or `sample`.
+    pub fn kind(&self) -> &'static str {
+        match self.action {
+            Action::Filter(_) => "filter",
+            Action::Aggregate(_) => "aggregate",
+            Action::Sample(_) => "sample",
+        }
+    }
+}
+
+fn compile_filter(filter: &document::Filter, path: &str, problems: &mut Vec<Problem>) -> Filter {
+    let mut rules = |list: &[document::Match], name: &str| {
+        list.iter()
+            .enumerate()
+            .filter_map(|(i, rule)| {
+                Matcher::compile(rule, &format!("{path}.filter.{name}[{i}]"), problems)
+            })
+            .collect()
+    };
+    match filter {
+        document::Filter::Drop(list) => Filter::Drop(rules(list, "drop")),
+        document::Filter::Keep(list) => Filter::Keep(rules(list, "keep")),
+    }
+}
+
+fn compile_aggregate(
+    aggregate: &document::Aggregate,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<Aggregate> {
+    let matcher = Matcher::compile(
+        &aggregate.matches,
+        &format!("{path}.aggregate.match"),
+        problems,
+    )?;
+    let sorted = |keys: &Vec<String>| {
+        let mut keys = keys.clone();
+        keys.sort_unstable();
+        keys
+    };
+    let keys = match (&aggregate.by, &aggregate.without) {
+        (Some(by), _) => Keys::By(sorted(by)),
+        (None, Some(without)) => Keys::Without(sorted(without)),
+        (None, None) => Keys::Without(Vec::new()),
+    };
+    Some(Aggregate {
+        matcher,
+        keys,
+        interval: aggregate.interval.0.max(1),
+        function: aggregate.function,
+        rename: aggregate.rename.as_deref().map(Rename::parse),
+        lateness: aggregate.lateness.0,
+        expiry: aggregate.expiry.0,
+        merged_later: aggregate.merged_later,
+    })
+}
+
+fn compile_sample(
+    sample: &document::Sample,
+    id: &str,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<Sample> {
+    let matcher = Matcher::compile(&sample.matches, &format!("{path}.sample.match"), problems)?;
+    let method = match (sample.every, sample.fraction) {
+        (Some(every), _) => Method::Every {
+            interval: every.0.max(1),
+            lateness: document::Aggregate::lateness().0,
+        },
+        (None, fraction) => {
+            let mut entity = sample.entity.clone();
+            entity.sort_unstable();
+            Method::Fraction {
+                fraction: fraction.unwrap_or(1.0),
+                entity,
+                seed: xxh3_64(id.as_bytes()),
+            }
+        }
+    };
+    Some(Sample { matcher, method })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_puts_the_name_in_every_place() {
+        assert_eq!(Rename::parse("a.b").apply("m"), "a.b");
+        assert_eq!(Rename::parse("{name}.sum").apply("m"), "m.sum");
+        assert_eq!(Rename::parse("x.{name}.{name}").apply("m"), "x.m.m");
+    }
+
+    #[test]
+    fn keys_are_kept_or_removed() {
+        let by = Keys::By(vec!["a".into(), "c".into()]);
+        assert!(by.keeps("a") && !by.keeps("b"));
+        let without = Keys::Without(vec!["a".into(), "c".into()]);
+        assert!(!without.keeps("a") && without.keeps("b"));
+    }
+}

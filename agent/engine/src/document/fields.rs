@@ -1,0 +1,238 @@
+//! Reading one value of the tree: says what is wrong with it and goes on.
+
+use super::{Problem, Span};
+use crate::yaml::{Node, path_key};
+
+/// Where in the document, and what was found wrong so far.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    pub(super) problems: Vec<Problem>,
+}
+
+/// The fields of one mapping.
+#[derive(Debug)]
+pub(super) struct Fields<'a> {
+    path: String,
+    entries: &'a [(String, Node)],
+}
+
+impl<'a> Fields<'a> {
+    /// The path of a field of this mapping.
+    pub(super) fn path(&self, key: &str) -> String {
+        let path = format!("{}{}", self.path, path_key(key));
+        path.strip_prefix('.').map(String::from).unwrap_or(path)
+    }
+
+    /// A field that is there and is not empty.
+    pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
+        self.present(key).filter(|node| **node != Node::Null)
+    }
+
+    /// A field that is there, even if it says nothing.
+    pub(super) fn present(&self, key: &str) -> Option<&'a Node> {
+        self.entries
+            .iter()
+            .find(|(k, _)| k == key)
+            .map(|(_, node)| node)
+    }
+
+    /// All fields.
+    pub(super) fn entries(&self) -> &'a [(String, Node)] {
+        self.entries
+    }
+}
+
+impl Reader {
+    pub(super) fn problem(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.problems.push(Problem::new(path, message));
+    }
+
+    fn wrong(&mut self, path: &str, expected: &str, node: &Node) {
+        self.problem(path, format!("expected {expected}, found {}", node.what()));
+    }
+
+    /// A mapping with any keys.
+    pub(super) fn mapping<'a>(&mut self, node: &'a Node, path: &str) -> Option<Fields<'a>> {
+        match node {
+            Node::Map(entries) => Some(Fields {
+                path: path.to_string(),
+                entries,
+            }),
+            other => {
+                self.wrong(path, "a mapping (`key: value`)", other);
+                None
+            }
+        }
+    }
+
+    /// A mapping with these keys only. `known` also holds what users write instead of them.
+    pub(super) fn fields<'a>(
+        &mut self,
+        node: &'a Node,
+        path: &str,
+        known: &[&str],
+        instead: &[(&str, &str)],
+    ) -> Option<Fields<'a>> {
+        let fields = self.mapping(node, path)?;
+        for (key, _) in fields.entries {
+            if !known.contains(&key.as_str()) {
+                let hint = match instead.iter().find(|(wrong, _)| wrong == key) {
+                    Some((_, right)) => format!("write `{right}`"),
+                    None => suggestion(key, known),
+                };
+                self.problem(fields.path(key), format!("unknown field `{key}`: {hint}"));
+            }
+        }
+        Some(fields)
+    }
+
+    /// A field that must be there.
+    pub(super) fn required<'a>(
+        &mut self,
+        fields: &Fields<'a>,
+        key: &str,
+        advice: &str,
+    ) -> Option<&'a Node> {
+        let node = fields.get(key);
+        if node.is_none() {
+            self.problem(fields.path(key), format!("`{key}` is missing: {advice}"));
+        }
+        node
+    }
+
+    pub(super) fn text<'a>(&mut self, node: &'a Node, path: &str) -> Option<&'a str> {
+        match node {
+            Node::Text(text) => Some(text),
+            Node::Bool(_) | Node::Int(_) | Node::Float(_) => {
+                self.problem(
+                    path,
+                    format!("expected a text, found {}: put it in quotes", node.what()),
+                );
+                None
+            }
+            other => {
+                self.wrong(path, "a text", other);
+                None
+            }
+        }
+    }
+
+    pub(super) fn truth(&mut self, node: &Node, path: &str) -> Option<bool> {
+        match node {
+            Node::Bool(truth) => Some(*truth),
+            other => {
+                self.wrong(path, "true or false", other);
+                None
+            }
+        }
+    }
+
+    pub(super) fn number(&mut self, node: &Node, path: &str) -> Option<f64> {
+        match node {
+            Node::Float(number) => Some(*number),
+            Node::Int(number) => Some(*number as f64),
+            other => {
+                self.wrong(path, "a number", other);
+                None
+            }
+        }
+    }
+
+    /// A length of time between two bounds.
+    pub(super) fn span(&mut self, node: &Node, path: &str, min: Span, max: Span) -> Option<Span> {
+        let parsed = match node {
+            Node::Text(text) => Span::parse(text),
+            Node::Int(number) => Span::parse(&number.to_string()),
+            other => Err(format!(
+                "expected a length of time such as 60s, found {}",
+                other.what()
+            )),
+        };
+        match parsed {
+            Ok(span) if span < min => {
+                self.problem(path, format!("{span} is too short: at least {min}"));
+                None
+            }
+            Ok(span) if span > max => {
+                self.problem(path, format!("{span} is too long: at most {max}"));
+                None
+            }
+            Ok(span) => Some(span),
+            Err(message) => {
+                self.problem(path, message);
+                None
+            }
+        }
+    }
+
+    /// One of some words.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        node: &Node,
+        path: &str,
+        words: &[(&str, T)],
+    ) -> Option<T> {
+        let text = self.text(node, path)?;
+        let found = words.iter().find(|(word, _)| *word == text);
+        if found.is_none() {
+            let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            self.problem(
+                path,
+                format!("unknown value `{text}`: {}", suggestion(text, &names)),
+            );
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    /// The items of a list with the path of each.
+    pub(super) fn items<'a>(
+        &mut self,
+        node: &'a Node,
+        path: &str,
+    ) -> Option<Vec<(String, &'a Node)>> {
+        match node {
+            Node::List(items) => Some(
+                items
+                    .iter()
+                    .enumerate()
+                    .map(|(index, item)| (format!("{path}[{index}]"), item))
+                    .collect(),
+            ),
+            other => {
+                self.problem(
+                    path,
+                    format!("expected a list (`[...]`), found {}", other.what()),
+                );
+                None
+            }
+        }
+    }
+}
+
+/// What may have been meant, else all that is known.
+pub(super) fn suggestion(word: &str, known: &[&str]) -> String {
+    let close = known
+        .iter()
+        .map(|k| (distance(word, k), *k))
+        .min()
+        .filter(|(distance, k)| *distance <= 1 + k.len() / 4);
+    match close {
+        Some((_, near)) => format!("did you mean `{near}`?"),
+        None => format!("known here are {}", known.join(", ")),
+    }
+}
+
+/// Edits (insert, remove, replace a character) between two words; case does not count.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.to_lowercase().chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, c) in a.to_lowercase().chars().take(64).enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, d) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(c != *d);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}

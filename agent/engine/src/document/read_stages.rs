@@ -1,0 +1,368 @@
+//! Reading stages, and the rules of each kind that can be checked on the stage alone.
+
+use super::fields::{Fields, Reader, suggestion};
+use super::{Action, Aggregate, Filter, Function, Match, Sample, Span, Stage};
+use crate::yaml::Node;
+use std::collections::HashMap;
+
+const KINDS: [&str; 3] = ["filter", "aggregate", "sample"];
+const MILLISECOND: Span = Span(1_000_000);
+const DAY: Span = Span::seconds(86_400);
+
+impl Reader {
+    /// The stages that could be read, each with its index in the text.
+    pub(super) fn stages(&mut self, node: &Node, path: &str) -> Vec<(usize, Stage)> {
+        let mut ids: HashMap<String, usize> = HashMap::new();
+        let mut stages = Vec::new();
+        let items = self.items(node, path).unwrap_or_default();
+        for (index, (path, node)) in items.into_iter().enumerate() {
+            let (id, action) = self.stage(node, &path);
+            if let Some(id) = &id
+                && let Some(first) = ids.insert(id.clone(), index)
+            {
+                self.problem(
+                    format!("{path}.id"),
+                    format!(
+                        "`{id}` is the id of spec.stages[{first}], too: give each stage its own"
+                    ),
+                );
+                ids.insert(id.clone(), first);
+            }
+            if let (Some(id), Some(action)) = (id, action) {
+                stages.push((index, Stage { id, action }));
+            }
+        }
+        stages
+    }
+
+    fn stage(&mut self, node: &Node, path: &str) -> (Option<String>, Option<Action>) {
+        let Some(fields) = self.mapping(node, path) else {
+            return (None, None);
+        };
+        let id = self.stage_id(&fields);
+        let kinds: Vec<&(String, Node)> = fields
+            .entries()
+            .iter()
+            .filter(|(key, _)| key != "id")
+            .collect();
+        let mut action = None;
+        for (kind, node) in &kinds {
+            let path = fields.path(kind);
+            let read = match kind.as_str() {
+                "filter" => self.filter(node, &path).map(Action::Filter),
+                "aggregate" => self.aggregate(node, &path).map(Action::Aggregate),
+                "sample" => self.sample(node, &path).map(Action::Sample),
+                other => {
+                    let hint = match other {
+                        "drop" | "keep" => format!("write `filter: {{ {other}: [...] }}`"),
+                        other => suggestion(other, &KINDS),
+                    };
+                    self.problem(path, format!("unknown stage kind `{other}`: {hint}"));
+                    None
+                }
+            };
+            action = action.or(read);
+        }
+        match kinds.len() {
+            0 => self.problem(
+                path,
+                format!("the stage does nothing: write one of {}", KINDS.join(", ")),
+            ),
+            1 => {}
+            _ => self.problem(
+                path,
+                "a stage does one thing: make each kind a stage of its own",
+            ),
+        }
+        (id, action)
+    }
+
+    fn stage_id(&mut self, fields: &Fields<'_>) -> Option<String> {
+        let advice = "write a short id, such as `per-route`; figures and sampling go by it";
+        let node = self.required(fields, "id", advice)?;
+        let path = fields.path("id");
+        let id = self.text(node, &path)?;
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if id.is_empty() || id.len() > 63 || !id.bytes().all(allowed) {
+            self.problem(
+                path,
+                format!("`{id}` is not an id: lower-case letters, digits and dashes, at most 63"),
+            );
+            return None;
+        }
+        Some(id.to_string())
+    }
+
+    fn filter(&mut self, node: &Node, path: &str) -> Option<Filter> {
+        let fields = self.fields(
+            node,
+            path,
+            &["drop", "keep"],
+            &[("match", "drop"), ("rules", "drop")],
+        )?;
+        match (fields.get("drop"), fields.get("keep")) {
+            (Some(node), None) => self.rules(node, &fields.path("drop")).map(Filter::Drop),
+            (None, Some(node)) => self.rules(node, &fields.path("keep")).map(Filter::Keep),
+            (Some(_), Some(_)) => {
+                self.problem(
+                    path,
+                    "a filter has `drop` or `keep`, not both: make it two stages",
+                );
+                None
+            }
+            (None, None) => {
+                self.problem(
+                    path,
+                    "write `drop: [...]` or `keep: [...]` with at least one rule",
+                );
+                None
+            }
+        }
+    }
+
+    fn rules(&mut self, node: &Node, path: &str) -> Option<Vec<Match>> {
+        if *node == Node::List(Vec::new()) {
+            self.problem(
+                path,
+                "the list is empty: write at least one rule, or leave the stage out",
+            );
+            return None;
+        }
+        Some(self.matches(node, path))
+    }
+
+    fn matched(&mut self, fields: &Fields<'_>) -> Option<Match> {
+        let advice = "say which series; `match: {}` is all of them";
+        let node = self.required(fields, "match", advice)?;
+        Some(self.matching(node, &fields.path("match")))
+    }
+
+    fn aggregate(&mut self, node: &Node, path: &str) -> Option<Aggregate> {
+        let known = [
+            "match",
+            "by",
+            "without",
+            "interval",
+            "function",
+            "rename",
+            "lateness",
+            "expiry",
+            "merged_later",
+        ];
+        let instead = [
+            ("name", "rename"),
+            ("window", "interval"),
+            ("every", "interval"),
+            ("group_by", "by"),
+            ("drop", "without"),
+            ("mergedLater", "merged_later"),
+        ];
+        let fields = self.fields(node, path, &known, &instead)?;
+        let matches = self.matched(&fields);
+        let (by, without) = self.kept_keys(&fields, path);
+        let bounds = |key, default, min: Span, max: Span, reader: &mut Reader| match fields.get(key)
+        {
+            Some(node) => reader
+                .span(node, &fields.path(key), min, max)
+                .unwrap_or(default),
+            None => default,
+        };
+        let interval = bounds("interval", Aggregate::interval(), MILLISECOND, DAY, self);
+        let lateness = bounds("lateness", Aggregate::lateness(), Span(0), DAY, self);
+        let expiry = bounds("expiry", Aggregate::expiry(), Span::seconds(1), DAY, self);
+        let function = fields
+            .get("function")
+            .and_then(|node| self.choice(node, &fields.path("function"), &FUNCTIONS));
+        let rename = fields
+            .get("rename")
+            .and_then(|node| self.text(node, &fields.path("rename")))
+            .map(String::from);
+        let merged_later = fields
+            .get("merged_later")
+            .and_then(|node| self.truth(node, &fields.path("merged_later")))
+            .unwrap_or(false);
+        let aggregate = Aggregate {
+            matches: matches?,
+            by,
+            without,
+            interval,
+            function,
+            rename,
+            lateness,
+            expiry,
+            merged_later,
+        };
+        self.names(&aggregate, &fields);
+        Some(aggregate)
+    }
+
+    fn kept_keys(
+        &mut self,
+        fields: &Fields<'_>,
+        path: &str,
+    ) -> (Option<Vec<String>>, Option<Vec<String>>) {
+        let mut keys = |name: &str| {
+            fields
+                .get(name)
+                .map(|node| self.keys(node, &fields.path(name)))
+        };
+        let (by, without) = (keys("by"), keys("without"));
+        match (&by, &without) {
+            (Some(_), Some(_)) => self.problem(
+                path,
+                "write `by` (the keys to keep) or `without` (the keys to remove), not both",
+            ),
+            (None, None) => self.problem(
+                path,
+                "write `by: [...]` (the keys to keep) or `without: [...]` (the keys to remove)",
+            ),
+            _ => {}
+        }
+        (by, without)
+    }
+
+    /// Attribute keys; sorted, as their order means nothing.
+    fn keys(&mut self, node: &Node, path: &str) -> Vec<String> {
+        let mut keys: Vec<String> = Vec::new();
+        for (path, node) in self.items(node, path).unwrap_or_default() {
+            let Some(key) = self.text(node, &path) else {
+                continue;
+            };
+            if key.is_empty() {
+                self.problem(path, "an attribute key is not empty: write its name");
+            } else if key.contains('*') {
+                self.problem(path, format!("`{key}` is a glob: write each key in full"));
+            } else if keys.iter().any(|k| k == key) {
+                self.problem(path, format!("`{key}` is listed twice: keep one"));
+            } else {
+                keys.push(key.to_string());
+            }
+        }
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Rules of `function` and `rename`.
+    fn names(&mut self, aggregate: &Aggregate, fields: &Fields<'_>) {
+        let only = aggregate.matches.only_metric();
+        if let Some(rename) = &aggregate.rename {
+            let path = fields.path("rename");
+            let bare = rename.replace("{name}", "");
+            if rename.is_empty() {
+                self.problem(path, "the name is empty: write one, or leave `rename` out");
+            } else if bare.contains(['{', '}']) {
+                self.problem(
+                    path,
+                    format!("`{rename}`: only `{{name}}` can stand in braces"),
+                );
+            } else if bare == *rename && only.is_none() {
+                self.problem(
+                    path,
+                    format!(
+                        "`{rename}` would give one name to several metrics: write `{{name}}` in it, or let `match.metric` \
+                         be one exact name"
+                    ),
+                );
+            }
+        }
+        let Some(function) = aggregate.function else {
+            return;
+        };
+        let types = &aggregate.matches.types;
+        if function != Function::Sum
+            && !types.is_empty()
+            && !types.contains(&super::MetricType::Gauge)
+        {
+            self.problem(
+                fields.path("function"),
+                "a function is for gauges, and `match.type` holds none: leave it out (sums and histograms are added)",
+            );
+        }
+        let same = match (&aggregate.rename, &only) {
+            (None, _) => true,
+            (Some(rename), only) => rename == "{name}" || only.as_ref() == Some(rename),
+        };
+        if matches!(function, Function::Mean | Function::Count) && same {
+            let word = if function == Function::Mean {
+                "mean"
+            } else {
+                "count"
+            };
+            self.problem(
+                fields.path("function"),
+                format!(
+                    "`{word}` gives another quantity than the metric's own: give the output a name, such as \
+                     `rename: \"{{name}}.{word}\"`"
+                ),
+            );
+        }
+    }
+
+    fn sample(&mut self, node: &Node, path: &str) -> Option<Sample> {
+        let known = ["match", "fraction", "entity", "every"];
+        let instead = [
+            ("interval", "every"),
+            ("ratio", "fraction"),
+            ("percent", "fraction"),
+        ];
+        let fields = self.fields(node, path, &known, &instead)?;
+        let matches = self.matched(&fields);
+        let fraction = fields
+            .get("fraction")
+            .map(|node| self.fraction(node, &fields.path("fraction")));
+        let every = fields
+            .get("every")
+            .map(|node| self.span(node, &fields.path("every"), MILLISECOND, DAY));
+        let entity = fields
+            .get("entity")
+            .map(|node| self.keys(node, &fields.path("entity")));
+        let entity_path = fields.path("entity");
+        match (&fraction, &every) {
+            (Some(_), Some(_)) => self.problem(
+                path,
+                "write `fraction` (a share of entities) or `every` (one point a window), not both",
+            ),
+            (None, None) => self.problem(
+                path,
+                "write `fraction: 0.1` with `entity: [...]`, or `every: 60s`",
+            ),
+            (Some(_), None) if entity.as_ref().is_none_or(Vec::is_empty) => self.problem(
+                entity_path,
+                "a fraction is of entities: write the attribute keys that make one, such as [host.name, process.pid]",
+            ),
+            (None, Some(_)) if entity.is_some() => self.problem(
+                entity_path,
+                "`entity` belongs to `fraction`: leave it out with `every`",
+            ),
+            _ => {}
+        }
+        Some(Sample {
+            matches: matches?,
+            fraction: fraction.flatten(),
+            entity: entity.unwrap_or_default(),
+            every: every.flatten(),
+        })
+    }
+
+    fn fraction(&mut self, node: &Node, path: &str) -> Option<f64> {
+        let fraction = self.number(node, path)?;
+        if (0.0..=1.0).contains(&fraction) {
+            // -0 and 0 are one number and must have one canonical form.
+            return Some(fraction + 0.0);
+        }
+        self.problem(
+            path,
+            format!("{fraction} is not a share: write a number from 0 to 1, such as 0.1 for 10 %"),
+        );
+        None
+    }
+}
+
+const FUNCTIONS: [(&str, Function); 6] = [
+    ("sum", Function::Sum),
+    ("min", Function::Min),
+    ("max", Function::Max),
+    ("last", Function::Last),
+    ("mean", Function::Mean),
+    ("count", Function::Count),
+];

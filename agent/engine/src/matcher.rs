@@ -1,0 +1,104 @@
+//! Rules that choose series, compiled. What they mean: all conditions of a rule must hold; a list of
+//! values holds when one does.
+
+pub mod glob;
+pub mod pattern;
+mod value;
+
+use crate::document::{Match, MetricType, Patterns, Problem, Temporality};
+use crate::view::SeriesView;
+use pattern::Pattern;
+
+/// A compiled rule. Two are equal when they were written alike.
+#[derive(Debug, Clone, Default)]
+pub struct Matcher {
+    metric: Option<Vec<Pattern>>,
+    unit: Option<Vec<Pattern>>,
+    /// One bit a type; 0 for any.
+    types: u8,
+    temporality: Option<Temporality>,
+    monotonic: Option<bool>,
+    attributes: Vec<(String, Vec<Pattern>)>,
+    rule: Match,
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Matcher) -> bool {
+        self.rule == other.rule
+    }
+}
+
+impl Matcher {
+    /// Compiles a rule; `None` when it added problems, which lie under `path`.
+    pub fn compile(rule: &Match, path: &str, problems: &mut Vec<Problem>) -> Option<Matcher> {
+        let before = problems.len();
+        let mut compile = |patterns: &Patterns, path: String| -> Vec<Pattern> {
+            let mut compiled = Vec::with_capacity(patterns.texts().len());
+            for text in patterns.texts() {
+                match Pattern::parse(text) {
+                    Ok(pattern) => compiled.push(pattern),
+                    Err(message) => problems.push(Problem::new(path.clone(), message)),
+                }
+            }
+            compiled
+        };
+        let matcher = Matcher {
+            metric: rule
+                .metric
+                .as_ref()
+                .map(|p| compile(p, format!("{path}.metric"))),
+            unit: rule
+                .unit
+                .as_ref()
+                .map(|p| compile(p, format!("{path}.unit"))),
+            types: rule.types.iter().fold(0, |bits, t| bits | bit(*t)),
+            temporality: rule.temporality,
+            monotonic: rule.monotonic,
+            attributes: rule
+                .attributes
+                .iter()
+                .map(|(key, p)| {
+                    let path = format!("{path}.attributes{}", crate::yaml::path_key(key));
+                    (key.clone(), compile(p, path))
+                })
+                .collect(),
+            rule: rule.clone(),
+        };
+        (problems.len() == before).then_some(matcher)
+    }
+
+    /// Whether all conditions of the rule hold for this series.
+    pub fn matches(&self, series: &SeriesView<'_>) -> bool {
+        let metric = &series.metric;
+        let held = |patterns: &Option<Vec<Pattern>>, text: &str| {
+            patterns.as_ref().is_none_or(|patterns| any(patterns, text))
+        };
+        (self.types == 0 || self.types & (1 << (metric.kind as u8)) != 0)
+            && self
+                .temporality
+                .is_none_or(|wanted| wanted as u8 == metric.temporality as u8)
+            && self
+                .monotonic
+                .is_none_or(|wanted| wanted == metric.monotonic)
+            && held(&self.metric, metric.name)
+            && held(&self.unit, metric.unit)
+            && self.attributes.iter().all(|(key, patterns)| {
+                series
+                    .lookup(key)
+                    .is_some_and(|value| value::matches(patterns, value))
+            })
+    }
+
+    /// The rule as it was written.
+    pub fn rule(&self) -> &Match {
+        &self.rule
+    }
+}
+
+fn bit(metric_type: MetricType) -> u8 {
+    1 << (metric_type as u8)
+}
+
+fn any(patterns: &[Pattern], text: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(text))
+}
