@@ -76,7 +76,10 @@ pub fn desired(assignments: &[Assignment], experiments: &[Experiment], agent: &A
     let labels = labels(agent);
     let tenant = &agent.identity.tenant;
     let experiment = experiments.iter().find(|e| {
-        e.tenant == *tenant && e.phase == Phase::Running && e.spec.selector.matches(&labels)
+        // Initializing waits for the agents to take the candidate, so they are given it.
+        e.tenant == *tenant
+            && matches!(e.phase, Phase::Initializing | Phase::Running)
+            && e.spec.selector.matches(&labels)
     });
     let mut wanted = assigned(assignments, tenant, &labels).map(|a| a.hash.clone());
     if let Some(e) = experiment.filter(|e| e.spec.baseline.is_some()) {

@@ -93,6 +93,13 @@ pub struct Arm {
     /// Split, baseline: what belongs to series that lack a key of the entity; `None`: not counted.
     #[serde(default)]
     pub unassigned: Option<Volume>,
+    /// The window is what lies in (stream_from, stream_to] of what this arm's exporter sent since the
+    /// agent's process started, in points. Not judged: for whoever counts at the other end.
+    #[serde(default)]
+    pub stream_from: u64,
+    /// See `stream_from`.
+    #[serde(default)]
+    pub stream_to: u64,
 }
 
 /// Distinct identities seen by one agent in one window.

@@ -144,9 +144,9 @@ fn a_running_experiment_adds_its_candidate_where_its_selector_matches() {
 }
 
 #[test]
-fn only_the_phase_running_has_a_candidate() {
+fn only_while_it_begins_or_runs_an_experiment_has_a_candidate() {
     let all = [assignment("a", &[], "h1", 0)];
-    for phase in [Phase::Pending, Phase::Initializing, Phase::Analyzing, Phase::Cancelled] {
+    for phase in [Phase::Pending, Phase::Analyzing, Phase::Cancelled] {
         let mut e = running("{}", Some("h1"), "h2");
         e.phase = phase;
         assert_eq!(desired(&all, &[e], &agent(&[])).experiment, None, "{phase:?}");
