@@ -296,6 +296,7 @@ impl Machine {
                 effects.push(say(true, PASS_THROUGH.into()));
             }
             let old = std::mem::replace(&mut self.baseline, baseline);
+            self.outcomes.retain(|o| o.hash != old.hash());
             if old.proven {
                 self.previous = Some(old);
             }
@@ -507,3 +508,6 @@ const PASS_THROUGH: &str = "no plan is assigned: everything passes through uncha
 fn say(loud: bool, text: String) -> Effect {
     Effect::Say { loud, text }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use super::{Baseline, Candidate, Trial};
 use crate::control::plans::Stored;
 use phoenix_engine::compile::{self, Division, Pipeline, Plan};
-use phoenix_engine::document::{Matcher, Problem};
+use phoenix_engine::document::{Matcher, Problem, parse_matchers};
 use phoenix_proto::control::{self as proto, ExperimentAssignment, Mode};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +11,14 @@ use std::time::Duration;
 type Problems = Vec<Problem>;
 
 fn problem(path: &str, message: impl Into<String>) -> Problems {
-    vec![Problem {
-        path: path.into(),
-        message: message.into(),
-    }]
+    vec![Problem::new(path, message)]
 }
 
 /// The pipeline that changes nothing; proven by its nature.
 pub(super) fn pass_through() -> Baseline {
-    let pipeline = Pipeline::pass_through();
-    let plan = Arc::new(Plan {
-        baseline: pipeline.clone(),
-        candidate: None,
-    });
+    let plan = Plan::pass_through();
     Baseline {
-        pipeline,
+        pipeline: plan.baseline.clone(),
         stored: None,
         plan,
         proven: true,
@@ -136,8 +129,8 @@ fn division(assignment: &ExperimentAssignment) -> Result<Division, Problems> {
 }
 
 fn protect(text: &str) -> Result<Vec<Matcher>, Problems> {
-    if text.is_empty() {
-        return Ok(Vec::new());
-    }
-    serde_json::from_str(text).map_err(|e| problem("experiment.protect", e.to_string()))
+    parse_matchers(text).map_err(|problems| {
+        let under = |p: Problem| Problem::new(format!("experiment.protect{}", p.path), p.message);
+        problems.into_iter().map(under).collect()
+    })
 }
