@@ -1,3 +1,15 @@
 //! The agent: receivers, worker, exporters, control client around the engine.
-pub mod json;
+
+pub mod admin;
+pub mod clock;
 pub mod control;
+pub mod exporters;
+pub mod json;
+pub mod limits;
+pub mod memory;
+pub mod pipeline_file;
+pub mod process;
+pub mod receivers;
+pub mod rpc;
+pub mod settings;
+pub mod worker;

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-pub use run::{Start, spawn};
+pub use run::{Outlets, Start, Worker, spawn};
 
 /// Requests that wait for the worker; more wait at the receivers, inside the in-flight budget.
 const REQUESTS: usize = 64;
@@ -148,6 +148,8 @@ pub struct Stats {
 
 pub(crate) struct Request {
     pub bytes: Bytes,
+    /// Points that were left out of `bytes`.
+    pub rejected: u64,
     /// Given back when the engine is done with the bytes.
     pub hold: Reservation,
     pub done: oneshot::Sender<Result<Accepted, Refused>>,
@@ -189,8 +191,26 @@ impl WorkerHandle {
     /// # Errors
     /// The request was refused whole; nothing has changed.
     pub async fn submit(&self, bytes: Bytes, hold: Reservation) -> Result<Accepted, Refused> {
+        self.submit_rest(bytes, 0, hold).await
+    }
+
+    /// As `submit`, for a request of which the receiver has itself rejected some points.
+    ///
+    /// # Errors
+    /// The request was refused whole; nothing has changed.
+    pub async fn submit_rest(
+        &self,
+        bytes: Bytes,
+        rejected: u64,
+        hold: Reservation,
+    ) -> Result<Accepted, Refused> {
         let (done, answer) = oneshot::channel();
-        let request = Request { bytes, hold, done };
+        let request = Request {
+            bytes,
+            rejected,
+            hold,
+            done,
+        };
         self.requests
             .send(request)
             .await
@@ -202,11 +222,7 @@ impl WorkerHandle {
     ///
     /// # Errors
     /// The worker has stopped.
-    pub async fn swap(
-        &self,
-        plan: Arc<Plan>,
-        experiment: Option<Experiment>,
-    ) -> Result<u64, Gone> {
+    pub async fn swap(&self, plan: Arc<Plan>, experiment: Option<Experiment>) -> Result<u64, Gone> {
         self.replace(|d| Desired {
             plan: plan.clone(),
             experiment: experiment.clone(),
@@ -307,6 +323,11 @@ impl WorkerHandle {
     /// Random per process start.
     pub fn incarnation(&self) -> &str {
         &self.shared.incarnation
+    }
+
+    /// Whether memory is so short that nothing is taken in.
+    pub fn is_memory_short(&self) -> bool {
+        self.shared.stats.memory_short.load(Ordering::Relaxed)
     }
 
     /// Counts a request refused whole.

@@ -1,0 +1,176 @@
+//! Where points go: one queue, one task and one request in flight for each destination, in order.
+
+pub mod compress;
+pub mod file;
+pub mod headers;
+pub mod otlp;
+pub mod proxy;
+pub mod queue;
+pub mod tls;
+pub mod transport;
+
+use crate::settings::{Batch, Retry};
+use file::FileSink;
+use otlp::OtlpSink;
+use queue::{Outgoing, Queue};
+use rand::Rng;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A next hop that asks for a longer pause than this is asked again after it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Pauses during a drain, which is itself bounded.
+const DRAIN_PAUSE: Duration = Duration::from_secs(1);
+/// At most one line about failures in this time.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// A destination.
+pub enum Sink {
+    /// Over the network.
+    Otlp(Box<OtlpSink>),
+    /// Into a file.
+    File(FileSink),
+}
+
+/// What became of one try.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Taken, but for `rejected` points.
+    Accepted {
+        /// Points that the next hop did not take (partial success).
+        rejected: u64,
+        /// Its reason.
+        message: String,
+        /// Bytes sent, compressed.
+        sent: usize,
+    },
+    /// It will never be taken.
+    Refused(String),
+    /// Worth another try, not before `after` if the next hop said so.
+    Retry {
+        /// What went wrong.
+        reason: String,
+        /// Pause that the next hop asked for.
+        after: Option<Duration>,
+    },
+}
+
+/// One destination's task.
+pub struct Exporter {
+    /// Name in logs and metrics: `otlp`, `file`, `shadow`.
+    pub name: &'static str,
+    /// What it takes from.
+    pub queue: Arc<Queue>,
+    /// Where it sends to.
+    pub sink: Sink,
+    /// When a request is full.
+    pub batch: Batch,
+    /// Pauses.
+    pub retry: Retry,
+    last_complaint: Option<Instant>,
+}
+
+impl Exporter {
+    /// A task that is to be run.
+    pub fn new(
+        name: &'static str,
+        queue: Arc<Queue>,
+        sink: Sink,
+        batch: Batch,
+        retry: Retry,
+    ) -> Exporter {
+        Exporter {
+            name,
+            queue,
+            sink,
+            batch,
+            retry,
+            last_complaint: None,
+        }
+    }
+
+    /// Sends until the queue is closed and empty.
+    pub async fn run(mut self) {
+        while let Some(request) = self.queue.next(&self.batch).await {
+            self.deliver(&request).await;
+        }
+        if let Sink::File(file) = &mut self.sink
+            && let Err(error) = file.sync()
+        {
+            tracing::error!(exporter = self.name, %error, "the file could not be synced");
+        }
+    }
+
+    /// Tries until the request is taken, refused or given up.
+    async fn deliver(&mut self, request: &Outgoing) {
+        let began = Instant::now();
+        let mut bound = self.retry.initial;
+        loop {
+            let outcome = match &mut self.sink {
+                Sink::Otlp(otlp) => otlp.send(request).await,
+                Sink::File(file) => file.write(request),
+            };
+            let (reason, after) = match outcome {
+                Outcome::Accepted {
+                    rejected,
+                    message,
+                    sent,
+                } => {
+                    if rejected > 0 {
+                        self.complain(&format!("{rejected} points rejected: {message}"));
+                    }
+                    return self.queue.resolve(request, rejected, sent);
+                }
+                Outcome::Refused(reason) => {
+                    self.queue.count_error();
+                    self.complain(&format!("{} points refused: {reason}", request.points));
+                    return self.queue.resolve(request, request.points, 0);
+                }
+                Outcome::Retry { reason, after } => (reason, after),
+            };
+            self.queue.count_error();
+            if self.retry.give_up.is_some_and(|t| began.elapsed() >= t) {
+                self.complain(&format!("{} points given up: {reason}", request.points));
+                return self.queue.resolve(request, request.points, 0);
+            }
+            let pause = pause(bound, after);
+            self.complain(&format!(
+                "will try again in {} ms: {reason}",
+                pause.as_millis()
+            ));
+            self.wait(pause).await;
+            bound = (bound * 2).min(self.retry.max);
+        }
+    }
+
+    /// Sleeps; a drain that begins meanwhile shortens it.
+    async fn wait(&self, pause: Duration) {
+        let end = Instant::now() + pause;
+        let drain_end = Instant::now() + DRAIN_PAUSE;
+        loop {
+            let now = Instant::now();
+            if now >= end || (self.queue.is_closed() && now >= drain_end) {
+                return;
+            }
+            tokio::time::sleep((end - now).min(Duration::from_millis(100))).await;
+        }
+    }
+
+    fn complain(&mut self, what: &str) {
+        let now = Instant::now();
+        if self.last_complaint.is_none_or(|t| now - t >= QUIET) {
+            self.last_complaint = Some(now);
+            tracing::warn!(exporter = self.name, "{what}");
+        }
+    }
+}
+
+/// Full jitter: anything up to the bound, but not before the next hop asked for.
+fn pause(bound: Duration, after: Option<Duration>) -> Duration {
+    let jitter = bound.mul_f64(rand::rng().random::<f64>());
+    match after {
+        // Spread out: everybody behind this hop was told the same.
+        Some(after) => after.min(LONGEST_PAUSE) + jitter / 4,
+        None => jitter,
+    }
+}

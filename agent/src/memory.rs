@@ -1,0 +1,96 @@
+//! Keeps the process inside its memory limit: near it the shadow arm ends first, then nothing more
+//! is taken in until memory falls. Never killed is better than never refusing.
+
+use crate::limits;
+use crate::worker::WorkerHandle;
+use phoenix_engine::compile::Division;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const LOOK: Duration = Duration::from_millis(100);
+/// Shares of the limit, in percent.
+const END_SHADOW: usize = 85;
+const REFUSE: usize = 92;
+const TAKE_AGAIN: usize = 88;
+
+/// What is to be done at a share of the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Measures {
+    end_shadow: bool,
+    refuse: bool,
+}
+
+fn measures(resident: usize, limit: usize, refusing: bool) -> Measures {
+    let percent = resident.saturating_mul(100) / limit.max(1);
+    Measures {
+        end_shadow: percent >= END_SHADOW,
+        refuse: percent >= if refusing { TAKE_AGAIN } else { REFUSE },
+    }
+}
+
+/// Looks ten times a second until `stop`.
+pub async fn watch(worker: WorkerHandle, limit: usize, stop: CancellationToken) {
+    let mut refusing = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        let Some(resident) = limits::resident() else {
+            continue;
+        };
+        let measures = measures(resident, limit, refusing);
+        if measures.end_shadow && has_shadow(&worker) {
+            let reason =
+                format!("memory was near the limit: {resident} of {limit} bytes (limits.memory)");
+            if worker.end_candidate(reason).await.is_err() {
+                return;
+            }
+        }
+        if measures.refuse != refusing {
+            refusing = measures.refuse;
+            worker
+                .stats()
+                .memory_short
+                .store(refusing, Ordering::Relaxed);
+            if refusing {
+                tracing::error!(
+                    resident,
+                    limit,
+                    "memory is near its limit: requests are refused"
+                );
+            } else {
+                tracing::info!(
+                    resident,
+                    limit,
+                    "memory has fallen: requests are taken again"
+                );
+            }
+        }
+    }
+}
+
+fn has_shadow(worker: &WorkerHandle) -> bool {
+    let desired = worker.desired();
+    let candidate = desired.plan.candidate.as_ref();
+    candidate.is_some_and(|c| c.division == Division::Shadow)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shadow_arm_ends_before_anything_is_refused() {
+        let at = |percent, refusing| {
+            let m = measures(percent * 10, 1000, refusing);
+            (m.end_shadow, m.refuse)
+        };
+        assert_eq!(at(84, false), (false, false));
+        assert_eq!(at(85, false), (true, false));
+        assert_eq!(at(92, false), (true, true));
+        assert_eq!(at(90, true), (true, true), "until it has fallen well below");
+        assert_eq!(at(87, true), (true, false));
+    }
+}

@@ -1,0 +1,64 @@
+//! Reads a request body inside the limit on its size and the budget of all requests.
+
+use super::Fault;
+use super::budget::Reservation;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+
+/// The message for a request over `max_request`.
+pub fn too_large(limit: usize) -> Fault {
+    Fault::TooLarge(format!(
+        "the request is larger than {limit} bytes (receivers.otlp.max_request); send smaller requests"
+    ))
+}
+
+/// The message for a budget that is used up.
+pub fn full() -> Fault {
+    Fault::Full("too many bytes in flight (limits.in_flight); send again later".to_owned())
+}
+
+/// Reads the whole body. A body that came in one frame is not copied.
+///
+/// # Errors
+/// It is too large, does not fit the budget, or the connection broke.
+pub async fn collect(
+    mut body: Incoming,
+    limit: usize,
+    hold: &mut Reservation,
+) -> Result<Bytes, Fault> {
+    let expected = body.size_hint().exact().unwrap_or(0);
+    if expected > limit as u64 {
+        return Err(too_large(limit));
+    }
+    let mut first = Bytes::new();
+    let mut joined = BytesMut::new();
+    let mut len = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| Fault::Malformed(format!("the request broke off: {e}")))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        len += data.len();
+        if len > limit {
+            return Err(too_large(limit));
+        }
+        if !hold.grow(data.len()) {
+            return Err(full());
+        }
+        if first.is_empty() {
+            first = data;
+        } else {
+            if joined.is_empty() {
+                joined.reserve(len.max(expected as usize));
+                joined.extend_from_slice(&first);
+            }
+            joined.extend_from_slice(&data);
+        }
+    }
+    Ok(if joined.is_empty() {
+        first
+    } else {
+        joined.freeze()
+    })
+}
