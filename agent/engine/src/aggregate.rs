@@ -30,6 +30,7 @@ pub mod exponential;
 mod gauge;
 mod group;
 mod head;
+mod intake;
 mod member;
 pub mod number;
 mod output;
@@ -41,14 +42,15 @@ mod window;
 use crate::Nanos;
 use crate::document::Aggregate;
 use crate::engine::Settings;
-use crate::input::{Increment, Notes, Observation, notes};
+use crate::input::{Notes, Observation, notes};
 use crate::view::{PointView, SeriesView};
-use book::Book;
+use book::{Book, Join};
 pub use group::Place;
+use intake::{Fault, Intake};
 pub use output::Written;
 pub use partial::Partials;
 use rules::{Kind, Rules};
-use window::{Windows, grid_end};
+use window::{Speaker, Window, Windows, grid_end};
 
 /// One `aggregate` stage of one arm.
 #[derive(Debug)]
@@ -58,7 +60,7 @@ pub struct Aggregation {
     windows: Windows,
     outputs: output::Outputs,
     counts: Counts,
-    scratch: window::Scratch,
+    scratch: intake::Scratch,
     partials: Partials,
     /// When silent members and groups were last looked for.
     swept: Nanos,
@@ -142,7 +144,7 @@ impl Aggregation {
             windows: Windows::new(created),
             outputs: output::Outputs::default(),
             counts: Counts::default(),
-            scratch: window::Scratch::default(),
+            scratch: intake::Scratch::default(),
             partials: Partials::default(),
             swept: 0,
         }
@@ -154,9 +156,14 @@ impl Aggregation {
         let Some(kind) = Kind::of(&series.metric, self.rules.function) else {
             return Joined::Passes(NOT_AGGREGATED);
         };
-        let start = self.windows.closed_to.max(self.rules.began);
-        self.book
-            .join(series, identity, kind, &self.rules, &self.windows, start, now)
+        let join = Join {
+            kind,
+            rules: &self.rules,
+            windows: &self.windows,
+            start: self.windows.closed_to.max(self.rules.began),
+            now,
+        };
+        self.book.join(series, identity, &join)
     }
 
     /// Takes one point of the series that has the seat.
@@ -170,89 +177,119 @@ impl Aggregation {
         let Some(member) = self.book.members.get(seat, now, self.rules.expiry) else {
             return Added::Stale;
         };
-        let Some(group) = self.book.groups.get(member.slot) else {
+        let (slot, overflow) = (member.slot, member.overflow);
+        let Some(group) = self.book.groups.get(slot) else {
             return Added::Stale;
         };
-        let kind = group.kind;
-        let valued = !point.no_recorded_value();
-        if valued {
-            match self.scratch.check(kind, point, observation, &group.bounds) {
-                window::Check::Fine => {}
-                window::Check::NotANumber => return Added::Dropped("nan"),
-                window::Check::Passes => {
+        let intake = if point.no_recorded_value() {
+            Intake::Nothing
+        } else {
+            match self.scratch.intake(group, point, observation) {
+                Ok(intake) => intake,
+                Err(Fault::NotANumber) => return Added::Dropped("nan"),
+                Err(Fault::Passes) => {
                     self.counts.not_aggregated += 1;
                     return Added::Passes(NOT_AGGREGATED);
                 }
             }
-        }
+        };
         let mut notes = observation.map_or(Notes::NONE, |o| o.notes);
         let mut end = grid_end(point.time, self.rules.interval);
-        let current = self.windows.current(now, self.rules.interval);
         if point.time > now.saturating_add(self.rules.lateness) {
             notes.add(Notes::FUTURE);
-            end = current;
+            end = self.windows.current(now, self.rules.interval);
         } else if end <= self.windows.closed_to {
-            if matches!(kind, Kind::Gauge(_)) {
+            if matches!(group.kind, Kind::Gauge(_)) {
                 return Added::Dropped("late");
             }
             notes.add(Notes::LATE);
-            end = current;
+            end = self.windows.current(now, self.rules.interval);
         }
-        if member.overflow {
+        if overflow {
             notes.add(Notes::OVERFLOW);
         }
         self.counts.note(notes);
         let advanced = observation.is_none_or(|o| o.advanced);
+        let valued = !point.no_recorded_value();
         self.book.speaks(seat, advanced, valued, now);
-        let window = self.windows.at(end);
-        let fresh = window::Fresh {
-            seat,
-            kind,
-            valued,
-            advanced,
+        let speaker = Speaker {
+            member: seat.member,
+            slot,
             now,
+            gap: observation.map_or(0, |o| o.gap),
         };
-        window.take(&mut self.book, fresh, point, observation, &mut self.scratch);
-        self.counts.exemplars_dropped += std::mem::take(&mut self.scratch.exemplars_dropped);
+        if let Some(group) = self.book.groups.get_mut(slot) {
+            let window = self.windows.at(end);
+            self.counts.exemplars_dropped += window.take(group, speaker, point, intake);
+        }
         Added::Absorbed
     }
 
     /// Closes the windows with end + lateness <= now and writes their outputs, in window order.
     pub fn close(&mut self, now: Nanos, written: &mut Written) {
+        let mut partials = std::mem::take(&mut self.partials);
+        self.close_partials(now, &mut partials);
+        self.merge(&mut partials, written);
+        self.partials = partials;
+    }
+
+    /// The worker side of [`Aggregation::close`].
+    pub fn close_partials(&mut self, now: Nanos, partials: &mut Partials) {
         let due = now.saturating_sub(self.rules.lateness);
         let due = due - due % self.rules.interval;
         while let Some(window) = self.windows.pop_until(due) {
             let stamp = window.end;
-            self.write(window, stamp, now, written);
+            self.drain(window, stamp, now, partials);
         }
         self.windows.closed_to = self.windows.closed_to.max(due);
-        self.sweep(now);
+        // Often enough that memory is freed soon, seldom enough to cost nothing.
+        if now.saturating_sub(self.swept) >= self.rules.expiry / 4 {
+            self.swept = now;
+            self.book.sweep(now, self.rules.expiry, &self.windows);
+            self.outputs.sweep(now, self.rules.expiry);
+        }
+    }
+
+    /// The writer side: merges partials of any number of workers and writes the outputs.
+    pub fn merge(&mut self, partials: &mut Partials, written: &mut Written) {
+        self.outputs
+            .merge(partials, self.rules.expiry, &mut self.counts, written);
     }
 
     /// Closes every window, each stamped with its own end: a drain, or the end of a capture.
     pub fn close_all(&mut self, now: Nanos, written: &mut Written) {
-        while let Some(window) = self.windows.pop_until(Nanos::MAX) {
-            let stamp = window.end;
-            self.windows.closed_to = self.windows.closed_to.max(stamp);
-            self.write(window, stamp, now, written);
-        }
+        self.close_to(Nanos::MAX, now, written);
     }
 
     /// Closes every window for a swap that ends this stage: windows that have ended are stamped
     /// with their end, all others become one last point stamped now. Gives the time from which a
     /// successor counts: now, or later where an output had already written at now.
     pub fn close_for_swap(&mut self, now: Nanos, written: &mut Written) -> Nanos {
-        while let Some(window) = self.windows.pop_until(now.saturating_sub(1)) {
-            let stamp = window.end;
-            self.windows.closed_to = self.windows.closed_to.max(stamp);
-            self.write(window, stamp, now, written);
-        }
-        let stamp = now.max(self.outputs.last_written.saturating_add(1)).max(self.windows.closed_to);
-        if let Some(rest) = self.windows.pop_folded() {
-            self.write(rest, stamp, now, written);
-        }
+        self.close_to(now.saturating_sub(1), now, written);
+        let Some(rest) = self.windows.pop_folded() else {
+            return now.max(self.windows.closed_to);
+        };
+        // Never at or before a point that was written, nor at the stage's own start.
+        let written_to = self.outputs.last_written.max(self.windows.closed_to);
+        let stamp = now.max(written_to.saturating_add(1));
+        let mut partials = std::mem::take(&mut self.partials);
+        self.drain(rest, stamp, now, &mut partials);
         self.windows.closed_to = self.windows.closed_to.max(stamp);
+        self.merge(&mut partials, written);
+        self.partials = partials;
         stamp
+    }
+
+    /// Closes the windows that end at or before `last`, each stamped with its own end.
+    fn close_to(&mut self, last: Nanos, now: Nanos, written: &mut Written) {
+        let mut partials = std::mem::take(&mut self.partials);
+        while let Some(window) = self.windows.pop_until(last) {
+            let stamp = window.end;
+            self.drain(window, stamp, now, &mut partials);
+            self.windows.closed_to = self.windows.closed_to.max(stamp);
+        }
+        self.merge(&mut partials, written);
+        self.partials = partials;
     }
 
     /// Points held in open windows.
@@ -282,24 +319,12 @@ impl Aggregation {
         self.book.groups.get(slot).map(group::Group::place)
     }
 
-    fn write(&mut self, window: window::Window, stamp: Nanos, now: Nanos, written: &mut Written) {
-        let start = window.start(self.rules.interval).max(self.rules.began);
-        let window = self
-            .windows
-            .drain(window, stamp, now, &self.rules, &mut self.book, &mut self.partials);
+    fn drain(&mut self, mut window: Window, stamp: Nanos, now: Nanos, partials: &mut Partials) {
+        let span = (self.windows.start_of(&window, self.rules.interval), stamp);
+        let ages = (now, self.rules.expiry);
+        let closed = partial::drain(&mut window, &mut self.book, span, ages);
         self.windows.recycle(window);
-        let span = output::WindowSpan { start, stamp };
-        self.outputs.merge(&mut self.partials, span, &self.rules, &mut self.counts, written);
-    }
-
-    /// Frees what has been silent for longer than the expiry, once every quarter of it.
-    fn sweep(&mut self, now: Nanos) {
-        if now.saturating_sub(self.swept) < self.rules.expiry / 4 {
-            return;
-        }
-        self.swept = now;
-        self.book.sweep(now, self.rules.expiry, &self.windows);
-        self.outputs.sweep(now, self.rules.expiry);
+        partials.windows.push(closed);
     }
 }
 

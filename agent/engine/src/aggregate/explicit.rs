@@ -36,6 +36,14 @@ impl Explicit {
         self.counts.extend_from_slice(&other.counts);
     }
 
+    /// Keeps the shape and nothing of the content: a point that adds 0.
+    pub fn zero(&mut self) {
+        self.count = 0;
+        self.sum = self.sum.map(|_| 0.0);
+        (self.min, self.max) = (None, None);
+        self.counts.fill(0);
+    }
+
     /// Whether the buckets are what OTLP allows.
     pub fn is_well_formed(&self) -> bool {
         let lengths = self.counts.len() == self.bounds.len() + 1
@@ -46,7 +54,7 @@ impl Explicit {
     }
 
     /// Adds another with any bounds: the result has the common ones. Where none are common only
-    /// count and sum stay exact (callers that can pass the input on instead ask [`shares_bounds`]).
+    /// count and sum stay exact (see [`shares_bounds`]).
     pub fn add(&mut self, other: &Explicit) {
         self.keep_common(other);
         add_rebinned(&mut self.counts, &self.bounds, other);

@@ -181,6 +181,15 @@ impl Exponential {
         self.negative.copy_from(&other.negative);
     }
 
+    /// Keeps scale and zero threshold and nothing of the content: a point that adds 0.
+    pub fn zero(&mut self) {
+        (self.count, self.zero_count) = (0, 0);
+        self.sum = self.sum.map(|_| 0.0);
+        (self.min, self.max) = (None, None);
+        self.positive.counts.clear();
+        self.negative.counts.clear();
+    }
+
     /// Adds another of any scale, zero threshold and range; the result has at most
     /// [`MAX_BUCKETS`] buckets a side.
     pub fn add(&mut self, other: &Exponential) {

@@ -1,0 +1,169 @@
+//! Who sits where: members in groups, joined once a series, freed when silent.
+
+use super::group::{Group, Groups};
+use super::head::Heads;
+use super::member::Members;
+use super::rules::{Kind, Rules, overflow_attribute};
+use super::window::Windows;
+use super::{Joined, NOT_AGGREGATED, Seat, TABLE_FULL};
+use crate::Nanos;
+use crate::view::SeriesView;
+use std::sync::Arc;
+
+/// Members, groups and heads of one stage.
+#[derive(Debug, Default)]
+pub struct Book {
+    /// Inputs.
+    pub members: Members,
+    /// Outputs.
+    pub groups: Groups,
+    /// Whether any group ever was a sum of latest values.
+    pub has_levels: bool,
+    heads: Heads,
+    /// Groups that are overflow series; they do not count towards the limit.
+    overflows: usize,
+}
+
+/// What a join happens in.
+pub struct Join<'a> {
+    /// How the series' points add up.
+    pub kind: Kind,
+    /// The stage's rules.
+    pub rules: &'a Rules,
+    /// The open windows.
+    pub windows: &'a Windows,
+    /// Start of an output whose first input this is.
+    pub start: Nanos,
+    /// The engine's now.
+    pub now: Nanos,
+}
+
+impl Book {
+    /// A seat for a series; the one that it has, if it has one.
+    pub fn join(&mut self, series: &SeriesView<'_>, identity: u128, join: &Join<'_>) -> Joined {
+        if let Some(seat) = self.members.find(identity) {
+            let live = self
+                .members
+                .get(seat, join.now, join.rules.expiry)
+                .is_some();
+            // A value that waits in an open window keeps its seat, however long the window is.
+            if live || join.windows.holds(seat.member) {
+                if let Some(member) = self.members.get_mut(seat) {
+                    member.seen = join.now;
+                }
+                return Joined::Seat(seat);
+            }
+            self.vacate(seat.member);
+        }
+        if self.members.len() >= join.rules.limit {
+            return Joined::Passes(TABLE_FULL);
+        }
+        let Some(slot) = self.slot(series, join) else {
+            // Another output has the same 128-bit hash.
+            return Joined::Passes(NOT_AGGREGATED);
+        };
+        let Some(group) = self.groups.get_mut(slot) else {
+            return Joined::Passes(NOT_AGGREGATED);
+        };
+        self.has_levels |= join.kind == Kind::Level;
+        group.url_agrees &= *group.head.resource_url == *series.resource_schema_url.as_bytes();
+        let overflow = group.overflow;
+        match self.members.insert(identity, slot, overflow, join.now) {
+            Some(seat) => {
+                group.members += 1;
+                Joined::Seat(seat)
+            }
+            None => Joined::Passes(TABLE_FULL),
+        }
+    }
+
+    /// The group of a series' output, made if need be.
+    fn slot(&mut self, series: &SeriesView<'_>, join: &Join<'_>) -> Option<u32> {
+        let draft = self.heads.draft(series, join.kind, join.rules, None);
+        if let Some(slot) = self.groups.find(draft.identity, self.heads.canonical()) {
+            if !self.is_silent(slot, join) {
+                return Some(slot);
+            }
+            // Its epoch is over: it is freed now, not at some later sweep.
+            self.sweep(join.now, join.rules.expiry, join.windows);
+            if self
+                .groups
+                .find(draft.identity, self.heads.canonical())
+                .is_some()
+            {
+                return Some(slot);
+            }
+        }
+        if self.groups.len() - self.overflows < join.rules.limit {
+            let head = Arc::new(self.heads.build(&draft));
+            return self
+                .groups
+                .insert(Group::new(head, join.kind, join.start, join.now));
+        }
+        let mark = overflow_attribute();
+        let draft = self.heads.draft(series, join.kind, join.rules, Some(&mark));
+        if let Some(slot) = self.groups.find(draft.identity, self.heads.canonical()) {
+            return Some(slot);
+        }
+        let head = Arc::new(self.heads.build(&draft));
+        let mut group = Group::new(head, join.kind, join.start, join.now);
+        group.overflow = true;
+        self.overflows += 1;
+        self.groups.insert(group)
+    }
+
+    fn is_silent(&self, slot: u32, join: &Join<'_>) -> bool {
+        let silent = |g: &Group| join.now.saturating_sub(g.seen) > join.rules.expiry;
+        self.groups.get(slot).is_some_and(silent) && !join.windows.touches(slot)
+    }
+
+    /// Notes that a member speaks, or says that it has ended.
+    pub fn speaks(&mut self, seat: Seat, advanced: bool, valued: bool, now: Nanos) {
+        let Some(member) = self.members.get_mut(seat) else {
+            return;
+        };
+        member.seen = now;
+        if advanced && member.ended == valued {
+            member.ended = !valued;
+            if let Some(group) = self.groups.get_mut(member.slot) {
+                group.ended = if valued {
+                    group.ended.saturating_sub(1)
+                } else {
+                    group.ended + 1
+                };
+            }
+        }
+    }
+
+    fn vacate(&mut self, number: u32) {
+        if let Some((slot, ended)) = self.members.remove(number)
+            && let Some(group) = self.groups.get_mut(slot)
+        {
+            group.members = group.members.saturating_sub(1);
+            group.ended = group.ended.saturating_sub(u32::from(ended));
+        }
+    }
+
+    /// Frees members and groups that have been silent for longer than the expiry.
+    pub fn sweep(&mut self, now: Nanos, expiry: Nanos, windows: &Windows) {
+        for number in self.members.expired(now, expiry) {
+            if !windows.holds(number) {
+                self.vacate(number);
+            }
+        }
+        let mut overflows = 0;
+        self.groups.remove_if(|slot, group| {
+            let silent = now.saturating_sub(group.seen) > expiry;
+            let gone = group.members == 0 && silent && !windows.touches(slot);
+            overflows += usize::from(gone && group.overflow);
+            gone
+        });
+        self.overflows -= overflows;
+        self.heads.sweep();
+    }
+
+    /// Estimate of the bytes.
+    pub fn bytes(&self) -> usize {
+        self.members.bytes() + self.groups.bytes() + self.heads.bytes()
+    }
+}

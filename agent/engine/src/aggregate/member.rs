@@ -1,0 +1,161 @@
+//! Members: the inputs of a stage, each with a seat.
+
+use super::Seat;
+use crate::Nanos;
+use crate::view::Number;
+use hashbrown::HashMap;
+
+/// One input of the stage.
+#[derive(Debug)]
+pub struct Member {
+    /// Identity of its series.
+    pub identity: u128,
+    /// Now when it last spoke.
+    pub seen: Nanos,
+    /// Its group.
+    pub slot: u32,
+    generation: u32,
+    /// Its newest point had the no-recorded-value flag.
+    pub ended: bool,
+    /// Its group is an overflow series.
+    pub overflow: bool,
+    seated: bool,
+}
+
+/// A value that an input holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Held {
+    /// Of its point.
+    pub time: Nanos,
+    /// Between the last two points then; 0 if unknown.
+    pub gap: Nanos,
+    /// The value; `None` where there is none.
+    pub value: Option<Number>,
+}
+
+/// All members, by number.
+#[derive(Debug, Default)]
+pub struct Members {
+    seats: Vec<Member>,
+    free: Vec<u32>,
+    by_identity: HashMap<u128, u32>,
+    /// Latest value as of the last closed window, of inputs of non-monotonic sums.
+    latest: Vec<Held>,
+}
+
+impl Members {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_identity.len()
+    }
+
+    /// The member in a seat, unless the seat was given away or the member has expired.
+    pub fn get(&self, seat: Seat, now: Nanos, expiry: Nanos) -> Option<&Member> {
+        let member = self.seats.get(seat.member as usize)?;
+        let valid = member.seated && member.generation == seat.generation;
+        (valid && now.saturating_sub(member.seen) <= expiry).then_some(member)
+    }
+
+    /// The member in a seat that was just found valid.
+    pub fn get_mut(&mut self, seat: Seat) -> Option<&mut Member> {
+        self.seats.get_mut(seat.member as usize)
+    }
+
+    /// A member by number.
+    pub fn by_number(&self, number: u32) -> Option<&Member> {
+        self.seats.get(number as usize).filter(|m| m.seated)
+    }
+
+    /// The group of a seat.
+    pub fn slot(&self, seat: Seat) -> Option<u32> {
+        let member = self.by_number(seat.member)?;
+        (member.generation == seat.generation).then_some(member.slot)
+    }
+
+    /// The seat of an input, expired or not.
+    pub fn find(&self, identity: u128) -> Option<Seat> {
+        let number = *self.by_identity.get(&identity)?;
+        let member = self.by_number(number)?;
+        Some(Seat::new(number, member.generation))
+    }
+
+    /// Seats a new input.
+    pub fn insert(
+        &mut self,
+        identity: u128,
+        slot: u32,
+        overflow: bool,
+        now: Nanos,
+    ) -> Option<Seat> {
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None => {
+                self.seats.push(Member {
+                    identity,
+                    seen: now,
+                    slot,
+                    generation: 0,
+                    ended: false,
+                    overflow,
+                    seated: false,
+                });
+                u32::try_from(self.seats.len() - 1).ok()?
+            }
+        };
+        let member = self.seats.get_mut(number as usize)?;
+        *member = Member {
+            identity,
+            seen: now,
+            slot,
+            generation: member.generation,
+            ended: false,
+            overflow,
+            seated: true,
+        };
+        self.by_identity.insert(identity, number);
+        Some(Seat::new(number, member.generation))
+    }
+
+    /// Frees a seat; its member's group and whether it had ended.
+    pub fn remove(&mut self, number: u32) -> Option<(u32, bool)> {
+        let member = self.seats.get_mut(number as usize).filter(|m| m.seated)?;
+        member.seated = false;
+        member.generation = member.generation.wrapping_add(1);
+        self.by_identity.remove(&member.identity);
+        self.free.push(number);
+        if let Some(held) = self.latest.get_mut(number as usize) {
+            *held = Held::default();
+        }
+        Some((member.slot, member.ended))
+    }
+
+    /// Numbers of all members silent for longer than the expiry.
+    pub fn expired(&self, now: Nanos, expiry: Nanos) -> Vec<u32> {
+        let silent = |m: &Member| m.seated && now.saturating_sub(m.seen) > expiry;
+        let numbered = (0u32..).zip(&self.seats);
+        numbered
+            .filter(|(_, m)| silent(m))
+            .map(|(n, _)| n)
+            .collect()
+    }
+
+    /// Latest values by member number, grown to cover all members.
+    pub fn latest(&mut self) -> (&[Member], &mut [Held]) {
+        self.latest.resize(self.seats.len(), Held::default());
+        (&self.seats, &mut self.latest)
+    }
+
+    /// Estimate of the bytes.
+    pub fn bytes(&self) -> usize {
+        self.seats.capacity() * size_of::<Member>()
+            + self.by_identity.capacity() * 33
+            + self.latest.capacity() * size_of::<Held>()
+    }
+}
+
+impl Member {
+    /// Whether the seat is taken.
+    pub fn is_seated(&self) -> bool {
+        self.seated
+    }
+}

@@ -1,0 +1,384 @@
+//! The writer side: outputs with their own start time and total.
+
+use super::Counts;
+use super::encode::{Row, Value, put_point, put_request};
+use super::explicit::Explicit;
+use super::head::Head;
+use super::number::Total;
+use super::partial::{Closed, Partial, Partials};
+use super::rules::Kind;
+use super::window::Content;
+use crate::Nanos;
+use crate::document::Function;
+use crate::view::Number;
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// What an aggregation writes: reused by the caller, which empties it.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// A valid request: the outputs of the windows, in window order.
+    pub request: Vec<u8>,
+    /// Points in it.
+    pub points: u64,
+    /// Points that were held and are so no more.
+    pub absorbed: u64,
+    /// Identity of each point's series, in the order of the request.
+    pub identities: Vec<u128>,
+    /// Time of the last window written.
+    pub time: Nanos,
+}
+
+impl Written {
+    /// Empties it, keeping the memory.
+    pub fn clear(&mut self) {
+        self.request.clear();
+        self.identities.clear();
+        (self.points, self.absorbed, self.time) = (0, 0, 0);
+    }
+}
+
+/// One output series.
+#[derive(Debug)]
+struct Output {
+    head: Arc<Head>,
+    kind: Kind,
+    /// Of its epoch.
+    start: Nanos,
+    /// Time of its last point; 0 before the first.
+    written: Nanos,
+    /// Now when an input last spoke.
+    seen: Nanos,
+    /// A double was written in this epoch.
+    double: bool,
+    url_agrees: bool,
+    total: Content,
+    /// Ranks of resource, scope and metric.
+    place: [u32; 3],
+    /// Its part of the window that is being merged.
+    part: Option<Partial>,
+}
+
+/// All outputs of a stage.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    outputs: Vec<Option<Output>>,
+    free: Vec<u32>,
+    by_identity: HashMap<u128, u32>,
+    ranks: Ranks,
+    /// Time of the newest point written.
+    pub last_written: Nanos,
+    bodies: Vec<u8>,
+}
+
+/// Equal places get equal numbers, in order of appearance.
+#[derive(Debug, Default)]
+struct Ranks {
+    known: HashMap<Vec<u8>, u32>,
+    next: u32,
+}
+
+impl Outputs {
+    /// Merges the workers' partials and writes the outputs' points. `expiry`: silence after which
+    /// an output's epoch is over.
+    pub fn merge(
+        &mut self,
+        partials: &mut Partials,
+        expiry: Nanos,
+        counts: &mut Counts,
+        written: &mut Written,
+    ) {
+        for closed in partials.windows.drain(..) {
+            written.absorbed += closed.absorbed;
+            written.time = closed.stamp;
+            self.write_window(closed, expiry, counts, written);
+        }
+    }
+
+    fn write_window(
+        &mut self,
+        closed: Closed,
+        expiry: Nanos,
+        counts: &mut Counts,
+        written: &mut Written,
+    ) {
+        let mut touched = Vec::with_capacity(closed.parts.len());
+        for part in closed.parts {
+            let number = self.number_of(&part, expiry);
+            if let Some(Some(output)) = self.outputs.get_mut(number as usize) {
+                match &mut output.part {
+                    Some(known) => known.merge(part),
+                    none => {
+                        *none = Some(part);
+                        touched.push((output.place, number));
+                    }
+                }
+            }
+        }
+        let mut bodies = std::mem::take(&mut self.bodies);
+        bodies.clear();
+        let mut ends = Vec::with_capacity(touched.len());
+        for (place, number) in &mut touched {
+            let Some(Some(output)) = self.outputs.get_mut(*number as usize) else {
+                continue;
+            };
+            let Some(part) = output.part.take() else {
+                continue;
+            };
+            if output.url_agrees && !part.url_agrees {
+                output.url_agrees = false;
+                output.place = self.ranks.place(&output.head, false);
+            }
+            *place = output.place;
+            let from = bodies.len();
+            let span = (closed.start, closed.stamp);
+            if output.put(&mut bodies, part, span, counts) {
+                self.last_written = self.last_written.max(closed.stamp);
+                ends.push((*place, *number, from, bodies.len()));
+            }
+        }
+        ends.sort_unstable();
+        let row = |(place, number, from, to): &([u32; 3], u32, usize, usize)| {
+            let output = self.outputs.get(*number as usize)?.as_ref()?;
+            Some(Row {
+                place: *place,
+                head: &output.head,
+                url: if output.url_agrees {
+                    &output.head.resource_url
+                } else {
+                    &[]
+                },
+                body: bodies.get(*from..*to)?,
+            })
+        };
+        let rows: Vec<Row<'_>> = ends.iter().filter_map(row).collect();
+        put_request(&mut written.request, &rows);
+        written.points += rows.len() as u64;
+        written
+            .identities
+            .extend(rows.iter().map(|row| row.head.identity));
+        drop(rows);
+        self.bodies = bodies;
+    }
+
+    /// The output of a part, begun anew where it is unknown or its epoch is over.
+    fn number_of(&mut self, part: &Partial, expiry: Nanos) -> u32 {
+        let known = self.by_identity.get(&part.head.identity).copied();
+        if let Some(number) = known
+            && let Some(Some(output)) = self.outputs.get_mut(number as usize)
+        {
+            let silent = part.cell.first_seen.saturating_sub(output.seen);
+            output.seen = output.seen.max(part.cell.last_seen);
+            if silent > expiry {
+                output.start = part.start.max(output.written);
+                output.total = Content::Empty;
+                output.double = false;
+            }
+            return number;
+        }
+        let output = Output {
+            head: part.head.clone(),
+            kind: part.kind,
+            start: part.start,
+            written: 0,
+            seen: part.cell.last_seen,
+            double: false,
+            url_agrees: part.url_agrees,
+            total: Content::Empty,
+            place: self.ranks.place(&part.head, part.url_agrees),
+            part: None,
+        };
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None => {
+                self.outputs.push(None);
+                u32::try_from(self.outputs.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        if let Some(slot) = self.outputs.get_mut(number as usize) {
+            *slot = Some(output);
+        }
+        self.by_identity.insert(part.head.identity, number);
+        number
+    }
+
+    /// Frees outputs that have been silent for longer than the expiry.
+    pub fn sweep(&mut self, now: Nanos, expiry: Nanos) {
+        for (number, slot) in (0u32..).zip(self.outputs.iter_mut()) {
+            if let Some(output) = slot
+                && now.saturating_sub(output.seen) > expiry
+            {
+                self.by_identity.remove(&output.head.identity);
+                *slot = None;
+                self.free.push(number);
+            }
+        }
+        // Ranks of outputs that are gone would pile up; a new numbering changes only the order.
+        if self.ranks.known.len() > 3 * self.by_identity.len() + 1024 {
+            self.ranks = Ranks::default();
+            for output in self.outputs.iter_mut().flatten() {
+                output.place = self.ranks.place(&output.head, output.url_agrees);
+            }
+        }
+    }
+
+    /// Estimate of the bytes.
+    pub fn bytes(&self) -> usize {
+        let heap = |content: &Content| match content {
+            Content::Explicit(h) => size_of::<Explicit>() + h.bounds.capacity() * 16,
+            Content::Exponential(h) => {
+                200 + (h.positive.counts.capacity() + h.negative.counts.capacity()) * 8
+            }
+            _ => 0,
+        };
+        let totals: usize = self.outputs.iter().flatten().map(|o| heap(&o.total)).sum();
+        totals
+            + self.outputs.capacity() * size_of::<Option<Output>>()
+            + self.by_identity.capacity() * 33
+            + self
+                .ranks
+                .known
+                .keys()
+                .map(|key| key.len() + 40)
+                .sum::<usize>()
+    }
+}
+
+impl Ranks {
+    fn place(&mut self, head: &Head, url_agrees: bool) -> [u32; 3] {
+        let url: &[u8] = if url_agrees { &head.resource_url } else { &[] };
+        let metric = [
+            head.kind as u8,
+            head.temporality as u8,
+            u8::from(head.monotonic),
+        ];
+        [
+            self.rank(0, &[&head.resource, url]),
+            self.rank(1, &[&head.scope]),
+            self.rank(2, &[&head.metric, &head.metadata, &metric]),
+        ]
+    }
+
+    fn rank(&mut self, level: u8, parts: &[&[u8]]) -> u32 {
+        let mut key = vec![level];
+        for part in parts {
+            key.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            key.extend_from_slice(part);
+        }
+        *self.known.entry(key).or_insert_with(|| {
+            self.next += 1;
+            self.next
+        })
+    }
+}
+
+impl Output {
+    /// Adds a window's part and appends the body of its point; false where there is none to write.
+    fn put(
+        &mut self,
+        out: &mut Vec<u8>,
+        part: Partial,
+        (window_start, stamp): (Nanos, Nanos),
+        counts: &mut Counts,
+    ) -> bool {
+        let content = part.cell.content;
+        let exemplars = &part.cell.exemplars;
+        let delta = self.kind.is_delta();
+        let number = match (self.kind, content) {
+            (Kind::Gauge(function), Content::Gauges(g)) => g.value(function).map(Total::from),
+            (Kind::Delta | Kind::Level, Content::Total(total)) => Some(total),
+            (Kind::Monotonic, content) => Some(self.add_step(content, counts)),
+            (Kind::Explicit { .. }, Content::Explicit(h)) => {
+                self.add_explicit(h, delta, counts);
+                None
+            }
+            (Kind::Exponential { .. }, content @ Content::Exponential(_)) => {
+                if delta {
+                    self.total = content;
+                } else {
+                    self.total.merge(content);
+                }
+                None
+            }
+            _ => None,
+        };
+        let number = number.map(|total| self.written_number(total, counts));
+        let value = match (&self.total, number) {
+            _ if part.ended => Value::Ended,
+            (_, Some(number)) => Value::Number(number),
+            (Content::Explicit(h), None) => Value::Explicit(h, delta),
+            (Content::Exponential(h), None) => Value::Exponential(h, delta),
+            _ => return false,
+        };
+        let start = match self.kind {
+            Kind::Gauge(_) => 0,
+            _ if delta => window_start,
+            _ => self.start.min(stamp),
+        };
+        put_point(out, &self.head, (start, stamp), value, exemplars);
+        if delta {
+            self.total = Content::Empty;
+        }
+        self.written = stamp;
+        true
+    }
+
+    /// Adds to the total of a monotonic sum. One that does not fit any more ends its epoch: the next
+    /// goes on from the last point with what came since.
+    fn add_step(&mut self, content: Content, counts: &mut Counts) -> Total {
+        let of = |content: &Content| match content {
+            Content::Total(total) => *total,
+            _ => Total::default(),
+        };
+        let step = of(&content);
+        let mut total = of(&self.total);
+        total.add(step);
+        if total.fits().is_none() && self.written != 0 {
+            counts.saturated += 1;
+            self.start = self.written;
+            self.double = false;
+            total = step;
+        }
+        self.total = Content::Total(total);
+        total
+    }
+
+    /// The number to write of a total, cut to what fits.
+    fn written_number(&mut self, total: Total, counts: &mut Counts) -> Number {
+        let count = matches!(self.kind, Kind::Gauge(Function::Count));
+        self.double |= matches!(total, Total::Double(_)) && !count;
+        let shown = |total: Total, double: bool| {
+            let total = if double {
+                Total::Double(total.as_f64())
+            } else {
+                total
+            };
+            total.fits().ok_or_else(|| total.saturated())
+        };
+        match shown(total, self.double) {
+            Ok(number) => number,
+            Err(saturated) => {
+                counts.saturated += 1;
+                saturated
+            }
+        }
+    }
+
+    /// Adds to the total; where that changes its bounds a new epoch begins with the addition.
+    fn add_explicit(&mut self, mut h: Box<Explicit>, delta: bool, counts: &mut Counts) {
+        match &mut self.total {
+            Content::Explicit(total) if !delta => {
+                let before = total.bounds.len();
+                h.reduce_to(&total.bounds);
+                if h.bounds.len() == before {
+                    total.add(&h);
+                } else {
+                    counts.bounds_changed += 1;
+                    self.start = self.written.max(self.start);
+                    **total = *h;
+                }
+            }
+            total => *total = Content::Explicit(h),
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! Open windows: one cell a group that spoke, one held value a member whose value is kept.
+
+use super::explicit::Explicit;
+use super::exponential::Exponential;
+use super::gauge::Gauges;
+use super::group::Group;
+use super::intake::Intake;
+use super::member::Held;
+use super::number::Total;
+use super::rules::Kind;
+use crate::Nanos;
+use crate::view::PointView;
+use crate::wire::attributes::raw_attributes;
+use crate::wire::otlp::{exponential_point, histogram_point, number_point};
+
+/// Most exemplars of an output point: the last ones.
+const EXEMPLARS: usize = 4;
+
+/// End of the window of length `interval` that holds `time`: windows are (start, end].
+pub fn grid_end(time: Nanos, interval: Nanos) -> Nanos {
+    time.div_ceil(interval).saturating_mul(interval)
+}
+
+/// The accumulated content of a group in a window.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub enum Content {
+    /// Nothing was added.
+    #[default]
+    Empty,
+    /// Sums.
+    Total(Total),
+    /// Gauges.
+    Gauges(Box<Gauges>),
+    /// Explicit histograms.
+    Explicit(Box<Explicit>),
+    /// Exponential histograms.
+    Exponential(Box<Exponential>),
+}
+
+/// One group in one window.
+#[derive(Debug, Default)]
+pub struct Cell {
+    /// An input spoke.
+    pub touched: bool,
+    /// A point with the no-recorded-value flag was among them.
+    pub flagged: bool,
+    /// Now when an input spoke first.
+    pub first_seen: Nanos,
+    /// Now when an input spoke last.
+    pub last_seen: Nanos,
+    /// What was added.
+    pub content: Content,
+    /// `Exemplar` bodies, oldest first.
+    pub exemplars: Vec<Vec<u8>>,
+}
+
+/// One open window.
+#[derive(Debug, Default)]
+pub struct Window {
+    /// Its end.
+    pub end: Nanos,
+    /// End of the first window that was folded into it; else its own.
+    pub first_end: Nanos,
+    /// Points taken in.
+    pub absorbed: u64,
+    /// By slot.
+    pub cells: Vec<Cell>,
+    /// Slots of cells that were touched.
+    pub touched: Vec<u32>,
+    /// Last values, by member number.
+    pub values: Vec<Held>,
+    /// Numbers of members with a value.
+    pub spoke: Vec<u32>,
+}
+
+/// The open windows of a stage, by end.
+#[derive(Debug)]
+pub struct Windows {
+    /// Windows that end here or before are closed.
+    pub closed_to: Nanos,
+    created: Nanos,
+    open: Vec<Window>,
+    /// Emptied windows, for their memory.
+    pool: Vec<Window>,
+}
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy)]
+pub struct Speaker {
+    /// Its number.
+    pub member: u32,
+    /// Its group's slot.
+    pub slot: u32,
+    /// The engine's now.
+    pub now: Nanos,
+    /// Time between its last two points, if known.
+    pub gap: Nanos,
+}
+
+impl Windows {
+    /// No windows; those that end at or before `created` count as closed.
+    pub fn new(created: Nanos) -> Windows {
+        Windows {
+            closed_to: created,
+            created,
+            open: Vec::new(),
+            pool: Vec::new(),
+        }
+    }
+
+    /// End of the window that is open at `now`.
+    pub fn current(&self, now: Nanos, interval: Nanos) -> Nanos {
+        grid_end(now.max(self.closed_to.saturating_add(1)), interval)
+    }
+
+    /// The open window with this end.
+    pub fn at(&mut self, end: Nanos) -> &mut Window {
+        let at = self.open.partition_point(|w| w.end < end);
+        if self.open.get(at).is_none_or(|w| w.end != end) {
+            let mut window = self.pool.pop().unwrap_or_default();
+            (window.end, window.first_end) = (end, end);
+            self.open.insert(at, window);
+        }
+        &mut self.open[at]
+    }
+
+    /// Takes the first window out if it ends at or before `due`.
+    pub fn pop_until(&mut self, due: Nanos) -> Option<Window> {
+        let first = self.open.first()?;
+        (first.end <= due).then(|| self.open.remove(0))
+    }
+
+    /// Takes all windows out, folded into one.
+    pub fn pop_folded(&mut self) -> Option<Window> {
+        let mut folded = self.pop_until(Nanos::MAX)?;
+        while let Some(mut next) = self.pop_until(Nanos::MAX) {
+            folded.fold(&mut next);
+            self.recycle(next);
+        }
+        Some(folded)
+    }
+
+    /// Start of what a window covers.
+    pub fn start_of(&self, window: &Window, interval: Nanos) -> Nanos {
+        window.first_end.saturating_sub(interval).max(self.created)
+    }
+
+    /// Keeps an emptied window's memory.
+    pub fn recycle(&mut self, mut window: Window) {
+        for slot in window.touched.drain(..) {
+            if let Some(cell) = window.cells.get_mut(slot as usize) {
+                *cell = Cell::default();
+            }
+        }
+        for member in window.spoke.drain(..) {
+            if let Some(held) = window.values.get_mut(member as usize) {
+                *held = Held::default();
+            }
+        }
+        window.absorbed = 0;
+        self.pool.push(window);
+    }
+
+    /// Whether an open window holds a value of this member.
+    pub fn holds(&self, member: u32) -> bool {
+        let held = |w: &Window| {
+            w.values
+                .get(member as usize)
+                .is_some_and(|h| h.value.is_some())
+        };
+        self.open.iter().any(held)
+    }
+
+    /// Whether a group spoke in an open window.
+    pub fn touches(&self, slot: u32) -> bool {
+        let touched = |w: &Window| w.cells.get(slot as usize).is_some_and(|c| c.touched);
+        self.open.iter().any(touched)
+    }
+
+    /// Points in open windows.
+    pub fn held(&self) -> u64 {
+        self.open.iter().map(|w| w.absorbed).sum()
+    }
+
+    /// Estimate of the bytes.
+    pub fn bytes(&self) -> usize {
+        let of = |w: &Window| {
+            w.cells.capacity() * size_of::<Cell>() + w.values.capacity() * size_of::<Held>()
+        };
+        self.open.iter().chain(&self.pool).map(of).sum()
+    }
+}
+
+impl Window {
+    /// Takes one point; how many exemplars found no room.
+    pub fn take(
+        &mut self,
+        group: &mut Group,
+        speaker: Speaker,
+        point: &PointView<'_>,
+        intake: Intake<'_>,
+    ) -> u64 {
+        self.absorbed += 1;
+        let cell = cell(&mut self.cells, speaker.slot);
+        if !cell.touched {
+            cell.touched = true;
+            cell.first_seen = speaker.now;
+            self.touched.push(speaker.slot);
+        }
+        cell.last_seen = speaker.now;
+        cell.flagged |= point.no_recorded_value();
+        if let Intake::Value(value) = intake {
+            let held = Held {
+                time: point.time,
+                gap: speaker.gap,
+                value: Some(value),
+            };
+            hold(&mut self.values, &mut self.spoke, speaker.member, held);
+        }
+        cell.add(group, intake);
+        cell.keep_exemplars(point)
+    }
+
+    /// Takes what another window holds, as if it were later in the same window.
+    fn fold(&mut self, next: &mut Window) {
+        self.end = next.end;
+        self.absorbed += next.absorbed;
+        for slot in &next.touched {
+            let Some(from) = next.cells.get_mut(*slot as usize) else {
+                continue;
+            };
+            let into = cell(&mut self.cells, *slot);
+            if into.touched {
+                into.merge(from);
+            } else {
+                self.touched.push(*slot);
+                std::mem::swap(into, from);
+            }
+        }
+        for member in &next.spoke {
+            if let Some(held) = next.values.get(*member as usize) {
+                hold(&mut self.values, &mut self.spoke, *member, *held);
+            }
+        }
+    }
+}
+
+fn cell(cells: &mut Vec<Cell>, slot: u32) -> &mut Cell {
+    let at = slot as usize;
+    if at >= cells.len() {
+        cells.resize_with(at + 1, Cell::default);
+    }
+    &mut cells[at]
+}
+
+/// Keeps the newer value; of equally new ones the one that came later.
+fn hold(values: &mut Vec<Held>, spoke: &mut Vec<u32>, member: u32, held: Held) {
+    let at = member as usize;
+    if at >= values.len() {
+        values.resize(at + 1, Held::default());
+    }
+    let slot = &mut values[at];
+    if slot.value.is_none() {
+        spoke.push(member);
+    }
+    if slot.value.is_none() || held.time >= slot.time {
+        *slot = held;
+    }
+}
+
+impl Cell {
+    fn add(&mut self, group: &mut Group, intake: Intake<'_>) {
+        match (&mut self.content, intake) {
+            (_, Intake::Nothing) => {}
+            (_, Intake::Value(_)) if group.kind == Kind::Level => {}
+            (Content::Gauges(g), Intake::Value(value)) => g.point(value),
+            (content, Intake::Value(value)) => {
+                let mut gauges = Box::<Gauges>::default();
+                gauges.point(value);
+                *content = Content::Gauges(gauges);
+            }
+            (Content::Total(sum), Intake::Total(total)) => sum.add(total),
+            (content, Intake::Total(total)) => *content = Content::Total(total),
+            (content, Intake::Explicit(h)) => {
+                narrow(&mut group.bounds, h);
+                match content {
+                    Content::Explicit(sum) => sum.add(h),
+                    content => {
+                        let mut first = Box::new(h.clone());
+                        if let Some(bounds) = &group.bounds
+                            && *bounds != first.bounds
+                        {
+                            first.reduce_to(bounds);
+                        }
+                        *content = Content::Explicit(first);
+                    }
+                }
+            }
+            (Content::Exponential(sum), Intake::Exponential(h)) => sum.add(h),
+            (content, Intake::Exponential(h)) => {
+                let mut first = Box::new(h.clone());
+                first.bound();
+                *content = Content::Exponential(first);
+            }
+        }
+    }
+
+    /// Keeps the point's exemplars in place of the oldest ones; how many found no room.
+    fn keep_exemplars(&mut self, point: &PointView<'_>) -> u64 {
+        let mut dropped = 0;
+        let field = exemplars_field(point.kind);
+        for body in raw_attributes(point.body, field) {
+            let mut room = Vec::new();
+            if self.exemplars.len() == EXEMPLARS {
+                room = self.exemplars.remove(0);
+                dropped += 1;
+            }
+            room.clear();
+            room.extend_from_slice(body);
+            self.exemplars.push(room);
+        }
+        dropped
+    }
+
+    /// Takes what another cell of the same group holds. Exemplars beyond the limit go.
+    pub fn merge(&mut self, other: &mut Cell) {
+        self.touched |= other.touched;
+        self.flagged |= other.flagged;
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
+        self.content.merge(std::mem::take(&mut other.content));
+        self.exemplars.append(&mut other.exemplars);
+        let over = self.exemplars.len().saturating_sub(EXEMPLARS);
+        self.exemplars.drain(..over);
+    }
+}
+
+impl Content {
+    /// Takes another content of the same kind.
+    pub fn merge(&mut self, other: Content) {
+        match (self, other) {
+            (_, Content::Empty) => {}
+            (Content::Total(a), Content::Total(b)) => a.add(b),
+            (Content::Gauges(a), Content::Gauges(b)) => a.merge(&b),
+            (Content::Explicit(a), Content::Explicit(b)) => a.add(&b),
+            (Content::Exponential(a), Content::Exponential(b)) => a.add(&b),
+            (content, other) => *content = other,
+        }
+    }
+}
+
+/// The bounds that all histograms of a group have in common.
+fn narrow(bounds: &mut Option<Vec<f64>>, h: &Explicit) {
+    match bounds {
+        None => *bounds = Some(h.bounds.clone()),
+        Some(common) if *common != h.bounds => common.retain(|b| h.bounds.contains(b)),
+        Some(_) => {}
+    }
+}
+
+/// Field number of the exemplars in points of a type; 0, which no field has, for summaries.
+pub fn exemplars_field(kind: crate::view::MetricType) -> u32 {
+    use crate::view::MetricType::*;
+    match kind {
+        Gauge | Sum => number_point::EXEMPLARS,
+        Histogram => histogram_point::EXEMPLARS,
+        ExponentialHistogram => exponential_point::EXEMPLARS,
+        Summary => 0,
+    }
+}
