@@ -83,3 +83,6 @@ impl Pipeline {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,3 +172,6 @@ pub enum Temporality {
     /// Points hold what happened since the start time.
     Cumulative = 2,
 }
+
+#[cfg(test)]
+mod tests;

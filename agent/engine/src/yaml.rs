@@ -14,6 +14,8 @@ use serde::de::DeserializeSeed;
 
 /// Largest document, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
+/// Deepest nesting in brackets. The YAML scanner takes time quadratic in it before it refuses.
+pub const MAX_BRACKETS: usize = 256;
 /// Most values in a document, aliases followed: what a bomb would pass.
 pub const MAX_NODES: usize = 100_000;
 
@@ -29,6 +31,15 @@ pub fn read(text: &str) -> Result<Node, Vec<Problem>> {
         return Err(whole(format!(
             "the document has {} bytes; at most {MAX_BYTES} are read",
             text.len()
+        )));
+    }
+    // An apostrophe may be a quote or not, so each reading of the quotes is tried.
+    if ["", "\"", "'", "\"'"]
+        .iter()
+        .any(|quotes| brackets(text, quotes) > MAX_BRACKETS)
+    {
+        return Err(whole(format!(
+            "the document is nested more than {MAX_BRACKETS} brackets deep"
         )));
     }
     if text.trim_start().starts_with(['{', '[']) {
@@ -48,12 +59,34 @@ pub fn read(text: &str) -> Result<Node, Vec<Problem>> {
     let raw = Budget::new(MAX_NODES)
         .deserialize(first)
         .map_err(|error| whole(error.to_string()))?;
+    if matches!(raw, node::Raw::Leaf(Node::Null)) {
+        return Err(whole("the document is empty".into()));
+    }
     match documents.next().map(Node::is_something) {
         Some(true) => Err(whole(
             "the text holds several documents (`---`); give one".into(),
         )),
         _ => raw.check(),
     }
+}
+
+/// Most brackets open at once, those between these quotes left out.
+fn brackets(text: &str, quotes: &str) -> usize {
+    let (mut open, mut deepest, mut inside) = (0_usize, 0, None);
+    for c in text.chars() {
+        match (inside, c) {
+            (Some(quote), c) if c == quote => inside = None,
+            (Some(_), _) => {}
+            (None, c) if quotes.contains(c) => inside = Some(c),
+            (None, '[' | '{') => {
+                open += 1;
+                deepest = deepest.max(open);
+            }
+            (None, ']' | '}') => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 impl Node {
@@ -151,7 +184,9 @@ mod tests {
             problems[0].message.contains("limit") || problems[0].message.contains("values"),
             "{problems:?}"
         );
-        assert!(read(&"[".repeat(100_000)).is_err());
+        for deep in ["[", "{a: ", "{\"}\": ", "{'}': "] {
+            assert!(read(&deep.repeat(100_000)).is_err());
+        }
         assert!(read(&" ".repeat(MAX_BYTES + 1)).is_err());
     }
 

@@ -94,3 +94,6 @@ fn write_sorted(value: &Value, indent: Option<usize>, out: &mut String) {
         scalar => out.push_str(&scalar.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

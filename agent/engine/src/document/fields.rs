@@ -74,10 +74,13 @@ impl Reader {
         instead: &[(&str, &str)],
     ) -> Option<Fields<'a>> {
         let fields = self.mapping(node, path)?;
-        for (key, _) in fields.entries {
+        for (key, value) in fields.entries {
             if !known.contains(&key.as_str()) {
                 let hint = match instead.iter().find(|(wrong, _)| wrong == key) {
                     Some((_, right)) => format!("write `{right}`"),
+                    None if *value == Node::Null && key.contains(' ') => {
+                        "a comma inside `{ }` ends a value: put the text around it in quotes".into()
+                    }
                     None => suggestion(key, known),
                 };
                 self.problem(fields.path(key), format!("unknown field `{key}`: {hint}"));

@@ -2,6 +2,7 @@
 
 use super::Document;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
@@ -11,9 +12,38 @@ pub fn schema() -> String {
         .into_generator()
         .into_root_schema_for::<Document>();
     schema.insert("title".into(), "Phoenix pipeline".into());
-    let mut text = super::canonical::pretty(schema.as_value());
+    let mut value = schema.to_value();
+    forbid_null(&mut value);
+    let mut text = super::canonical::pretty(&value);
     text.push('\n');
     text
+}
+
+/// A field is left out or has a value; the reader refuses a condition that is `null`.
+fn forbid_null(value: &mut Value) {
+    let null = Value::from("null");
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::Array(types)) = map.get_mut("type") {
+                types.retain(|t| *t != null);
+                if let [one] = types.as_slice() {
+                    let one = one.clone();
+                    map.insert("type".into(), one);
+                }
+            }
+            if let Some(Value::Array(choices)) = map.get_mut("anyOf") {
+                choices.retain(|choice| choice.get("type") != Some(&null));
+                if let [Value::Object(one)] = choices.as_slice() {
+                    let one = one.clone();
+                    map.remove("anyOf");
+                    map.extend(one);
+                }
+            }
+            map.values_mut().for_each(forbid_null);
+        }
+        Value::Array(list) => list.iter_mut().for_each(forbid_null),
+        _ => {}
+    }
 }
 
 /// One value or a list of at least one.

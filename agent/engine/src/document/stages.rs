@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 /// One step of a pipeline: an id and exactly one action.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(extend("unevaluatedProperties" = false))]
 pub struct Stage {
     /// Unique in the pipeline: lower-case letters, digits and dashes. Seeds the sampling hash.
     #[schemars(regex(pattern = r"^[a-z0-9-]+$"), length(max = 63))]
@@ -62,7 +63,7 @@ pub struct Aggregate {
     /// Attribute keys that are removed, wherever they are. Either `by` or `without`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without: Option<Vec<String>>,
-    /// Length of a window.
+    /// Length of a window; 60s by default.
     #[serde(
         default = "Aggregate::interval",
         skip_serializing_if = "Aggregate::is_interval"
@@ -74,13 +75,13 @@ pub struct Aggregate {
     /// Name of the output: a text, or a template in which `{name}` is the metric's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rename: Option<String>,
-    /// How long after its end a window waits for late points.
+    /// How long after its end a window waits for late points; 5s by default.
     #[serde(
         default = "Aggregate::lateness",
         skip_serializing_if = "Aggregate::is_lateness"
     )]
     pub lateness: Span,
-    /// After how long without a point an input's state is freed.
+    /// After how long without a point an input's state is freed; 5m by default.
     #[serde(
         default = "Aggregate::expiry",
         skip_serializing_if = "Aggregate::is_expiry"

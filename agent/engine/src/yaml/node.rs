@@ -157,6 +157,11 @@ impl<'de> Visitor<'de> for &Budget {
         Ok(Raw::Leaf(Node::Null))
     }
 
+    /// What an empty document is.
+    fn visit_none<E: Error>(self) -> Result<Raw, E> {
+        self.visit_unit()
+    }
+
     fn visit_bool<E: Error>(self, value: bool) -> Result<Raw, E> {
         self.spend()?;
         Ok(Raw::Leaf(Node::Bool(value)))

@@ -1,0 +1,162 @@
+//! What only shows when stages, or arms, are seen together.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::*;
+
+fn pipeline(stages: &[&str]) -> Result<Arc<Pipeline>, Vec<Problem>> {
+    let stages: Vec<String> = stages
+        .iter()
+        .enumerate()
+        .map(|(i, body)| format!("    - id: s{i}\n      {body}\n"))
+        .collect();
+    let list = if stages.is_empty() { " []" } else { "" };
+    compile(&format!(
+        "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: {{ name: p }}\nspec:\n  stages:{list}\n{}",
+        stages.concat()
+    ))
+}
+
+#[track_caller]
+fn overlap(first: &str, second: &str, expected: bool) {
+    match pipeline(&[
+        &format!("aggregate: {first}"),
+        &format!("aggregate: {second}"),
+    ]) {
+        Ok(_) => assert!(!expected, "let through: {first} and {second}"),
+        Err(problems) => {
+            assert!(expected, "refused: {first} and {second}: {problems:?}");
+            assert_eq!(problems.len(), 1);
+            assert_eq!(problems[0].path, "spec.stages[1].aggregate");
+            assert!(problems[0].message.contains("`s1`") && problems[0].message.contains("`s0`"));
+        }
+    }
+}
+
+#[test]
+fn two_aggregations_that_can_write_one_series_are_refused() {
+    let one = "{match: {metric: http.a}, without: [k]}";
+    overlap(one, one, true);
+    overlap(one, "{match: {metric: 'http.*'}, without: [k]}", true);
+    overlap(one, "{match: {}, without: [k]}", true);
+    overlap(
+        one,
+        "{match: {metric: '/http[.].*/'}, without: [k], interval: 10s}",
+        true,
+    );
+    overlap("{match: {}, by: [a, b]}", "{match: {}, by: [b, a]}", true);
+    overlap(
+        one,
+        "{match: {metric: http.b}, without: [k], rename: http.a}",
+        true,
+    );
+    overlap(
+        "{match: {metric: '*.a'}, by: [k], rename: 'x.{name}'}",
+        "{match: {metric: 'x.*'}, by: [k]}",
+        true,
+    );
+    // Apart on a key that is removed: the outputs meet.
+    overlap(
+        "{match: {attributes: {k: x}}, without: [k]}",
+        "{match: {attributes: {k: y}}, without: [k]}",
+        true,
+    );
+}
+
+#[test]
+fn aggregations_that_cannot_meet_are_let_through() {
+    let one = "{match: {metric: http.a}, without: [k]}";
+    overlap(one, "{match: {metric: http.b}, without: [k]}", false);
+    overlap(one, "{match: {metric: 'db.*'}, without: [k]}", false);
+    overlap(one, "{match: {metric: '/db[.].*/'}, without: [k]}", false);
+    overlap(one, "{match: {metric: http.a}, without: [l]}", false);
+    overlap(
+        one,
+        "{match: {metric: http.a}, without: [k], rename: '{name}.b'}",
+        false,
+    );
+    overlap(
+        "{match: {type: sum}, by: [a]}",
+        "{match: {type: gauge}, by: [a]}",
+        false,
+    );
+    overlap(
+        "{match: {temporality: delta}, by: [a]}",
+        "{match: {temporality: cumulative}, by: [a]}",
+        false,
+    );
+    overlap(
+        "{match: {attributes: {a: x}}, by: [a]}",
+        "{match: {attributes: {a: [y, z]}}, by: [a]}",
+        false,
+    );
+}
+
+#[test]
+fn an_overlap_is_told_beside_other_mistakes() {
+    let same = "aggregate: {match: {}, by: [a]}";
+    let problems = pipeline(&["topk: {}", same, same]).unwrap_err();
+    let paths: Vec<_> = problems.iter().map(|p| p.path.as_str()).collect();
+    assert_eq!(paths, ["spec.stages[0].topk", "spec.stages[2].aggregate"]);
+}
+
+fn split(baseline: &[&str], candidate: &[&str], entity: &[&str], percent: f64) -> Vec<Problem> {
+    let candidate = Candidate {
+        pipeline: pipeline(candidate).unwrap(),
+        experiment: "e".into(),
+        division: Division::Split {
+            entity: entity.iter().map(ToString::to_string).collect(),
+            percent,
+        },
+        protect: Vec::new(),
+    };
+    Plan::new(pipeline(baseline).unwrap(), Some(candidate))
+        .err()
+        .unwrap_or_default()
+}
+
+#[test]
+fn a_split_keeps_its_entities_whole() {
+    let keeps = "aggregate: {match: {}, without: [other]}";
+    let loses = "aggregate: {match: {}, by: [host.name]}";
+    assert!(split(&[keeps], &[keeps], &["process.pid"], 50.0).is_empty());
+    let problems = split(&[], &[keeps, loses], &["process.pid", "host.name"], 50.0);
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].path, "candidate.spec.stages[1].aggregate");
+    for word in ["`s1`", "process.pid", "use shadow"] {
+        assert!(problems[0].message.contains(word), "{problems:?}");
+    }
+    assert!(
+        split(&[loses], &[], &["process.pid"], 50.0)[0]
+            .path
+            .starts_with("baseline")
+    );
+    assert_eq!(split(&[], &[], &[], 0.0).len(), 2);
+    assert_eq!(split(&[], &[], &["a"], 100.0).len(), 1);
+    assert_eq!(split(&[], &[], &["a"], f64::NAN).len(), 1);
+}
+
+#[test]
+fn a_shadow_may_lose_any_key() {
+    let candidate = Candidate {
+        pipeline: pipeline(&["aggregate: {match: {}, by: []}"]).unwrap(),
+        experiment: "e".into(),
+        division: Division::Shadow,
+        protect: Vec::new(),
+    };
+    assert!(Plan::new(pipeline(&[]).unwrap(), Some(candidate)).is_ok());
+}
+
+#[test]
+fn a_stage_is_known_again_by_its_fingerprint() {
+    let print = |stage: &str| pipeline(&[stage]).unwrap().stages[0].fingerprint.clone();
+    let stage = "aggregate: {match: {metric: a}, by: [x, y]}";
+    assert_eq!(
+        print(stage),
+        print("aggregate: {by: [y, x], match: {metric: [a]}, interval: 1m}")
+    );
+    assert_ne!(
+        print(stage),
+        print("aggregate: {match: {metric: a}, by: [x]}")
+    );
+}

@@ -1,0 +1,333 @@
+//! What the reader says about right and wrong documents.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::*;
+use crate::compile::compile;
+
+fn document(stages: &str) -> String {
+    format!(
+        "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: {{ name: p }}\nspec:\n  stages:\n{stages}"
+    )
+}
+
+/// Paths and messages of what is wrong with these stages.
+fn problems(stages: &str) -> Vec<(String, String)> {
+    compile(&document(stages))
+        .expect_err("the document is wrong")
+        .into_iter()
+        .map(|p| (p.path, p.message))
+        .collect()
+}
+
+#[track_caller]
+fn expect(stages: &str, path: &str, words: &str) {
+    let problems = problems(stages);
+    let [(found, message)] = problems.as_slice() else {
+        panic!("expected one problem: {problems:?}");
+    };
+    assert_eq!(found, path, "{message}");
+    assert!(message.contains(words), "`{message}` lacks `{words}`");
+}
+
+#[test]
+fn a_document_of_every_stage_is_read() {
+    let text = r#"
+apiVersion: phoenix/v1
+kind: Pipeline
+metadata: { name: process-topk, description: "keep the busiest processes, fold the rest" }
+spec:
+  protect:
+    - attributes: { process.executable.name: [nginx, postgres] }
+  stages:
+    - id: no-debug
+      filter: { drop: [ { metric: "debug.*" } ] }
+    - id: per-route
+      aggregate: { match: { metric: "http.server.*" }, without: [client.address, url.full], interval: 60s }
+    - id: slow-gauges
+      sample: { match: { type: gauge }, every: 60s }
+"#;
+    let document = parse(text).unwrap();
+    assert_eq!(document.metadata.name, "process-topk");
+    assert_eq!(document.spec.stages.len(), 3);
+    let pipeline = compile(text).unwrap();
+    assert_eq!(pipeline.stages[1].kind(), "aggregate");
+}
+
+#[test]
+fn five_mistakes_are_five_problems() {
+    let text = r#"
+apiVersion: phoenix/v1
+kind: Pipeline
+metadata: { name: Bad_Name }
+spec:
+  protect:
+    - atributes: { a: b }
+  stages:
+    - id: one
+      aggregate: { match: { metric: m }, by: [""], interval: 60 }
+    - id: one
+      filtr: { drop: [] }
+"#;
+    let problems = compile(text).unwrap_err();
+    let paths: Vec<_> = problems.iter().map(|p| p.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "metadata.name",
+            "spec.protect[0].atributes",
+            "spec.stages[0].aggregate.by[0]",
+            "spec.stages[0].aggregate.interval",
+            "spec.stages[1].filtr",
+            "spec.stages[1].id",
+        ],
+        "{problems:#?}"
+    );
+    assert!(problems[1].message.contains("did you mean `attributes`?"));
+    assert!(problems[3].message.contains("60s"));
+    assert!(problems[4].message.contains("did you mean `filter`?"));
+}
+
+#[test]
+fn an_empty_or_other_document_says_what_to_write() {
+    for (text, path, words) in [
+        ("", "", "empty"),
+        (
+            "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: {name: a, description: this, and that}\nspec: {stages: []}",
+            "metadata[\"and that\"]",
+            "quotes",
+        ),
+        ("just text", "", "mapping"),
+        ("a: [", "", "line"),
+        ("kind: Pipeline", "apiVersion", "phoenix/v1"),
+        (
+            "apiVersion: phoenix/v2\nkind: Pipeline\nmetadata: {name: a}\nspec: {stages: []}",
+            "apiVersion",
+            "phoenix/v1",
+        ),
+        (
+            "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: {name: a}\nspec: {stages: }",
+            "spec.stages",
+            "stages: []",
+        ),
+        (
+            "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: {name: a}\nspec: {stages: {}}",
+            "spec.stages",
+            "list",
+        ),
+        (
+            "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: {name: 1}\nspec: {stages: []}",
+            "metadata.name",
+            "quotes",
+        ),
+        (
+            "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: {name: a}\nspec: {stages: []}\nspec: {}",
+            "spec",
+            "twice",
+        ),
+    ] {
+        let problems = parse(text).unwrap_err();
+        assert_eq!(problems[0].path, path, "{text}: {problems:?}");
+        assert!(problems[0].message.contains(words), "{text}: {problems:?}");
+    }
+}
+
+#[test]
+fn stages_are_checked() {
+    expect(
+        "    - id: A\n      filter: {drop: [{}]}",
+        "spec.stages[0].id",
+        "lower-case",
+    );
+    expect("    - filter: {drop: [{}]}", "spec.stages[0].id", "missing");
+    expect("    - id: a", "spec.stages[0]", "does nothing");
+    expect(
+        "    - id: a\n      topk: {}",
+        "spec.stages[0].topk",
+        "filter, aggregate, sample",
+    );
+    expect(
+        "    - id: a\n      filter: {drop: [{}]}\n      sample: {match: {}, every: 60s}",
+        "spec.stages[0]",
+        "of its own",
+    );
+}
+
+#[test]
+fn filters_are_checked() {
+    let path = |rest: &str| format!("spec.stages[0].filter{rest}");
+    let stage = |body: &str| format!("    - id: a\n      filter: {body}");
+    expect(&stage("{}"), &path(""), "drop");
+    expect(&stage("{drop: []}"), &path(".drop"), "empty");
+    expect(&stage("{drop: [{}], keep: [{}]}"), &path(""), "not both");
+    expect(
+        &stage("{drop: [{metric: /(/}]}"),
+        &path(".drop[0].metric"),
+        "regular expression",
+    );
+    expect(
+        &stage("{drop: [{metric: [a, 'b[c]*']}]}"),
+        &path(".drop[0].metric[1]"),
+        "glob knows",
+    );
+    expect(
+        &stage("{drop: [{type: guage}]}"),
+        &path(".drop[0].type"),
+        "did you mean `gauge`?",
+    );
+    expect(
+        &stage("{drop: [{name: a}]}"),
+        &path(".drop[0].name"),
+        "write `metric`",
+    );
+    expect(
+        &stage("{drop: [{metric: }]}"),
+        &path(".drop[0].metric"),
+        "no value",
+    );
+    expect(
+        &stage("{drop: [{attributes: {http.route: }}]}"),
+        &path(".drop[0].attributes[\"http.route\"]"),
+        "any value",
+    );
+    expect(
+        &stage("{drop: [{attributes: {a: 1.10}}]}"),
+        &path(".drop[0].attributes.a"),
+        "quotes",
+    );
+    expect(
+        &stage("{drop: [{attributes: {a: []}}]}"),
+        &path(".drop[0].attributes.a"),
+        "empty",
+    );
+    expect(
+        &stage("{drop: [{monotonic: yes}]}"),
+        &path(".drop[0].monotonic"),
+        "true or false",
+    );
+    expect(
+        &stage("{drop: [{temporality: both}]}"),
+        &path(".drop[0].temporality"),
+        "cumulative, delta",
+    );
+}
+
+#[test]
+fn aggregations_are_checked() {
+    let path = |rest: &str| format!("spec.stages[0].aggregate{rest}");
+    let stage = |body: &str| format!("    - id: a\n      aggregate: {body}");
+    expect(&stage("{by: [a]}"), &path(".match"), "missing");
+    expect(&stage("{match: {}}"), &path(""), "by");
+    expect(
+        &stage("{match: {}, by: [a], without: [b]}"),
+        &path(""),
+        "not both",
+    );
+    expect(&stage("{match: {}, by: [a, a]}"), &path(".by[1]"), "twice");
+    expect(&stage("{match: {}, by: ['a.*']}"), &path(".by[0]"), "glob");
+    expect(
+        &stage("{match: {}, by: [], interval: 0s}"),
+        &path(".interval"),
+        "short",
+    );
+    expect(
+        &stage("{match: {}, by: [], interval: soon}"),
+        &path(".interval"),
+        "60s",
+    );
+    expect(
+        &stage("{match: {}, by: [], function: avg}"),
+        &path(".function"),
+        "mean",
+    );
+    expect(
+        &stage("{match: {}, by: [], function: mean}"),
+        &path(".function"),
+        "rename",
+    );
+    expect(
+        &stage("{match: {metric: m}, by: [], function: count, rename: m}"),
+        &path(".function"),
+        "rename",
+    );
+    expect(
+        &stage("{match: {metric: m, type: sum}, by: [], function: max}"),
+        &path(".function"),
+        "gauges",
+    );
+    expect(
+        &stage("{match: {metric: 'm.*'}, by: [], rename: x}"),
+        &path(".rename"),
+        "{name}",
+    );
+    expect(
+        &stage("{match: {metric: m}, by: [], rename: 'x{nam}'}"),
+        &path(".rename"),
+        "{name}",
+    );
+}
+
+#[test]
+fn samples_are_checked() {
+    let path = |rest: &str| format!("spec.stages[0].sample{rest}");
+    let stage = |body: &str| format!("    - id: a\n      sample: {body}");
+    expect(&stage("{match: {}}"), &path(""), "every");
+    expect(
+        &stage("{match: {}, fraction: 10, entity: [a]}"),
+        &path(".fraction"),
+        "0.1",
+    );
+    expect(
+        &stage("{match: {}, fraction: .nan, entity: [a]}"),
+        &path(".fraction"),
+        "share",
+    );
+    expect(
+        &stage("{match: {}, fraction: 0.1}"),
+        &path(".entity"),
+        "keys",
+    );
+    expect(
+        &stage("{match: {}, every: 60s, entity: [a]}"),
+        &path(".entity"),
+        "leave it out",
+    );
+    expect(
+        &stage("{match: {}, every: 60s, fraction: 0.1, entity: [a]}"),
+        &path(""),
+        "not both",
+    );
+}
+
+#[test]
+fn rules_on_their_own_are_read_from_yaml_and_json() {
+    let rules = parse_matchers("- metric: a*\n- attributes: {k: [1, true, x]}\n").unwrap();
+    assert_eq!(rules.len(), 2);
+    let json = serde_json::to_string(&[rules[0].rule(), rules[1].rule()]).unwrap();
+    assert_eq!(parse_matchers(&json).unwrap(), rules);
+    assert!(parse_matchers("").unwrap().is_empty());
+    let problems = parse_matchers("- metric: /(/\n- other: 1\n").unwrap_err();
+    let paths: Vec<_> = problems.iter().map(|p| p.path.as_str()).collect();
+    assert_eq!(paths, ["[0].metric", "[1].other"]);
+}
+
+#[test]
+fn a_document_written_out_is_read_back() {
+    let text = document(
+        "    - id: a\n      aggregate: {match: {type: [sum, gauge], attributes: {a: [x, y]}}, without: [b], interval: 10s, \
+         merged_later: true}\n    - id: b\n      sample: {match: {unit: By}, fraction: 1, entity: [z, a]}\n",
+    );
+    let document = parse(&text).unwrap();
+    let json = serde_json::to_string(&document).unwrap();
+    assert_eq!(parse(&json).unwrap(), document);
+    assert_eq!(serde_json::from_str::<Document>(&json).unwrap(), document);
+    let yaml = serde_yaml::to_string(&document).unwrap();
+    assert_eq!(parse(&yaml).unwrap(), document);
+    let error = serde_json::from_str::<Document>("{\"kind\":\"Other\"}")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("kind: `Other`") && error.contains("spec"),
+        "{error}"
+    );
+}
