@@ -8,7 +8,7 @@ mod units;
 
 pub use assignment::{AssignmentSpec, parse_assignment};
 pub use experiment::{ExperimentSpec, Goal, Guardrails, Mode, OnSuccess, Saving, parse_experiment};
-pub use parse::{Document, kind_of};
+pub use parse::Document;
 pub use selector::Selector;
 pub use units::{Ratio, Span};
 
@@ -68,7 +68,7 @@ mod tests {
     fn every_mistake_of_an_experiment_is_told_at_once_with_its_path() {
         let yaml = "apiVersion: phoenix/v1\nkind: Experiment\nmetadata: { name: Bad Name }\n\
                     spec: { candidate: '', mode: split, percent: 120, window: 100ms, minWindows: 0,\n\
-                    maxDuration: 1s, goal: { saving: points, target: 150% }, guardrails: { protectedRetention: 2 } }\n";
+                    maxDuration: 100ms, goal: { saving: points, target: 150% }, guardrails: { protectedRetention: 2 } }\n";
         let problems = parse_experiment(yaml).unwrap_err();
         let paths: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
         for path in [

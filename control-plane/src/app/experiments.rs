@@ -1,9 +1,11 @@
 //! Experiments: documents, phases, windows, promotion. The driver decides; this writes.
 
+mod figures;
 mod lifecycle;
 mod promote;
 mod windows;
 
+pub use figures::{ArmFigures, Figures, figures};
 pub use lifecycle::baseline_of;
 
 use super::{App, Caller, Error, event};
@@ -192,6 +194,16 @@ impl App {
         let change = Change::DropExperiment(experiment);
         self.write(None, vec![change], vec![deleted]).await
     }
+}
+
+/// The document as applied, with defaults filled in.
+pub fn document(e: &Experiment) -> serde_json::Value {
+    json!({
+        "apiVersion": "phoenix/v1",
+        "kind": "Experiment",
+        "metadata": { "name": e.name },
+        "spec": e.spec,
+    })
 }
 
 /// An agent is in one experiment at a time.

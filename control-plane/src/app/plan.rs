@@ -41,8 +41,11 @@ impl App {
                 events.push(revised(&agent, &wanted));
                 changes.push(Change::PutAgent(Box::new(agent.clone())));
             }
-            let state = self.state(&agent, &wanted).await?;
-            ready.push((agent.identity, Arc::new(state)));
+            match self.state(&agent, &wanted).await {
+                Ok(state) => ready.push((agent.identity, Arc::new(state))),
+                // One agent's trouble must not keep the others from their plans.
+                Err(error) => tracing::error!(agent = %agent.identity, %error, "no desired state"),
+            }
         }
         if !changes.is_empty() {
             self.write(None, changes, events).await?;

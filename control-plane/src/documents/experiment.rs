@@ -2,7 +2,7 @@
 
 use super::parse::{Document, parse};
 use super::{Ratio, Selector, Span, check_name, problem};
-use phoenix_engine::document::{Matcher, Problem};
+use phoenix_engine::document::{Problem, parse_matchers};
 use serde::{Deserialize, Serialize};
 
 /// How traffic reaches the candidate.
@@ -233,12 +233,11 @@ fn check_criteria(spec: &ExperimentSpec, problems: &mut Vec<Problem>) {
             ));
         }
     }
-    for (i, matcher) in rails.protect.iter().enumerate() {
-        if let Err(e) = serde_json::from_value::<Matcher>(matcher.clone()) {
-            problems.push(problem(
-                &format!("spec.guardrails.protect[{i}]"),
-                e.to_string(),
-            ));
-        }
+    let protect = serde_json::Value::Array(rails.protect.clone()).to_string();
+    if let Err(wrong) = parse_matchers(&protect) {
+        problems.extend(wrong.into_iter().map(|p| Problem {
+            path: format!("spec.guardrails.protect{}", p.path),
+            ..p
+        }));
     }
 }

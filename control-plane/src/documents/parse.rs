@@ -1,7 +1,7 @@
 //! The envelope that every document shares.
 
 use super::problem;
-use phoenix_engine::document::{Metadata, Problem};
+use phoenix_engine::document::{Metadata, Problem, from_yaml};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -17,15 +17,6 @@ pub struct Document<S> {
 
 /// The one version there is.
 const API_VERSION: &str = "phoenix/v1";
-
-/// What a text says that it is, without reading further.
-pub fn kind_of(text: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Kind {
-        kind: String,
-    }
-    from_yaml::<Kind>(text).ok().map(|k| k.kind)
-}
 
 pub(super) fn parse<S: DeserializeOwned>(
     text: &str,
@@ -47,8 +38,4 @@ pub(super) fn parse<S: DeserializeOwned>(
     } else {
         Err(problems)
     }
-}
-
-fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Problem>> {
-    serde_yaml::from_str(text).map_err(|e| vec![problem("", e.to_string())])
 }

@@ -1,0 +1,123 @@
+//! What happened: as a list, or as it happens (server-sent events, resumed by Last-Event-ID).
+// utoipa repeats the handlers' types with their full paths.
+#![allow(unused_qualifications)]
+
+use super::Shared;
+use super::error::{ApiError, ErrorBody};
+use crate::app::{App, Caller};
+use crate::model::Event;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{self, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use futures_util::stream::{self, Stream, StreamExt};
+use serde::Deserialize;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use utoipa::IntoParams;
+
+/// Events read at once.
+const PAGE: u32 = 500;
+/// Most events in one list.
+const MAX_LIMIT: u32 = 10_000;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct EventsQuery {
+    /// Only events after this sequence.
+    pub after: Option<u64>,
+    /// At most so many (a list only; default 1000).
+    pub limit: Option<u32>,
+}
+
+/// A list, or with `Accept: text/event-stream` a stream: after `Last-Event-ID`, else `after`, else from now.
+#[utoipa::path(get, path = "/events", tag = "events",
+    params(EventsQuery, ("last-event-id" = Option<u64>, Header)),
+    responses((status = 200, content((Vec<Event> = "application/json"), (String = "text/event-stream"))),
+        (status = 400, body = ErrorBody)))]
+pub async fn events(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<EventsQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let streamed = headers
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|v| v.contains("text/event-stream"));
+    if !streamed {
+        let after = query.after.unwrap_or(0);
+        let limit = query.limit.unwrap_or(1000).min(MAX_LIMIT);
+        let list = shared.app.events(&caller.tenant, after, limit).await?;
+        return Ok(Json(list).into_response());
+    }
+    // Subscribed before the first read: nothing falls between.
+    let changed = shared.app.events_changed();
+    let after = match (last_id(&headers)?, query.after) {
+        (Some(id), _) | (None, Some(id)) => id,
+        (None, None) => shared.app.last_event(&caller.tenant).await?,
+    };
+    let tail = Tail {
+        app: shared.app.clone(),
+        tenant: caller.tenant,
+        changed,
+        after,
+        page: VecDeque::new(),
+    };
+    let shutdown = shared.shutdown.clone();
+    let stream = follow(tail).take_until(async move { shutdown.cancelled().await });
+    let alive = KeepAlive::new().interval(Duration::from_secs(15));
+    Ok(Sse::new(stream).keep_alive(alive).into_response())
+}
+
+fn last_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+    let Some(value) = headers.get("last-event-id") else {
+        return Ok(None);
+    };
+    let id = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    match id {
+        Some(id) => Ok(Some(id)),
+        None => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "bad-request",
+            "Last-Event-ID is no sequence number",
+        )),
+    }
+}
+
+struct Tail {
+    app: Arc<App>,
+    tenant: String,
+    changed: watch::Receiver<u64>,
+    after: u64,
+    page: VecDeque<Event>,
+}
+
+fn follow(tail: Tail) -> impl Stream<Item = Result<sse::Event, Infallible>> {
+    stream::unfold(tail, |mut tail| async move {
+        loop {
+            if let Some(event) = tail.page.pop_front() {
+                tail.after = event.sequence;
+                let data = serde_json::to_string(&event).unwrap_or_default();
+                let message = sse::Event::default()
+                    .id(event.sequence.to_string())
+                    .event(event.kind)
+                    .data(data);
+                return Some((Ok(message), tail));
+            }
+            tail.changed.mark_unchanged();
+            match tail.app.events(&tail.tenant, tail.after, PAGE).await {
+                Ok(page) if page.is_empty() => tail.changed.changed().await.ok()?,
+                Ok(page) => tail.page = page.into(),
+                Err(error) => {
+                    tracing::error!(%error, "an event stream ends");
+                    return None;
+                }
+            }
+        }
+    })
+}

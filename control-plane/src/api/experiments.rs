@@ -1,0 +1,161 @@
+//! Experiments: apply, start, look, promote, cancel.
+
+use super::Shared;
+use super::error::{ApiError, ErrorBody};
+use super::types::{CancelRequest, ExperimentBody, PromoteRequest, WindowBody};
+use crate::app::{App, Caller};
+use crate::model::Experiment;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use std::collections::BTreeMap;
+
+/// Applies an experiment document (YAML or JSON); it waits for its start.
+#[utoipa::path(put, path = "/experiments/{name}", tag = "experiments",
+    params(("name" = String, Path)),
+    request_body(content = String, content_type = "application/yaml"),
+    responses((status = 201, body = ExperimentBody), (status = 200, body = ExperimentBody),
+        (status = 409, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub async fn put(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    text: String,
+) -> Result<(StatusCode, Json<ExperimentBody>), ApiError> {
+    let (experiment, new) = shared.app.put_experiment(&caller, &name, &text).await?;
+    let status = if new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok((status, Json(ExperimentBody::new(experiment, None))))
+}
+
+/// All experiments, without running figures.
+#[utoipa::path(get, path = "/experiments", tag = "experiments",
+    responses((status = 200, body = Vec<ExperimentBody>)))]
+pub async fn list(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Vec<ExperimentBody>>, ApiError> {
+    let all = shared.app.experiments(&caller.tenant).await?;
+    Ok(Json(
+        all.into_iter()
+            .map(|e| ExperimentBody::new(e, None))
+            .collect(),
+    ))
+}
+
+/// One experiment with the figures of the windows so far.
+#[utoipa::path(get, path = "/experiments/{name}", tag = "experiments",
+    params(("name" = String, Path)),
+    responses((status = 200, body = ExperimentBody), (status = 404, body = ErrorBody)))]
+pub async fn get(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<Json<ExperimentBody>, ApiError> {
+    let experiment = shared.app.experiment(&caller.tenant, &name).await?;
+    with_figures(&shared, experiment).await
+}
+
+/// Hands the experiment to the driver.
+#[utoipa::path(post, path = "/experiments/{name}/start", tag = "experiments",
+    params(("name" = String, Path)),
+    responses((status = 200, body = ExperimentBody), (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody)))]
+pub async fn start(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<Json<ExperimentBody>, ApiError> {
+    let experiment = shared.app.start_experiment(&caller, &name).await?;
+    Ok(Json(ExperimentBody::new(experiment, None)))
+}
+
+/// Makes the candidate what is assigned.
+#[utoipa::path(post, path = "/experiments/{name}/promote", tag = "experiments",
+    params(("name" = String, Path)), request_body = Option<PromoteRequest>,
+    responses((status = 200, body = ExperimentBody), (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody)))]
+pub async fn promote(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Json<ExperimentBody>, ApiError> {
+    let request: PromoteRequest = super::types::optional(&body)?;
+    let experiment = shared
+        .app
+        .promote_experiment(&caller, &name, request.force)
+        .await?;
+    Ok(Json(ExperimentBody::new(experiment, None)))
+}
+
+/// Ends it without a verdict.
+#[utoipa::path(post, path = "/experiments/{name}/cancel", tag = "experiments",
+    params(("name" = String, Path)), request_body = Option<CancelRequest>,
+    responses((status = 200, body = ExperimentBody), (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody)))]
+pub async fn cancel(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Json<ExperimentBody>, ApiError> {
+    let request: CancelRequest = super::types::optional(&body)?;
+    let experiment = shared
+        .app
+        .cancel_experiment(&caller, &name, request.reason.as_deref())
+        .await?;
+    Ok(Json(ExperimentBody::new(experiment, None)))
+}
+
+/// Every stored window of every arm: what the verdict was made from.
+#[utoipa::path(get, path = "/experiments/{name}/windows", tag = "experiments",
+    params(("name" = String, Path)),
+    responses((status = 200, body = Vec<WindowBody>), (status = 404, body = ErrorBody)))]
+pub async fn windows(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<Json<Vec<WindowBody>>, ApiError> {
+    let experiment = shared.app.experiment(&caller.tenant, &name).await?;
+    let windows = shared.app.windows(&caller.tenant, &experiment.id).await?;
+    Ok(Json(windows.into_iter().map(Into::into).collect()))
+}
+
+/// Removes an experiment that does not run, with its windows.
+#[utoipa::path(delete, path = "/experiments/{name}", tag = "experiments",
+    params(("name" = String, Path)),
+    responses((status = 204), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub async fn delete(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    shared.app.delete_experiment(&caller, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn with_figures(
+    shared: &Shared,
+    experiment: Experiment,
+) -> Result<Json<ExperimentBody>, ApiError> {
+    let windows = shared
+        .app
+        .windows(&experiment.tenant, &experiment.id)
+        .await?;
+    let figures = crate::app::experiments::figures(&experiment, &windows);
+    Ok(Json(ExperimentBody::new(experiment, figures)))
+}
+
+/// Names by id.
+pub(super) async fn names(
+    app: &App,
+    caller: &Caller,
+) -> Result<BTreeMap<String, String>, ApiError> {
+    let all = app.experiments(&caller.tenant).await?;
+    Ok(all.into_iter().map(|e| (e.id, e.name)).collect())
+}

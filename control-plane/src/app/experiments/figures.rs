@@ -1,0 +1,108 @@
+//! Running figures of an experiment: sums over its comparable windows, nothing guessed.
+
+use crate::model::{Experiment, Window};
+use phoenix_engine::sketch::Sketch;
+use phoenix_proto::control::Cardinality;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use utoipa::ToSchema;
+
+/// Both arms so far, over the windows in which an agent reported both and neither is void.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Figures {
+    /// Windows (of one agent each) that can be compared, and those that cannot.
+    pub comparable: u64,
+    pub void: u64,
+    pub agents: u64,
+    pub baseline: ArmFigures,
+    pub candidate: ArmFigures,
+}
+
+/// One arm.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ArmFigures {
+    pub points_in: u64,
+    pub points_out: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// Distinct series of all agents in their newest comparable window; null: not known.
+    pub series_in: Option<u64>,
+    pub series_out: Option<u64>,
+    pub protected_points_in: u64,
+    pub protected_points_out: u64,
+    /// Thread time; null where a window lacks it.
+    pub cpu_seconds: Option<f64>,
+}
+
+/// `None`: no window was reported for the present run.
+pub fn figures(experiment: &Experiment, windows: &[Window]) -> Option<Figures> {
+    let mut pairs: BTreeMap<_, Vec<&Window>> = BTreeMap::new();
+    for w in windows {
+        if w.experiment_revision == experiment.revision {
+            let key = (&w.identity, &w.incarnation, w.start_ms);
+            pairs.entry(key).or_default().push(w);
+        }
+    }
+    if pairs.is_empty() {
+        return None;
+    }
+    let all = pairs.len() as u64;
+    pairs.retain(|_, arms| arms.len() == 2 && arms.iter().all(|w| w.void_reason.is_empty()));
+    let newest = pairs.keys().map(|(_, _, start)| *start).max();
+    let agents: BTreeSet<_> = pairs.keys().map(|(identity, _, _)| *identity).collect();
+    let of = |arm: &str| -> Vec<&Window> {
+        let both = pairs.values().flatten();
+        both.filter(|w| w.arm == arm).copied().collect()
+    };
+    Some(Figures {
+        comparable: pairs.len() as u64,
+        void: all - pairs.len() as u64,
+        agents: agents.len() as u64,
+        baseline: arm(&of("baseline"), newest),
+        candidate: arm(&of("candidate"), newest),
+    })
+}
+
+fn arm(windows: &[&Window], newest: Option<u64>) -> ArmFigures {
+    let mut sum = ArmFigures {
+        cpu_seconds: Some(0.0).filter(|_| !windows.is_empty()),
+        ..ArmFigures::default()
+    };
+    for w in windows {
+        let r = &w.report;
+        if let Some(ledger) = &r.ledger {
+            sum.points_in += ledger.received;
+            sum.points_out += ledger.exported;
+        }
+        sum.bytes_in += r.bytes_in;
+        sum.bytes_out += r.bytes_out;
+        sum.protected_points_in += r.protected_points_in;
+        sum.protected_points_out += r.protected_points_out;
+        sum.cpu_seconds = sum.cpu_seconds.zip(r.cpu_seconds).map(|(a, b)| a + b);
+    }
+    let last: Vec<&&Window> = windows
+        .iter()
+        .filter(|w| Some(w.start_ms) == newest)
+        .collect();
+    sum.series_in = union(last.iter().map(|w| w.report.series_in.as_ref()));
+    sum.series_out = union(last.iter().map(|w| w.report.series_out.as_ref()));
+    sum
+}
+
+/// Exact for one agent; else the union of the sketches, for series of two nodes may be the same.
+fn union<'a>(all: impl Iterator<Item = Option<&'a Cardinality>>) -> Option<u64> {
+    let all: Vec<&Cardinality> = all.collect::<Option<_>>()?;
+    if let [one] = all.as_slice()
+        && let Some(exact) = one.exact
+    {
+        return Some(exact);
+    }
+    let mut sketches = all.iter().map(|c| Sketch::from_bytes(&c.sketch).ok());
+    let mut merged = sketches.next()??;
+    for sketch in sketches {
+        merged.merge(&sketch?);
+    }
+    Some(merged.estimate().round() as u64)
+}

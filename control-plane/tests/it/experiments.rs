@@ -1,0 +1,218 @@
+//! Experiments through the doors: documents, overlap, the candidate on its lease, windows, the end.
+
+use crate::support::{FakeAgent, Plane, experiment};
+use phoenix_proto::control::server_message::Message as ToAgent;
+use phoenix_proto::control::{
+    Arm, ArmReport, DesiredState, ExperimentAssignment, Ledger, Mode, PlanState, WindowReport,
+};
+use std::time::Duration;
+
+struct Lab {
+    plane: Plane,
+    agent: FakeAgent,
+    baseline: String,
+    candidate: String,
+}
+
+async fn lab() -> Lab {
+    let plane = Plane::start().await;
+    let baseline = plane.pipeline("base", "debug.*").await;
+    let candidate = plane.pipeline("cut", "trace.*").await;
+    plane.assign("a", "base", 0).await;
+    let mut agent = plane.agent("n1").await;
+    agent.baseline(&baseline).await;
+    agent.report(PlanState::Healthy, &baseline).await;
+    Lab {
+        plane,
+        agent,
+        baseline,
+        candidate,
+    }
+}
+
+impl Lab {
+    /// Applies and starts `e`; the agent takes the candidate.
+    async fn start(&mut self) -> ExperimentAssignment {
+        let rest = &self.plane.rest;
+        let put = rest.put("/experiments/e", &experiment("e", "cut")).await;
+        assert_eq!(put.status, 201, "{put:?}");
+        let started = rest.post("/experiments/e/start", "").await;
+        assert_eq!(started.text("/phase"), "Initializing", "{started:?}");
+        let state = self.agent.desired(|d| d.experiment.is_some()).await;
+        let given = state.experiment.unwrap();
+        self.agent.report(PlanState::Active, &self.candidate).await;
+        given
+    }
+}
+
+fn none(state: &DesiredState) -> bool {
+    state.experiment.is_none()
+}
+
+fn window(of: &ExperimentAssignment, start: u64, out: u64) -> WindowReport {
+    let arm = |arm: Arm, exported: u64| ArmReport {
+        arm: arm.into(),
+        hash: "h".into(),
+        ledger: Some(Ledger {
+            received: 100,
+            exported,
+            filtered: 100 - exported,
+            ..Ledger::default()
+        }),
+        bytes_in: 1000,
+        bytes_out: 10 * exported,
+        ..ArmReport::default()
+    };
+    WindowReport {
+        experiment: of.experiment.clone(),
+        experiment_revision: of.experiment_revision,
+        incarnation: "n1-1".into(),
+        start_ms: start,
+        end_ms: start + 1000,
+        arms: vec![arm(Arm::Baseline, 100), arm(Arm::Candidate, out)],
+        ..WindowReport::default()
+    }
+}
+
+#[tokio::test]
+async fn an_experiment_with_mistakes_or_without_its_pipelines_is_refused() {
+    let plane = Plane::start().await;
+    let rest = &plane.rest;
+    let answer = rest.put("/experiments/e", "kind: Experiment\nspec: { mode: both }").await;
+    answer.refused(422, "invalid-document");
+    assert!(answer.at("/error/problems").as_array().unwrap().len() > 2, "{answer:?}");
+    let answer = rest.put("/experiments/e", &experiment("e", "nowhere")).await;
+    answer.refused(422, "invalid-document");
+    assert_eq!(answer.text("/error/problems/0/path"), "spec.candidate");
+    plane.pipeline("cut", "x").await;
+    assert_eq!(rest.put("/experiments/e", &experiment("e", "cut")).await.status, 201);
+    assert_eq!(rest.put("/experiments/e", &experiment("e", "cut")).await.status, 200);
+    // Nobody to run it on.
+    rest.post("/experiments/e/start", "").await.refused(409, "no-agents");
+    let shown = rest.get("/experiments/e").await;
+    assert_eq!(shown.text("/document/spec/window"), "1s");
+    assert!(shown.at("/verdict").is_null() && shown.at("/live").is_null());
+}
+
+#[tokio::test]
+async fn an_agent_is_in_one_experiment_at_a_time() {
+    let plane = Plane::start().await;
+    plane.pipeline("cut", "x").await;
+    let rest = &plane.rest;
+    rest.put("/experiments/e", &experiment("e", "cut")).await;
+    let other = rest.put("/experiments/f", &experiment("f", "cut")).await;
+    other.refused(409, "experiment-overlap");
+    let apart = experiment("f", "cut").replace("env: prod", "env: test");
+    assert_eq!(rest.put("/experiments/f", &apart).await.status, 201);
+    rest.delete("/experiments/e").await;
+    rest.delete("/experiments/f").await;
+    assert_eq!(rest.put("/experiments/f", &experiment("f", "cut")).await.status, 201);
+}
+
+#[tokio::test]
+async fn the_candidate_comes_with_its_terms_and_its_lease_is_renewed() {
+    let mut lab = lab().await;
+    let given = lab.start().await;
+    assert_eq!(given.candidate.as_ref().unwrap().hash, lab.candidate);
+    assert_eq!(given.mode(), Mode::Shadow);
+    assert_eq!((given.window_ms, given.lease_ms), (1000, 600));
+    assert_eq!(given.protect, "[]");
+    let revision = lab.agent.desired.revision;
+    let begin = tokio::time::Instant::now();
+    for _ in 0..3 {
+        let renewed = lab.agent.desired(|_| true).await;
+        assert_eq!((renewed.revision, renewed.experiment.is_some()), (revision, true));
+    }
+    // A third of the lease each.
+    assert!(begin.elapsed() >= Duration::from_millis(300), "{:?}", begin.elapsed());
+    let shown = lab.plane.rest.get("/experiments/e").await;
+    assert_eq!(shown.text("/id"), given.experiment);
+    assert_eq!(shown.text("/baselineHash"), lab.baseline);
+    lab.plane.rest.delete("/experiments/e").await.refused(409, "experiment-running");
+    lab.plane.rest.delete("/pipelines/cut").await.refused(409, "pipeline-in-experiment");
+}
+
+#[tokio::test]
+async fn cancelling_takes_the_candidate_back_at_once() {
+    let mut lab = lab().await;
+    lab.start().await;
+    let rest = &lab.plane.rest;
+    let ended = rest.post("/experiments/e/cancel", "{ \"reason\": \"enough\" }").await;
+    assert_eq!((ended.text("/phase"), ended.text("/reason")), ("Cancelled".into(), "enough".into()));
+    lab.agent.desired(none).await;
+    rest.post("/experiments/e/cancel", "").await.refused(409, "experiment-ended");
+    rest.post("/experiments/e/start", "").await.refused(409, "experiment-not-pending");
+    rest.post("/experiments/e/promote", "").await.refused(409, "not-promotable");
+    // Applied again it is a new run under a new id.
+    let again = rest.put("/experiments/e", &experiment("e", "cut")).await;
+    assert_ne!(again.text("/id"), ended.text("/id"));
+    assert_eq!(again.text("/phase"), "Pending");
+}
+
+#[tokio::test]
+async fn a_change_of_the_assignment_takes_effect_and_ends_the_experiment() {
+    let mut lab = lab().await;
+    lab.start().await;
+    let next = lab.plane.pipeline("base", "other.*").await;
+    let state = lab.agent.baseline(&next).await;
+    assert!(none(&state));
+    let shown = lab.plane.rest.get("/experiments/e").await;
+    assert_eq!(shown.text("/phase"), "Cancelled");
+    assert!(shown.text("/reason").contains("n1"), "{shown:?}");
+}
+
+#[tokio::test]
+async fn a_candidate_that_the_agent_refused_is_taken_back_from_it() {
+    let mut lab = lab().await;
+    lab.start().await;
+    let candidate = lab.candidate.clone();
+    lab.agent.report(PlanState::RolledBack, &candidate).await;
+    let state = lab.agent.desired(none).await;
+    assert_eq!(state.baseline.unwrap().hash, lab.baseline);
+}
+
+#[tokio::test]
+async fn windows_are_stored_once_and_acknowledged_always() {
+    let mut lab = lab().await;
+    let given = lab.start().await;
+    for start in [10_000, 11_000, 11_000] {
+        let ack = lab.agent.window(window(&given, start, 40)).await;
+        assert_eq!((ack.start_ms, ack.experiment.as_str()), (start, given.experiment.as_str()));
+    }
+    let rest = &lab.plane.rest;
+    let windows = rest.get("/experiments/e/windows").await;
+    assert_eq!(windows.body.as_array().unwrap().len(), 4);
+    assert_eq!(windows.at("/1/ledger/exported").as_u64(), Some(40));
+    let events = rest.get("/events").await;
+    let stored = events.body.as_array().unwrap().iter();
+    assert_eq!(stored.filter(|e| e["kind"] == "experiment.window").count(), 2);
+    let live = rest.get("/experiments/e").await;
+    assert_eq!(live.at("/live/comparable").as_u64(), Some(2));
+    assert_eq!(live.at("/live/baseline/pointsOut").as_u64(), Some(200));
+    assert_eq!(live.at("/live/candidate/pointsOut").as_u64(), Some(80));
+    // Nobody measured it.
+    assert!(live.at("/live/candidate/cpuSeconds").is_null());
+    // Of an experiment that is not known: let go.
+    let mut stray = window(&given, 12_000, 40);
+    stray.experiment = "unknown".into();
+    lab.agent.window(stray).await;
+}
+
+#[tokio::test]
+async fn a_restart_in_the_middle_goes_on_with_the_experiment_and_its_windows() {
+    let mut lab = lab().await;
+    let given = lab.start().await;
+    lab.agent.window(window(&given, 10_000, 40)).await;
+    lab.plane = lab.plane.restart().await;
+    lab.agent.connect().await.unwrap();
+    let state = lab.agent.desired(|_| true).await;
+    let again = state.experiment.unwrap();
+    assert_eq!(again.experiment, given.experiment);
+    // Sent again, because the acknowledgement may have been lost.
+    lab.agent.window(window(&given, 10_000, 40)).await;
+    let windows = lab.plane.rest.get("/experiments/e/windows").await;
+    assert_eq!(windows.body.as_array().unwrap().len(), 2);
+    while let Ok(word) = tokio::time::timeout(Duration::from_millis(50), lab.agent.next()).await {
+        assert!(matches!(word.unwrap(), ToAgent::Desired(_)));
+    }
+}
