@@ -3,25 +3,26 @@
 //! Two threads: receivers, worker and exporters share one (a request is handed on without waking
 //! another core); admin pages, plan files, the control client and signals have the main one.
 
-use crate::admin;
-use crate::exporters::file::FileSink;
-use crate::exporters::otlp::OtlpSink;
-use crate::exporters::queue::Queue;
-use crate::exporters::{Exporter, Sink};
-use crate::memory;
-use crate::pipeline_file;
+mod listeners;
+mod outlets;
+mod thread;
+
+use crate::control;
 use crate::receivers::Intake;
 use crate::receivers::budget::Budget;
 use crate::receivers::serve::{self, Kind};
-use crate::settings::{Batch, FileExporter, OtlpExporter, Retry, Settings, ShadowExporter};
-use crate::worker::{self, Outlets, Start, WorkerHandle};
+use crate::settings::{ControlPlane, Settings};
+use crate::worker::{self, Notice, Outlets, Start, WorkerHandle};
+use crate::{admin, limits, memory, pipeline_file};
+use listeners::Listeners;
 use phoenix_engine::compile::{Pipeline, Plan};
+use phoenix_proto::control::Identity;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use thread::DataThread;
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -79,6 +80,8 @@ pub struct Agent {
     pub addresses: Addresses,
     /// Its worker.
     pub worker: WorkerHandle,
+    intake: Intake,
+    plans: pipeline_file::PlanSource,
     outlets: Outlets,
     stop_receivers: CancellationToken,
     stop_rest: CancellationToken,
@@ -97,92 +100,110 @@ impl Agent {
     pub async fn start(settings: Settings) -> Result<Agent, StartError> {
         let listeners = Listeners::bind(&settings).await?;
         let addresses = listeners.addresses()?;
-        let thread = DataThread::start()?;
-        let (outlets, exporters) = exporters(&settings)?;
-        let plan = Arc::new(Plan {
-            baseline: Pipeline::pass_through(),
-            candidate: None,
-        });
-        let start = Start {
-            engine: engine_settings(&settings),
-            plan,
+        let (outlets, exporters) = outlets::exporters(&settings)?;
+        let boot = settings
+            .control_plane
+            .as_ref()
+            .map(|_| control::Boot::read(state_folder(&settings)));
+        let (handle, notices, worker) = worker::spawn(Start {
+            engine: engine_settings(&settings, boot.as_ref()),
+            plan: boot.as_ref().map_or_else(pass_through, control::Boot::plan),
             outlets: outlets.clone(),
             incarnation: format!("{:032x}", rand::random::<u128>()),
-        };
-        let (handle, notices, worker) = worker::spawn(start);
+        });
+        let thread = DataThread::start()?;
         let mut data = JoinSet::new();
-        let on = &thread.handle;
-        data.spawn_on(
-            async move {
-                worker.run().await;
-                "the worker"
-            },
-            on,
-        );
-        for exporter in exporters {
-            data.spawn_on(
-                async move {
-                    exporter.run().await;
-                    "an exporter"
-                },
-                on,
-            );
-        }
-        let intake = Intake {
-            worker: handle.clone(),
-            budget: Budget::new(settings.limits.in_flight),
-            max_request: settings
-                .receivers
-                .otlp
-                .as_ref()
-                .map_or(16 << 20, |o| o.max_request),
+        let work = async move {
+            worker.run().await;
+            "the worker"
         };
-        let (stop_receivers, stop_rest) = (CancellationToken::new(), CancellationToken::new());
-        let mut rest = JoinSet::new();
-        let plans = pipeline_file::PlanSource::default();
-        rest.spawn(memory::watch(
-            handle.clone(),
-            settings.limits.memory,
-            stop_rest.clone(),
-        ));
-        if let Some(path) = settings.pipeline_file.clone() {
-            // The first look is taken before anything is received.
-            let mut file = pipeline_file::Watched::new(path, plans.clone());
-            file.look(&handle).await;
-            let (handle, stop) = (handle.clone(), stop_rest.clone());
-            rest.spawn(async move { file.watch(handle, stop).await });
+        data.spawn_on(work, &thread.handle);
+        for exporter in exporters {
+            let export = async move {
+                exporter.run().await;
+                "an exporter"
+            };
+            data.spawn_on(export, &thread.handle);
         }
-        drop(notices);
-        rest.spawn(admin::serve(
-            listeners.admin,
-            admin::State {
-                worker: handle.clone(),
-                outlets: outlets.clone(),
-                budget: intake.budget.clone(),
-                plans,
-                memory_limit: settings.limits.memory,
-            },
-            stop_rest.clone(),
-        ));
-        let mut receivers = JoinSet::new();
-        for (listener, kind) in [(listeners.grpc, Kind::Grpc), (listeners.http, Kind::Http)] {
-            if let Some(listener) = listener {
-                let run = serve::run(listener, kind, intake.clone(), stop_receivers.clone());
-                receivers.spawn_on(run, on);
-            }
-        }
-        Ok(Agent {
+        let mut agent = Agent {
             addresses,
+            intake: intake(&settings, &handle),
+            plans: pipeline_file::PlanSource::default(),
             worker: handle,
             outlets,
-            stop_receivers,
-            stop_rest,
-            receivers,
+            stop_receivers: CancellationToken::new(),
+            stop_rest: CancellationToken::new(),
+            receivers: JoinSet::new(),
             data,
-            rest,
+            rest: JoinSet::new(),
             grace: settings.drain,
             thread,
-        })
+        };
+        agent.follow_plans(&settings, boot, notices).await;
+        agent.watch_memory(&settings);
+        agent.receive(listeners, &settings);
+        Ok(agent)
+    }
+
+    /// Plans come from a watched file or from the control plane. A file is looked at before
+    /// anything is received.
+    async fn follow_plans(
+        &mut self,
+        settings: &Settings,
+        boot: Option<control::Boot>,
+        notices: mpsc::Receiver<Notice>,
+    ) {
+        let plans = self.plans.clone();
+        let stop = self.stop_rest.clone();
+        if let Some(path) = settings.pipeline_file.clone() {
+            let mut file = pipeline_file::Watched::new(path, plans);
+            file.look(&self.worker).await;
+            let worker = self.worker.clone();
+            self.rest
+                .spawn(async move { file.watch(worker, stop).await });
+        } else if let (Some(plane), Some(boot)) = (&settings.control_plane, boot) {
+            let options = control_options(settings, plane, &self.outlets);
+            let client = control::spawn(options, boot, self.worker.clone(), notices);
+            let mut view = client.view;
+            self.rest.spawn(async move {
+                loop {
+                    plans.set_missing(!view.borrow_and_update().has_plan);
+                    if view.changed().await.is_err() {
+                        break;
+                    }
+                }
+                if let Err(error) = client.task.await {
+                    tracing::error!(%error, "the control client failed; the plan keeps running");
+                }
+            });
+        }
+    }
+
+    fn watch_memory(&mut self, settings: &Settings) {
+        self.rest.spawn(memory::watch(
+            self.worker.clone(),
+            settings.limits.memory,
+            self.stop_rest.clone(),
+        ));
+    }
+
+    fn receive(&mut self, listeners: Listeners, settings: &Settings) {
+        let state = admin::State {
+            worker: self.worker.clone(),
+            outlets: self.outlets.clone(),
+            budget: self.intake.budget.clone(),
+            plans: self.plans.clone(),
+            memory_limit: settings.limits.memory,
+        };
+        self.rest
+            .spawn(admin::serve(listeners.admin, state, self.stop_rest.clone()));
+        for (listener, kind) in [(listeners.grpc, Kind::Grpc), (listeners.http, Kind::Http)] {
+            if let Some(listener) = listener {
+                let (intake, stop) = (self.intake.clone(), self.stop_receivers.clone());
+                let serve = serve::run(listener, kind, intake, stop);
+                self.receivers.spawn_on(serve, &self.thread.handle);
+            }
+        }
     }
 
     /// Ends only if a part of the data path ends that must not: a defect, and the end of the agent.
@@ -228,11 +249,35 @@ fn describe(ended: Result<&'static str, JoinError>) -> String {
     }
 }
 
-fn engine_settings(settings: &Settings) -> phoenix_engine::engine::Settings {
+fn pass_through() -> Arc<Plan> {
+    Arc::new(Plan {
+        baseline: Pipeline::pass_through(),
+        candidate: None,
+    })
+}
+
+/// Settings that name a control plane name a state folder too; this is their check's rule.
+fn state_folder(settings: &Settings) -> &Path {
+    settings.state.as_deref().unwrap_or(Path::new("."))
+}
+
+fn intake(settings: &Settings, worker: &WorkerHandle) -> Intake {
+    let otlp = settings.receivers.otlp.as_ref();
+    Intake {
+        worker: worker.clone(),
+        budget: Budget::new(settings.limits.in_flight),
+        max_request: otlp.map_or(16 << 20, |o| o.max_request),
+    }
+}
+
+fn engine_settings(
+    settings: &Settings,
+    boot: Option<&control::Boot>,
+) -> phoenix_engine::engine::Settings {
     phoenix_engine::engine::Settings {
         node: settings.node.name.clone(),
         node_keys: settings.node.keys.clone(),
-        fleet_seed: 0,
+        fleet_seed: boot.map_or(0, control::Boot::fleet_seed),
         memo_seed: rand::random(),
         began: crate::clock::wall(),
         limits: phoenix_engine::engine::Limits {
@@ -242,139 +287,34 @@ fn engine_settings(settings: &Settings) -> phoenix_engine::engine::Settings {
     }
 }
 
-struct Listeners {
-    grpc: Option<TcpListener>,
-    http: Option<TcpListener>,
-    admin: TcpListener,
-}
-
-impl Listeners {
-    async fn bind(settings: &Settings) -> Result<Listeners, StartError> {
-        let otlp = settings.receivers.otlp.as_ref();
-        Ok(Listeners {
-            grpc: match otlp.and_then(|o| o.grpc) {
-                Some(address) => Some(listen("receivers.otlp.grpc", address).await?),
-                None => None,
-            },
-            http: match otlp.and_then(|o| o.http) {
-                Some(address) => Some(listen("receivers.otlp.http", address).await?),
-                None => None,
-            },
-            admin: listen("admin", settings.admin).await?,
-        })
-    }
-
-    fn addresses(&self) -> Result<Addresses, StartError> {
-        let of = |l: &Option<TcpListener>| l.as_ref().map(TcpListener::local_addr).transpose();
-        Ok(Addresses {
-            grpc: of(&self.grpc)?,
-            http: of(&self.http)?,
-            admin: self.admin.local_addr()?,
-        })
-    }
-}
-
-async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Listen {
-            setting,
-            address,
-            source,
-        })
-}
-
-/// The queues and the tasks behind them; the first destination is the one that the ledger follows.
-fn exporters(settings: &Settings) -> Result<(Outlets, Vec<Exporter>), StartError> {
-    let mut next = Vec::new();
-    if let Some(otlp) = &settings.exporters.otlp {
-        next.push(otlp_exporter("otlp", otlp.clone())?);
-    }
-    if let Some(file) = &settings.exporters.file {
-        next.push(file_exporter("file", file.clone())?);
-    }
-    let shadow = match &settings.exporters.shadow {
-        Some(ShadowExporter::Otlp(otlp)) => Some(otlp_exporter("shadow", (**otlp).clone())?),
-        Some(ShadowExporter::File(file)) => Some(file_exporter("shadow", file.clone())?),
-        None => None,
-    };
-    let mut queues = next.iter().map(|e| e.queue.clone());
-    let Some(next_hop) = queues.next() else {
-        return Err(StartError::Exporter {
-            name: "otlp",
-            message: "no exporter is set, so every point would be lost".to_owned(),
-        });
-    };
-    let outlets = Outlets {
-        next_hop,
-        copies: queues.collect(),
-        shadow: shadow.as_ref().map(|e| e.queue.clone()),
-    };
-    next.extend(shadow);
-    Ok((outlets, next))
-}
-
-fn otlp_exporter(name: &'static str, otlp: OtlpExporter) -> Result<Exporter, StartError> {
-    let queue = Arc::new(Queue::new(otlp.queue_bytes));
-    let (batch, retry) = (otlp.batch, otlp.retry);
-    let sink = OtlpSink::new(otlp).map_err(|message| StartError::Exporter { name, message })?;
-    Ok(Exporter::new(
-        name,
-        queue,
-        Sink::Otlp(Box::new(sink)),
-        batch,
-        retry,
-    ))
-}
-
-fn file_exporter(name: &'static str, file: FileExporter) -> Result<Exporter, StartError> {
-    let queue = Arc::new(Queue::new(64 << 20));
-    let sink = FileSink::open(file).map_err(|message| StartError::Exporter { name, message })?;
-    let batch = Batch {
-        points: 8192,
-        bytes: 1 << 20,
-        timeout: Duration::from_millis(200),
-    };
-    let retry = Retry {
-        initial: Duration::from_secs(1),
-        max: Duration::from_secs(30),
-        give_up: None,
-    };
-    Ok(Exporter::new(name, queue, Sink::File(sink), batch, retry))
-}
-
-/// The thread of the data path and its runtime.
-struct DataThread {
-    handle: Handle,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl DataThread {
-    fn start() -> std::io::Result<DataThread> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let thread = std::thread::Builder::new()
-            .name("phoenix-worker".to_owned())
-            .spawn(move || {
-                let _ended = runtime.block_on(stopped);
-            })?;
-        Ok(DataThread {
-            handle,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-
-    fn stop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the worker's thread panicked");
-        }
+fn control_options(
+    settings: &Settings,
+    plane: &ControlPlane,
+    outlets: &Outlets,
+) -> control::Options {
+    let queues: Vec<_> = std::iter::once(&outlets.next_hop)
+        .chain(&outlets.copies)
+        .chain(&outlets.shadow)
+        .cloned()
+        .collect();
+    control::Options {
+        endpoint: plane.endpoint.clone(),
+        tls: plane.tls.clone(),
+        token_file: plane.token_file.clone(),
+        identity: Identity {
+            tenant: settings.node.tenant.clone(),
+            cluster: settings.node.cluster.clone(),
+            node: settings.node.name.clone(),
+        },
+        labels: settings.node.labels.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        state: state_folder(settings).to_owned(),
+        reconnect_max: control::RECONNECT_MAX,
+        heartbeat: control::HEARTBEAT,
+        vitals: Arc::new(move || control::Vitals {
+            queue_bytes: queues.iter().map(|q| q.account().bytes as u64).sum(),
+            rss_bytes: limits::resident().map(|b| b as u64),
+            cpu_seconds: Some(limits::process_cpu()),
+        }),
     }
 }
