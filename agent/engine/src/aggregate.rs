@@ -16,7 +16,8 @@
 //! - `tick(now)` and, before anything else, `feed(_, now)`: [`Aggregation::close`] with the same
 //!   now, stage after stage in document order; what it writes is a valid request (`Written`): walk
 //!   it at the same now through the later stages only, or append it to the output. A window counts
-//!   as closed only after that call, so a later stage takes these points into the same window;
+//!   as closed only after that call, so a later stage takes these points into the same window. They
+//!   are added with the later of now and their own time, so that at a drain none is from the future;
 //! - `finish`: [`Aggregation::close_all`]; a swap that removes or changes the stage:
 //!   [`Aggregation::close_for_swap`], whose result is the `created` of the successor. A stage that
 //!   stays is kept as it is (its seats stay valid);
@@ -40,7 +41,7 @@ mod rules;
 mod window;
 
 use crate::Nanos;
-use crate::document::Aggregate;
+use crate::compile::Aggregate;
 use crate::engine::Settings;
 use crate::input::{Notes, Observation, notes};
 use crate::view::{PointView, SeriesView};
@@ -209,9 +210,8 @@ impl Aggregation {
             notes.add(Notes::OVERFLOW);
         }
         self.counts.note(notes);
-        let advanced = observation.is_none_or(|o| o.advanced);
         let valued = !point.no_recorded_value();
-        self.book.speaks(seat, advanced, valued, now);
+        self.book.speaks(seat, valued, now);
         let speaker = Speaker {
             member: seat.member,
             slot,
@@ -320,7 +320,7 @@ impl Aggregation {
     }
 
     fn drain(&mut self, mut window: Window, stamp: Nanos, now: Nanos, partials: &mut Partials) {
-        let span = (self.windows.start_of(&window, self.rules.interval), stamp);
+        let span = (self.windows.start_of(stamp, self.rules.interval), stamp);
         let ages = (now, self.rules.expiry);
         let closed = partial::drain(&mut window, &mut self.book, span, ages);
         self.windows.recycle(window);

@@ -16,7 +16,7 @@
 pub mod notes;
 
 use crate::Nanos;
-use crate::aggregate::explicit::Explicit;
+use crate::aggregate::explicit::{Explicit, shares_bounds};
 use crate::aggregate::exponential::Exponential;
 use crate::aggregate::number::{Total, is_finite, less};
 use crate::aggregate::read::{keep_content, read_explicit, read_exponential, sum_is_finite};
@@ -71,8 +71,9 @@ pub enum Increment<'s> {
     Exponential(&'s Exponential),
     /// NaN or infinite: the point is dropped, the state is as before.
     NotANumber,
-    /// Buckets that do not fit their bounds, or a number point without number.
-    Malformed,
+    /// It cannot be added: buckets that do not fit their bounds, or have no bound in common with
+    /// the point before; a number point without number.
+    Unfit,
 }
 
 /// What one point of a cumulative series says.
@@ -167,7 +168,9 @@ impl Input {
             return seen;
         }
         if let Standing::Behind(notes) = standing {
-            seen.notes = notes;
+            if valued {
+                seen.notes = notes;
+            }
             return seen;
         }
         seen.advanced = true;
@@ -184,6 +187,7 @@ impl Input {
         seen.gap = self.gap;
         seen.increment = match (adds, point.kind) {
             (Adds::Nothing, _) => Increment::None,
+            (Adds::Unfit, _) => Increment::Unfit,
             (Adds::Number(total), _) => Increment::Number(total),
             (Adds::Content, MetricType::Histogram) => Increment::Explicit(&scratch.explicit),
             (Adds::Content, _) => Increment::Exponential(&scratch.exponential),
@@ -246,6 +250,7 @@ impl Input {
                 Step::Fell if known && point.start == self.start => (whole, Notes::RESET_ANOMALY),
                 Step::Fell => (whole, Notes::RESET),
                 Step::Unknown => (Adds::Nothing, Notes::BASELINED),
+                Step::Incomparable => (Adds::Unfit, Notes::NONE),
             },
         }
     }
@@ -289,6 +294,7 @@ impl Input {
 /// What a newer point adds, without the content itself.
 enum Adds {
     Nothing,
+    Unfit,
     Number(Total),
     /// A histogram: what lies in the scratch.
     Content,
@@ -298,8 +304,10 @@ enum Adds {
 enum Step {
     Grew(Adds),
     Fell,
-    /// What is known of the one before cannot be compared.
+    /// Nothing of use is known of the one before.
     Unknown,
+    /// No bounds in common.
+    Incomparable,
 }
 
 /// Reads what the point holds into the scratch; a fault where it cannot be added.
@@ -312,7 +320,7 @@ fn read(point: &PointView<'_>, scratch: &mut Scratch) -> Option<Increment<'stati
             read_explicit(point.body, &mut scratch.explicit);
             match scratch.explicit.sum {
                 Some(sum) if !sum.is_finite() => Some(Increment::NotANumber),
-                _ if !scratch.explicit.is_well_formed() => Some(Increment::Malformed),
+                _ if !scratch.explicit.is_well_formed() => Some(Increment::Unfit),
                 _ => None,
             }
         }
@@ -321,7 +329,7 @@ fn read(point: &PointView<'_>, scratch: &mut Scratch) -> Option<Increment<'stati
             let infinite = scratch.exponential.sum.is_some_and(|sum| !sum.is_finite());
             infinite.then_some(Increment::NotANumber)
         }
-        _ => Some(Increment::Malformed),
+        _ => Some(Increment::Unfit),
     }
 }
 
@@ -341,7 +349,11 @@ impl Scratch {
             if !self.earlier_explicit.is_well_formed() {
                 return Step::Unknown;
             }
-            self.explicit.subtract(&self.earlier_explicit).is_err()
+            let (now, before) = (&mut self.explicit, &self.earlier_explicit);
+            if now.count >= before.count && !shares_bounds(&now.bounds, &before.bounds) {
+                return Step::Incomparable;
+            }
+            now.subtract(before).is_err()
         } else {
             read_exponential(earlier, &mut self.earlier_exponential);
             self.exponential

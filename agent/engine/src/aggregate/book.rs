@@ -95,7 +95,7 @@ impl Book {
             }
         }
         if self.groups.len() - self.overflows < join.rules.limit {
-            let head = Arc::new(self.heads.build(&draft));
+            let head = Arc::new(self.heads.build(&draft, join.rules));
             return self
                 .groups
                 .insert(Group::new(head, join.kind, join.start, join.now));
@@ -105,7 +105,7 @@ impl Book {
         if let Some(slot) = self.groups.find(draft.identity, self.heads.canonical()) {
             return Some(slot);
         }
-        let head = Arc::new(self.heads.build(&draft));
+        let head = Arc::new(self.heads.build(&draft, join.rules));
         let mut group = Group::new(head, join.kind, join.start, join.now);
         group.overflow = true;
         self.overflows += 1;
@@ -118,12 +118,12 @@ impl Book {
     }
 
     /// Notes that a member speaks, or says that it has ended.
-    pub fn speaks(&mut self, seat: Seat, advanced: bool, valued: bool, now: Nanos) {
+    pub fn speaks(&mut self, seat: Seat, valued: bool, now: Nanos) {
         let Some(member) = self.members.get_mut(seat) else {
             return;
         };
         member.seen = now;
-        if advanced && member.ended == valued {
+        if member.ended == valued {
             member.ended = !valued;
             if let Some(group) = self.groups.get_mut(member.slot) {
                 group.ended = if valued {

@@ -253,7 +253,7 @@ impl Exponential {
         self.scale_down_to(scale);
         earlier.scale_down_to(scale);
         let zero = self.zero_threshold.max(earlier.zero_threshold);
-        if self.zero_threshold != earlier.zero_threshold {
+        if zero > 0.0 {
             let (zero, floor) = raised(
                 zero,
                 scale,

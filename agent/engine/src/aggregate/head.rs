@@ -110,11 +110,11 @@ impl Heads {
     }
 
     /// Builds the head of the last draft.
-    pub fn build(&mut self, draft: &Draft<'_>) -> Head {
+    pub fn build(&mut self, draft: &Draft<'_>, rules: &Rules) -> Head {
         let view = &draft.series;
         let resource = self.share(|out| {
             put_attributes(out, resource::ATTRIBUTES, &draft.resource);
-            put_entity_refs(out, view.resource, &draft.resource);
+            put_entity_refs(out, view.resource, rules);
         });
         let scope = self.share(|out| draft.put_scope(out));
         let metric = self.share(|out| {
@@ -244,12 +244,12 @@ fn put_text(out: &mut Vec<u8>, field: u32, text: &str) {
     }
 }
 
-/// References to entities all of whose keys are still there.
-fn put_entity_refs(out: &mut Vec<u8>, body: &[u8], kept: &[Kept<'_>]) {
+/// References to entities none of whose keys was removed.
+fn put_entity_refs(out: &mut Vec<u8>, body: &[u8], rules: &Rules) {
     for reference in raw_attributes(body, resource::ENTITY_REFS) {
         let whole = fields(reference)
             .filter(|f| matches!(f.number, entity_ref::ID_KEYS | entity_ref::DESCRIPTION_KEYS))
-            .all(|f| kept.iter().any(|(key, _, _)| *key == f.value.str()));
+            .all(|f| rules.keys.keeps(f.value.str()));
         if whole {
             write::put_bytes(out, resource::ENTITY_REFS, reference);
         }

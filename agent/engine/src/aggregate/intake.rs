@@ -50,7 +50,7 @@ impl Scratch {
     ) -> Result<Intake<'a>, Fault> {
         match observation.map(|o| (o.increment, o.advanced)) {
             Some((Increment::NotANumber, _)) => Err(Fault::NotANumber),
-            Some((Increment::Malformed, _)) => Err(Fault::Passes),
+            Some((Increment::Unfit, _)) => Err(Fault::Passes),
             Some((Increment::Number(total), _)) => Ok(Intake::Total(total)),
             Some((Increment::Explicit(h), _)) => explicit(group, h),
             Some((Increment::Exponential(h), _)) => Ok(Intake::Exponential(h)),
@@ -66,19 +66,22 @@ impl Scratch {
         point: &PointView<'_>,
         advanced: bool,
     ) -> Result<Intake<'a>, Fault> {
+        if !advanced {
+            return Ok(Intake::Nothing);
+        }
         match group.kind {
             // Also a baseline tells whether its series counts in ints or doubles.
             Kind::Monotonic => match point.number {
                 Some(Number::Double(_)) => Ok(Intake::Total(Total::Double(0.0))),
                 _ => Ok(Intake::Total(Total::default())),
             },
-            Kind::Level if advanced => point.number.map(Intake::Value).ok_or(Fault::Passes),
+            Kind::Level => point.number.map(Intake::Value).ok_or(Fault::Passes),
             Kind::Explicit { .. } => {
                 read_explicit(point.body, &mut self.explicit);
                 self.explicit.zero();
                 explicit(group, &self.explicit)
             }
-            Kind::Exponential { .. } if advanced => {
+            Kind::Exponential { .. } => {
                 read_exponential(point.body, &mut self.exponential);
                 self.exponential.zero();
                 Ok(Intake::Exponential(&self.exponential))

@@ -9,7 +9,6 @@ use super::partial::{Closed, Partial, Partials};
 use super::rules::Kind;
 use super::window::Content;
 use crate::Nanos;
-use crate::document::Function;
 use crate::view::Number;
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -287,7 +286,7 @@ impl Output {
         let number = match (self.kind, content) {
             (Kind::Gauge(function), Content::Gauges(g)) => g.value(function).map(Total::from),
             (Kind::Delta | Kind::Level, Content::Total(total)) => Some(total),
-            (Kind::Monotonic, content) => Some(self.add_step(content, counts)),
+            (Kind::Monotonic, content) => self.add_step(content, counts),
             (Kind::Explicit { .. }, Content::Explicit(h)) => {
                 self.add_explicit(h, delta, counts);
                 None
@@ -325,13 +324,14 @@ impl Output {
 
     /// Adds to the total of a monotonic sum. One that does not fit any more ends its epoch: the next
     /// goes on from the last point with what came since.
-    fn add_step(&mut self, content: Content, counts: &mut Counts) -> Total {
-        let of = |content: &Content| match content {
-            Content::Total(total) => *total,
-            _ => Total::default(),
+    fn add_step(&mut self, content: Content, counts: &mut Counts) -> Option<Total> {
+        let (before, step) = match (&self.total, content) {
+            (Content::Total(before), Content::Total(step)) => (*before, step),
+            (_, Content::Total(step)) => (Total::default(), step),
+            (Content::Total(before), _) => return Some(*before),
+            _ => return None,
         };
-        let step = of(&content);
-        let mut total = of(&self.total);
+        let mut total = before;
         total.add(step);
         if total.fits().is_none() && self.written != 0 {
             counts.saturated += 1;
@@ -340,13 +340,15 @@ impl Output {
             total = step;
         }
         self.total = Content::Total(total);
-        total
+        Some(total)
     }
 
-    /// The number to write of a total, cut to what fits.
+    /// The number to write of a total, cut to what fits. A cumulative output that was a double
+    /// stays one.
     fn written_number(&mut self, total: Total, counts: &mut Counts) -> Number {
-        let count = matches!(self.kind, Kind::Gauge(Function::Count));
-        self.double |= matches!(total, Total::Double(_)) && !count;
+        if self.kind == Kind::Level {
+            self.double |= matches!(total, Total::Double(_));
+        }
         let shown = |total: Total, double: bool| {
             let total = if double {
                 Total::Double(total.as_f64())

@@ -164,7 +164,7 @@ fn give_levels(
                 *latest = *held;
                 true
             }
-            None => !member.ended && unexpired(member) && is_live(latest, stamp),
+            None => unexpired(member) && is_live(latest, stamp),
         };
         let cell = window.cells.get_mut(member.slot as usize);
         if let (true, Some(value), Some(cell)) = (live, latest.value, cell)

@@ -1,7 +1,8 @@
 //! A stage's document and the node's settings, as the data path needs them.
 
 use crate::Nanos;
-use crate::document::{Aggregate, Function};
+use crate::compile::{Aggregate, Keys, Rename};
+use crate::document::Function;
 use crate::engine::Settings;
 use crate::view::{MetricType, MetricView, Temporality};
 use crate::wire::otlp::{any_value, key_value};
@@ -68,26 +69,6 @@ impl Kind {
     }
 }
 
-/// Which attributes an output keeps.
-#[derive(Debug)]
-pub enum Keys {
-    /// These, in byte order.
-    By(Vec<String>),
-    /// All but these, in byte order.
-    Without(Vec<String>),
-}
-
-impl Keys {
-    /// Whether an attribute of this key is kept.
-    pub fn keeps(&self, key: &str) -> bool {
-        let among = |keys: &[String]| keys.binary_search_by(|k| k.as_str().cmp(key)).is_ok();
-        match self {
-            Keys::By(keys) => among(keys),
-            Keys::Without(keys) => !among(keys),
-        }
-    }
-}
-
 /// The rules of one stage on one node.
 #[derive(Debug)]
 pub struct Rules {
@@ -101,7 +82,7 @@ pub struct Rules {
     pub expiry: Nanos,
     /// Of gauges.
     pub function: Option<Function>,
-    rename: Option<String>,
+    rename: Option<Rename>,
     /// Resource keys of which an output keeps one, else gets the node's name.
     pub node_keys: Vec<String>,
     /// `phoenix.node` as a `KeyValue` body; `None` where a later tier merges.
@@ -117,20 +98,11 @@ pub struct Rules {
 impl Rules {
     /// The rules of a stage.
     pub fn of(stage: &Aggregate, settings: &Settings) -> Rules {
-        let sorted = |keys: &[String]| {
-            let mut keys = keys.to_vec();
-            keys.sort_unstable();
-            keys
-        };
-        let keys = match (&stage.by, &stage.without) {
-            (Some(by), _) => Keys::By(sorted(by)),
-            (None, without) => Keys::Without(sorted(without.as_deref().unwrap_or_default())),
-        };
         Rules {
-            keys,
-            interval: stage.interval.0.max(1),
-            lateness: stage.lateness.0,
-            expiry: stage.expiry.0,
+            keys: stage.keys.clone(),
+            interval: stage.interval.max(1),
+            lateness: stage.lateness,
+            expiry: stage.expiry,
             function: stage.function,
             rename: stage.rename.clone(),
             node_keys: settings.node_keys.clone(),
@@ -145,10 +117,7 @@ impl Rules {
     pub fn name<'a>(&'a self, metric: &'a str) -> Cow<'a, str> {
         match &self.rename {
             None => Cow::Borrowed(metric),
-            Some(template) if template.contains("{name}") => {
-                Cow::Owned(template.replace("{name}", metric))
-            }
-            Some(name) => Cow::Borrowed(name),
+            Some(rename) => Cow::Owned(rename.apply(metric)),
         }
     }
 }

@@ -59,8 +59,6 @@ pub struct Cell {
 pub struct Window {
     /// Its end.
     pub end: Nanos,
-    /// End of the first window that was folded into it; else its own.
-    pub first_end: Nanos,
     /// Points taken in.
     pub absorbed: u64,
     /// By slot.
@@ -118,7 +116,7 @@ impl Windows {
         let at = self.open.partition_point(|w| w.end < end);
         if self.open.get(at).is_none_or(|w| w.end != end) {
             let mut window = self.pool.pop().unwrap_or_default();
-            (window.end, window.first_end) = (end, end);
+            window.end = end;
             self.open.insert(at, window);
         }
         &mut self.open[at]
@@ -140,9 +138,10 @@ impl Windows {
         Some(folded)
     }
 
-    /// Start of what a window covers.
-    pub fn start_of(&self, window: &Window, interval: Nanos) -> Nanos {
-        window.first_end.saturating_sub(interval).max(self.created)
+    /// Start of what a window with outputs of this time covers.
+    pub fn start_of(&self, stamp: Nanos, interval: Nanos) -> Nanos {
+        let before = stamp.saturating_sub(1);
+        (before - before % interval).max(self.created)
     }
 
     /// Keeps an emptied window's memory.
