@@ -1,0 +1,7 @@
+//! All tests of the whole product, in one binary.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod properties;
+mod scenarios;
+mod tidy;

@@ -1,0 +1,62 @@
+//! The engine against the reference model, on generated and on recorded traffic.
+//!
+//! `PHOENIX_CASES=n` runs n cases a property (default: enough for a minute in all),
+//! `PHOENIX_SEED=n` one seed of each, made small where it fails.
+
+mod captured;
+mod duel;
+mod encoding;
+mod generated;
+mod model;
+mod plans;
+
+use phoenix_tests::traffic::pipelines::Menu;
+use phoenix_tests::traffic::{Case, Features, Wanted, case, shrink::shrink};
+
+/// Nothing that changes a point: filter and fraction.
+const DECIDES: Menu = Menu {
+    filter: true,
+    fraction: true,
+    every: false,
+    aggregate: false,
+    most: 4,
+};
+
+/// Every kind of stage.
+const ALL: Menu = Menu {
+    filter: true,
+    fraction: true,
+    every: true,
+    aggregate: true,
+    most: 4,
+};
+
+/// One plan, plain encodings, no arms.
+const PLAIN: Wanted = Wanted {
+    menu: ALL,
+    swaps: false,
+    arms: false,
+    shapes: false,
+    rounds: 40,
+};
+
+/// Checks `holds` on the cases of many seeds; panics with the smallest failing case.
+fn for_all(name: &str, cases: u64, wanted: Wanted, holds: fn(&Case) -> Result<(), String>) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
+    let cases = number("PHOENIX_CASES").unwrap_or(cases);
+    let seeds = match number("PHOENIX_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..cases,
+    };
+    let started = std::time::Instant::now();
+    for seed in seeds {
+        let case = case(seed, wanted, &mut Features::default());
+        if holds(&case).is_ok() {
+            continue;
+        }
+        let small = shrink(&case, 3_000, &mut |c| holds(c).is_err());
+        let why = holds(&small).err().unwrap_or_default();
+        panic!("{name}: seed {seed}\n{}\n{why}", duel::describe(&small));
+    }
+    eprintln!("{name}: {cases} cases in {:.1?}", started.elapsed());
+}

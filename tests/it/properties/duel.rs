@@ -1,0 +1,289 @@
+//! One case through engine and model, call by call.
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use phoenix_engine::compile::{self, compile};
+use phoenix_engine::engine::{Emitted, Engine, Settings};
+use phoenix_engine::ledger::Ledger;
+use phoenix_engine::report::ArmFigures;
+use phoenix_tests::reference::compare::{clock, differences, row};
+use phoenix_tests::reference::point::{Point, points};
+use phoenix_tests::reference::{self, Account, Counts, Model};
+use phoenix_tests::traffic::{Action, Case, Choice, encode};
+use prost::Message;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Settings of the engine for generated traffic.
+pub fn settings(began: u64) -> Settings {
+    Settings {
+        node: "n1".into(),
+        began,
+        ..Settings::default()
+    }
+}
+
+/// The same for the model.
+pub fn model_settings(settings: &Settings) -> reference::Settings {
+    reference::Settings {
+        node: settings.node.clone(),
+        node_keys: settings.node_keys.clone(),
+        fleet_seed: settings.fleet_seed,
+        began: settings.began,
+        attributes: settings.limits.attributes,
+        value_bytes: settings.limits.value_bytes,
+    }
+}
+
+/// The plan of a choice for both; nothing where the engine refuses it.
+pub fn plans(case: &Case, choice: &Choice) -> Option<(Arc<compile::Plan>, reference::Plan)> {
+    let yaml = |at: usize| case.pipelines[at].yaml();
+    let compiled = |at: usize| compile(&yaml(at)).ok();
+    let candidate = match choice.candidate {
+        None => None,
+        Some(at) => Some(compile::Candidate {
+            pipeline: compiled(at)?,
+            experiment: "exp-1".into(),
+            division: match &choice.split {
+                None => compile::Division::Shadow,
+                Some((entity, percent)) => compile::Division::Split {
+                    entity: entity.clone(),
+                    percent: *percent,
+                },
+            },
+            protect: Vec::new(),
+        }),
+    };
+    let plan = compile::Plan::new(compiled(choice.baseline)?, candidate).ok()?;
+    let model = reference::Plan {
+        baseline: yaml(choice.baseline),
+        candidate: choice.candidate.map(|at| reference::Candidate {
+            document: yaml(at),
+            experiment: "exp-1".into(),
+            split: choice.split.clone(),
+        }),
+    };
+    Some((plan, model))
+}
+
+/// Points of emitted bytes.
+pub fn decoded(bytes: &Bytes) -> Result<Vec<Point>, String> {
+    let request = ExportMetricsServiceRequest::decode(bytes.clone());
+    Ok(points(&request.map_err(|e| {
+        format!("the engine wrote no valid OTLP: {e}")
+    })?))
+}
+
+/// Runs a case in both; the first difference, if there is one.
+pub fn duel(case: &Case) -> Result<(), String> {
+    let Some((plan, model_plan)) = plans(case, &case.first) else {
+        return Ok(());
+    };
+    let settings = settings(case.began);
+    let mut model = Model::new(model_plan, model_settings(&settings));
+    let mut engine = Engine::new(settings, plan, case.began);
+    let mut now = case.began;
+    let mut swapped = false;
+    for (at, action) in case.actions.iter().enumerate() {
+        let (emitted, expected) = match action {
+            Action::Feed {
+                points,
+                shape,
+                now: t,
+            } => {
+                now = *t;
+                let bytes = Bytes::from(encode(points, *shape));
+                let request = ExportMetricsServiceRequest::decode(bytes.clone())
+                    .map_err(|e| format!("call {at}: the generator wrote no valid OTLP: {e}"))?;
+                let fed = engine
+                    .feed(&bytes, now)
+                    .map_err(|e| format!("call {at}: the engine refused the request: {e}"))?;
+                (fed.emitted, model.feed(&request, now))
+            }
+            Action::Tick { now: t } => {
+                now = *t;
+                (engine.tick(now), model.tick(now))
+            }
+            Action::Swap { to, now: t } => {
+                let Some((plan, model_plan)) = plans(case, to) else {
+                    continue;
+                };
+                now = *t;
+                swapped = true;
+                (engine.swap(plan, now), model.swap(model_plan, now))
+            }
+        };
+        check(&emitted, &expected, &engine, &model, swapped)
+            .map_err(|why| format!("call {at} at {}:\n{why}", clock(now)))?;
+    }
+    check(
+        &engine.finish(now),
+        &model.finish(now),
+        &engine,
+        &model,
+        swapped,
+    )
+    .map_err(|why| format!("finish at {}:\n{why}", clock(now)))?;
+    Ok(())
+}
+
+fn check(
+    emitted: &Emitted,
+    expected: &reference::Output,
+    engine: &Engine,
+    model: &Model,
+    swapped: bool,
+) -> Result<(), String> {
+    let mut lines = Vec::new();
+    for (what, bytes, n, points) in [
+        ("out", &emitted.out, emitted.points, &expected.out),
+        (
+            "shadow",
+            &emitted.shadow,
+            emitted.shadow_points,
+            &expected.shadow,
+        ),
+    ] {
+        let got = decoded(bytes)?;
+        if got.len() as u64 != n {
+            lines.push(format!("{what}: says {n} points, wrote {}", got.len()));
+        }
+        lines.extend(
+            differences(points, &got)
+                .into_iter()
+                .map(|l| format!("{what}: {l}")),
+        );
+    }
+    let figures = engine.figures();
+    let (baseline, candidate) = model.accounts();
+    let (notes, candidate_notes) = model.counts();
+    lines.extend(arm(
+        "baseline",
+        &figures.baseline,
+        &baseline,
+        &notes,
+        swapped,
+    ));
+    if let (Some(figures), Some(account), Some(notes)) =
+        (&figures.candidate, &candidate, &candidate_notes)
+    {
+        lines.extend(arm("candidate", figures, account, notes, swapped));
+    }
+    if lines.is_empty() {
+        Ok(())
+    } else {
+        Err(lines.join("\n"))
+    }
+}
+
+fn arm(
+    name: &str,
+    figures: &ArmFigures,
+    account: &Account,
+    notes: &BTreeMap<String, Counts>,
+    swapped: bool,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    if figures.ledger.imbalance() != 0 {
+        lines.push(format!(
+            "{name}: the ledger does not balance: {:?}",
+            figures.ledger
+        ));
+    }
+    assert_eq!(
+        account.imbalance(),
+        0,
+        "the model's own account: {account:?}"
+    );
+    // Figures of an arm that changed its pipeline or its role are not one account any more.
+    if swapped {
+        return lines;
+    }
+    let said = as_account(&figures.ledger);
+    if said != *account {
+        lines.push(format!(
+            "{name} ledger: model {account:?}\n       engine {said:?}"
+        ));
+    }
+    for stage in &figures.stages {
+        let model = notes.get(&stage.id).cloned().unwrap_or_default();
+        for note in NOTES {
+            let engine = stage.counts.get(note).copied().unwrap_or(0);
+            let model = model.get(note).copied().unwrap_or(0);
+            if engine != model {
+                lines.push(format!(
+                    "{name} {} {note}: model {model} engine {engine}",
+                    stage.id
+                ));
+            }
+        }
+    }
+    lines
+}
+
+/// Notes that both must count alike.
+const NOTES: [&str; 11] = [
+    "baselined",
+    "duplicate",
+    "exemplars_dropped",
+    "future",
+    "late",
+    "not_aggregated",
+    "not_sampled",
+    "out_of_order",
+    "reset",
+    "reset_anomaly",
+    "start_drift",
+];
+
+fn as_account(ledger: &Ledger) -> Account {
+    let reason = |name: &str| -> &'static str {
+        ["late", "nan"]
+            .into_iter()
+            .find(|known| *known == name)
+            .unwrap_or("another reason")
+    };
+    Account {
+        received: ledger.received,
+        exported: ledger.exported,
+        filtered: ledger.filtered,
+        merged: ledger.merged,
+        sampled_out: ledger.sampled_out,
+        rejected: ledger.rejected,
+        dropped: ledger
+            .dropped
+            .iter()
+            .filter(|(_, n)| **n > 0)
+            .map(|(name, n)| (reason(name), *n))
+            .collect(),
+        held: u64::try_from(ledger.held).unwrap_or(u64::MAX),
+    }
+}
+
+/// A case for a person: pipelines, then calls with their points.
+pub fn describe(case: &Case) -> String {
+    let mut text = format!("began {}, first {:?}\n", clock(case.began), case.first);
+    for (i, parts) in case.pipelines.iter().enumerate() {
+        text += &format!("pipeline {i}:\n{}", parts.yaml());
+    }
+    for (at, action) in case.actions.iter().enumerate() {
+        match action {
+            Action::Tick { now } => text += &format!("call {at}: tick {}\n", clock(*now)),
+            Action::Swap { to, now } => {
+                text += &format!("call {at}: swap {} {to:?}\n", clock(*now))
+            }
+            Action::Feed {
+                points: sent,
+                shape,
+                now,
+            } => {
+                text += &format!("call {at}: feed {} {shape:?}\n", clock(*now));
+                let request = phoenix_tests::traffic::request(sent);
+                for point in points(&request) {
+                    text += &format!("    {}\n", row(&point));
+                }
+            }
+        }
+    }
+    text
+}

@@ -1,0 +1,57 @@
+//! Generated traffic over generated pipelines: the engine writes the model's points.
+
+use super::duel::duel;
+use super::{ALL, DECIDES, PLAIN, Wanted, for_all};
+use phoenix_tests::traffic::pipelines::Menu;
+
+#[test]
+fn a_pass_through_gives_back_every_point() {
+    let menu = Menu { most: 0, ..DECIDES };
+    let wanted = Wanted {
+        menu,
+        shapes: true,
+        ..PLAIN
+    };
+    for_all("pass-through", 100, wanted, duel);
+}
+
+#[test]
+fn filter_and_fraction_decide_like_the_model() {
+    let wanted = Wanted {
+        menu: DECIDES,
+        shapes: true,
+        ..PLAIN
+    };
+    for_all("filter and fraction", 300, wanted, duel);
+}
+
+#[test]
+fn every_interval_samples_like_the_model() {
+    let menu = Menu {
+        every: true,
+        ..DECIDES
+    };
+    for_all("sample every", 300, Wanted { menu, ..PLAIN }, duel);
+}
+
+#[test]
+fn one_aggregation_counts_like_the_model() {
+    let menu = Menu {
+        filter: false,
+        fraction: false,
+        every: false,
+        aggregate: true,
+        most: 1,
+    };
+    for_all("one aggregation", 600, Wanted { menu, ..PLAIN }, duel);
+}
+
+#[test]
+fn stages_in_a_row_count_like_the_model() {
+    let wanted = Wanted {
+        menu: ALL,
+        shapes: true,
+        ..PLAIN
+    };
+    for_all("stages in a row", 500, wanted, duel);
+}

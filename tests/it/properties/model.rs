@@ -1,0 +1,117 @@
+//! Model and generator by themselves: they must be able to catch something.
+
+use super::{PLAIN, Wanted, duel, for_all};
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use phoenix_tests::reference::compare::differences;
+use phoenix_tests::reference::point::points;
+use phoenix_tests::traffic::{Action, Case, Features, case, encode, request};
+use prost::Message;
+
+/// Everything that recorded traffic lacks; a generator that stops making one of these is broken.
+const ODDITIES: [&str; 33] = [
+    "NaN",
+    "a little ahead",
+    "bounds change",
+    "cumulative",
+    "delta",
+    "duplicate",
+    "duplicate singular fields",
+    "empty messages",
+    "exemplars",
+    "future point",
+    "gauge",
+    "infinity",
+    "int becomes double",
+    "late point",
+    "long varints",
+    "near i64 overflow",
+    "nested attribute",
+    "no recorded value",
+    "out of order",
+    "reordered attributes",
+    "reset, new start",
+    "reset, start as before",
+    "retyped attribute",
+    "returned",
+    "scale change",
+    "several resources or scopes",
+    "shuffled fields (split attribute regions, resource after scopes)",
+    "start moved, same epoch",
+    "start unknown: the point's time",
+    "start unknown: zero",
+    "summary",
+    "sum goes missing",
+    "zero threshold change",
+];
+
+const REST: [&str; 6] = [
+    "split singular messages",
+    "temporality unspecified",
+    "unknown fields",
+    "unpacked buckets",
+    "vanished for a while",
+    "vanished past expiry",
+];
+
+#[test]
+fn the_generator_makes_every_oddity() {
+    let mut features = Features::default();
+    let wanted = Wanted {
+        shapes: true,
+        ..PLAIN
+    };
+    let mut sent = 0;
+    for seed in 0..100 {
+        for action in case(seed, wanted, &mut features).actions {
+            if let Action::Feed { points, .. } = action {
+                sent += points.len();
+            }
+        }
+    }
+    eprintln!("in {sent} generated points:");
+    for (what, n) in &features.0 {
+        eprintln!("{n:8} {what}");
+    }
+    for what in ODDITIES.into_iter().chain(REST) {
+        assert!(
+            features.0.get(what).is_some_and(|n| *n > 0),
+            "never: {what}"
+        );
+    }
+}
+
+fn shapes_say_the_same(case: &Case) -> Result<(), String> {
+    for action in &case.actions {
+        let Action::Feed {
+            points: sent,
+            shape,
+            ..
+        } = action
+        else {
+            continue;
+        };
+        let bytes = Bytes::from(encode(sent, *shape));
+        let read = ExportMetricsServiceRequest::decode(bytes).map_err(|e| e.to_string())?;
+        let lines = differences(&points(&request(sent)), &points(&read));
+        if !lines.is_empty() {
+            return Err(lines.join("\n"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn odd_encodings_say_the_same_points() {
+    let wanted = Wanted {
+        shapes: true,
+        ..PLAIN
+    };
+    for_all("odd encodings", 100, wanted, shapes_say_the_same);
+}
+
+#[test]
+fn a_case_is_the_same_each_time_it_is_made() {
+    let make = || case(7, PLAIN, &mut Features::default());
+    assert_eq!(duel::describe(&make()), duel::describe(&make()));
+}

@@ -1,0 +1,276 @@
+//! The reference model: the rules of the pipeline, plain, slow and obviously right.
+//!
+//! It works on decoded requests and shares no code with the engine. Where it and the engine
+//! differ, one of them is wrong. Every series and every window is a map entry; nothing is cached.
+
+mod aggregate;
+mod arm;
+pub mod compare;
+pub mod document;
+pub mod explicit;
+pub mod exponential;
+pub mod identity;
+pub mod matcher;
+pub mod number;
+pub mod point;
+pub mod progress;
+mod sample;
+mod window;
+
+use aggregate::Known;
+use arm::Arm;
+use document::Document;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use point::{Point, points};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Counts by reason.
+pub type Counts = BTreeMap<&'static str, u64>;
+
+/// What a node gives its model at the start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub node: String,
+    pub node_keys: Vec<String>,
+    pub fleet_seed: u64,
+    pub began: u64,
+    /// Attributes of one point, resource or scope; more rejects the points.
+    pub attributes: usize,
+    /// Bytes of one attribute's text; more rejects the points.
+    pub value_bytes: usize,
+}
+
+/// What runs: one pipeline, or two and how traffic is divided.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub baseline: String,
+    pub candidate: Option<Candidate>,
+}
+
+/// The second arm.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    pub document: String,
+    pub experiment: String,
+    /// Entity keys and percent of a split; a shadow without.
+    pub split: Option<(Vec<String>, f64)>,
+}
+
+/// The exact account of an arm's points.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Account {
+    pub received: u64,
+    pub exported: u64,
+    pub filtered: u64,
+    pub merged: i64,
+    pub sampled_out: u64,
+    pub rejected: u64,
+    pub dropped: Counts,
+    pub held: u64,
+}
+
+/// What leaves in one call.
+#[derive(Debug, Clone, Default)]
+pub struct Output {
+    pub out: Vec<Point>,
+    pub shadow: Vec<Point>,
+}
+
+/// The model of one engine.
+#[derive(Debug)]
+pub struct Model {
+    settings: Rc<Settings>,
+    plan: Plan,
+    baseline: Arm,
+    candidate: Option<Arm>,
+    raw: Known,
+    now: u64,
+}
+
+/// Reads a document; the model is only given valid ones.
+pub fn read(document: &str) -> Document {
+    serde_yaml::from_str(document).expect("a valid pipeline document")
+}
+
+impl Model {
+    pub fn new(plan: Plan, settings: Settings) -> Model {
+        let settings = Rc::new(settings);
+        let created = settings.began;
+        Model {
+            baseline: Arm::new(read(&plan.baseline), &settings, created),
+            candidate: plan
+                .candidate
+                .as_ref()
+                .map(|c| Arm::new(read(&c.document), &settings, created)),
+            raw: Known::new(),
+            now: 0,
+            plan,
+            settings,
+        }
+    }
+
+    fn is_shadow(&self) -> bool {
+        let candidate = self.plan.candidate.as_ref();
+        candidate.is_some_and(|c| c.split.is_none())
+    }
+
+    pub fn feed(&mut self, request: &ExportMetricsServiceRequest, now: u64) -> Output {
+        let mut output = self.tick(now);
+        let now = self.now;
+        for point in points(request) {
+            if self.is_too_much(&point) {
+                for arm in [Some(&mut self.baseline), self.candidate.as_mut()] {
+                    if let Some(arm) = arm {
+                        arm.account.received += 1;
+                        arm.account.rejected += 1;
+                    }
+                }
+                continue;
+            }
+            let shadow = self.is_shadow();
+            let split = self.plan.candidate.as_ref().and_then(|c| {
+                let (entity, percent) = c.split.as_ref()?;
+                let place = point.identity.place(entity, &c.experiment);
+                Some(place.is_some_and(|u| u < percent / 100.0))
+            });
+            match (split, &mut self.candidate) {
+                (Some(true), Some(arm)) => output.out.extend(arm.receive(&point, now)),
+                (_, candidate) => {
+                    output.out.extend(self.baseline.receive(&point, now));
+                    if let (true, Some(arm)) = (shadow, candidate) {
+                        output.shadow.extend(arm.receive(&point, now));
+                    }
+                }
+            }
+            arm::remember(&mut self.raw, &point, now);
+        }
+        output
+    }
+
+    fn is_too_much(&self, point: &Point) -> bool {
+        let id = &point.identity;
+        [&id.attributes, &id.scope_attributes, &id.resource]
+            .into_iter()
+            .any(|level| {
+                level.len() > self.settings.attributes
+                    || level.iter().any(|(_, value)| match value {
+                        identity::Val::Str(s) => s.len() > self.settings.value_bytes,
+                        identity::Val::Bytes(b) => b.len() > self.settings.value_bytes,
+                        _ => false,
+                    })
+            })
+    }
+
+    pub fn tick(&mut self, now: u64) -> Output {
+        self.now = self.now.max(now);
+        self.close(false)
+    }
+
+    pub fn finish(&mut self, now: u64) -> Output {
+        self.now = self.now.max(now);
+        self.close(true)
+    }
+
+    fn close(&mut self, everything: bool) -> Output {
+        let mut output = Output {
+            out: self.baseline.close(self.now, everything),
+            shadow: Vec::new(),
+        };
+        let shadow = self.is_shadow();
+        if let Some(arm) = &mut self.candidate {
+            let points = arm.close(self.now, everything);
+            let to = if shadow {
+                &mut output.shadow
+            } else {
+                &mut output.out
+            };
+            to.extend(points);
+        }
+        output
+    }
+
+    /// Runs another plan from `now` on.
+    pub fn swap(&mut self, plan: Plan, now: u64) -> Output {
+        self.now = self.now.max(now);
+        let now = self.now;
+        let mut output = Output::default();
+        let (was, was_shadow) = (self.plan.clone(), self.is_shadow());
+        let mut old_candidate = self.candidate.take();
+        let document = read(&plan.baseline);
+        // A candidate that exported and is now the baseline keeps its state.
+        let promoted = !was_shadow
+            && document != self.baseline.document
+            && old_candidate
+                .as_ref()
+                .is_some_and(|arm| arm.document == document);
+        if promoted {
+            let mut arm = old_candidate.take().expect("a candidate");
+            std::mem::swap(&mut self.baseline, &mut arm);
+            old_candidate = Some(arm);
+        }
+        let points = self.baseline.swap(document, &self.raw, &self.settings, now);
+        output.out.extend(points);
+        let nothing = pass_through();
+        let same = !promoted
+            && was.candidate.is_some()
+            && was
+                .candidate
+                .as_ref()
+                .map(|c| (read(&c.document), &c.experiment))
+                == plan
+                    .candidate
+                    .as_ref()
+                    .map(|c| (read(&c.document), &c.experiment));
+        self.plan = plan;
+        if same {
+            self.candidate = old_candidate;
+        } else {
+            if let Some(mut arm) = old_candidate {
+                let points = arm.swap(nothing.clone(), &self.raw, &self.settings, now);
+                let to = if was_shadow {
+                    &mut output.shadow
+                } else {
+                    &mut output.out
+                };
+                to.extend(points);
+            }
+            if let Some(candidate) = &self.plan.candidate {
+                let mut arm = Arm::new(nothing, &self.settings, now);
+                let document = read(&candidate.document);
+                arm.swap(document, &self.raw, &self.settings, now);
+                self.candidate = Some(arm);
+            }
+        }
+        output
+    }
+
+    /// The baseline's account, and the candidate's while there is one.
+    pub fn accounts(&self) -> (Account, Option<Account>) {
+        (
+            self.baseline.account(),
+            self.candidate.as_ref().map(Arm::account),
+        )
+    }
+
+    /// Notes of both arms by stage id.
+    pub fn counts(&self) -> (BTreeMap<String, Counts>, Option<BTreeMap<String, Counts>>) {
+        (
+            self.baseline.counts(),
+            self.candidate.as_ref().map(Arm::counts),
+        )
+    }
+}
+
+fn pass_through() -> Document {
+    read("apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: { name: none }\nspec: { stages: [] }\n")
+}
+
+impl Account {
+    /// What the account cannot explain; 0 when it balances.
+    pub fn imbalance(&self) -> i128 {
+        let dropped: u64 = self.dropped.values().sum();
+        let out = self.exported + self.filtered + self.sampled_out + self.rejected;
+        i128::from(self.received) - i128::from(out + dropped + self.held) - i128::from(self.merged)
+    }
+}

@@ -1,0 +1,145 @@
+//! The pipeline document as its page describes it, read a second time.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    #[serde(rename = "apiVersion")]
+    pub api_version: String,
+    pub kind: String,
+    pub metadata: Metadata,
+    pub spec: Spec,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    #[serde(default)]
+    pub protect: Vec<Match>,
+    #[serde(default)]
+    pub stages: Vec<Stage>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    pub id: String,
+    pub filter: Option<Filter>,
+    pub aggregate: Option<Aggregate>,
+    pub sample: Option<Sample>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    pub drop: Option<Vec<Match>>,
+    pub keep: Option<Vec<Match>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Aggregate {
+    #[serde(default, rename = "match")]
+    pub matching: Match,
+    pub by: Option<Vec<String>>,
+    pub without: Option<Vec<String>>,
+    pub interval: Option<String>,
+    pub function: Option<Function>,
+    pub rename: Option<String>,
+    pub lateness: Option<String>,
+    pub expiry: Option<String>,
+    #[serde(default)]
+    pub merged_later: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Function {
+    Sum,
+    Min,
+    Max,
+    Last,
+    Mean,
+    Count,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    #[serde(default, rename = "match")]
+    pub matching: Match,
+    pub fraction: Option<f64>,
+    pub entity: Option<Vec<String>>,
+    pub every: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Match {
+    pub metric: Option<Texts>,
+    pub unit: Option<Texts>,
+    #[serde(rename = "type")]
+    pub kind: Option<Texts>,
+    pub temporality: Option<Texts>,
+    pub monotonic: Option<bool>,
+    #[serde(default)]
+    pub attributes: BTreeMap<String, Texts>,
+}
+
+/// One text, or several of which one must fit. A number or a truth value stands for its text.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Texts {
+    One(serde_yaml::Value),
+    Several(Vec<serde_yaml::Value>),
+}
+
+impl Texts {
+    pub fn list(&self) -> Vec<String> {
+        let text = |v: &serde_yaml::Value| match v {
+            serde_yaml::Value::String(s) => s.clone(),
+            serde_yaml::Value::Bool(b) => b.to_string(),
+            serde_yaml::Value::Number(n) => n.to_string(),
+            other => panic!("no text: {other:?}"),
+        };
+        match self {
+            Texts::One(serde_yaml::Value::Sequence(several)) => several.iter().map(text).collect(),
+            Texts::One(one) => vec![text(one)],
+            Texts::Several(several) => several.iter().map(text).collect(),
+        }
+    }
+}
+
+/// `60s`, `5m`, `1m30s`, `250ms`, in nanoseconds.
+pub fn duration(text: &str) -> u64 {
+    let mut rest = text;
+    let mut total = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).expect("a unit");
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(letters);
+        let nanos = match unit {
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            other => panic!("unit of time {other:?}"),
+        };
+        total += number.parse::<u64>().expect("a number") * nanos;
+        rest = tail;
+    }
+    total
+}

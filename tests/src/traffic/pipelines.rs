@@ -1,0 +1,179 @@
+//! Pipelines for generated traffic, kept in parts so that a failing case can lose stages.
+
+use rand::Rng;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+
+/// A pipeline document in parts.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Parts {
+    pub protect: Vec<String>,
+    /// `id: ..` and the stage, in flow style.
+    pub stages: Vec<String>,
+}
+
+impl Parts {
+    /// The document.
+    pub fn yaml(&self) -> String {
+        let mut text = String::from(
+            "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: { name: generated }\nspec:\n",
+        );
+        text += "  protect:";
+        text += if self.protect.is_empty() {
+            " []\n"
+        } else {
+            "\n"
+        };
+        for rule in &self.protect {
+            text += &format!("    - {rule}\n");
+        }
+        text += "  stages:";
+        text += if self.stages.is_empty() {
+            " []\n"
+        } else {
+            "\n"
+        };
+        for stage in &self.stages {
+            text += &format!("    - {{ {stage} }}\n");
+        }
+        text
+    }
+}
+
+/// What kinds of stages a property wants.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Menu {
+    pub filter: bool,
+    pub fraction: bool,
+    pub every: bool,
+    pub aggregate: bool,
+    pub most: usize,
+}
+
+/// Some pipeline from the menu.
+pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
+    let mut parts = Parts::default();
+    if rng.random_bool(0.2) {
+        parts.protect.push(rule(rng));
+    }
+    let mut kinds: Vec<fn(usize, &mut ChaCha8Rng) -> String> = Vec::new();
+    let wanted: [(bool, fn(usize, &mut ChaCha8Rng) -> String); 4] = [
+        (menu.filter, filter),
+        (menu.fraction, fraction),
+        (menu.every, every),
+        (menu.aggregate, aggregate),
+    ];
+    for (wanted, make) in wanted {
+        if wanted {
+            kinds.push(make);
+        }
+    }
+    if menu.aggregate {
+        kinds.push(aggregate);
+    }
+    for i in 0..rng.random_range(0..=menu.most) {
+        let make = kinds.choose(rng).expect("a kind of stage");
+        parts.stages.push(make(i, rng));
+    }
+    parts
+}
+
+fn rule(rng: &mut ChaCha8Rng) -> String {
+    [
+        "{ metric: requests }",
+        "{ metric: \"b*\" }",
+        "{ metric: [load, \"/l.*y/\"] }",
+        "{ type: gauge }",
+        "{ type: [histogram, exponential_histogram] }",
+        "{ temporality: delta }",
+        "{ monotonic: false }",
+        "{ unit: By }",
+        "{ attributes: { route: /a } }",
+        "{ attributes: { customer: \"7\" } }",
+        "{ attributes: { customer: [\"true\", \"7.5\"] } }",
+        "{ attributes: { process.pid: \"10?\", method: GET } }",
+        "{ attributes: { layer: edge } }",
+        "{ metric: \"?u*\", attributes: { service.name: \"/sh.p/\" } }",
+    ]
+    .choose(rng)
+    .expect("a rule")
+    .to_string()
+}
+
+fn filter(i: usize, rng: &mut ChaCha8Rng) -> String {
+    let how = if rng.random_bool(0.8) { "drop" } else { "keep" };
+    let mut rules = vec![rule(rng)];
+    if how == "keep" || rng.random_bool(0.3) {
+        rules.push(rule(rng));
+        rules.push(rule(rng));
+    }
+    format!("id: f{i}, filter: {{ {how}: [ {} ] }}", rules.join(", "))
+}
+
+fn matching(rng: &mut ChaCha8Rng) -> String {
+    if rng.random_bool(0.5) {
+        "{ metric: \"*\" }".into()
+    } else {
+        rule(rng)
+    }
+}
+
+fn fraction(i: usize, rng: &mut ChaCha8Rng) -> String {
+    let entity = ["[process.pid]", "[route, process.pid]", "[customer]"]
+        .choose(rng)
+        .expect("one");
+    let fraction = [0.0, 0.3, 0.5, 1.0][rng.random_range(0..4)];
+    format!(
+        "id: n{i}, sample: {{ match: {}, fraction: {fraction:?}, entity: {entity} }}",
+        matching(rng)
+    )
+}
+
+fn every(i: usize, rng: &mut ChaCha8Rng) -> String {
+    let every = ["10s", "25s", "60s"].choose(rng).expect("one");
+    format!(
+        "id: e{i}, sample: {{ match: {}, every: {every} }}",
+        matching(rng)
+    )
+}
+
+fn aggregate(i: usize, rng: &mut ChaCha8Rng) -> String {
+    let keys = [
+        "by: [service.name]",
+        "by: [route, host.name]",
+        "by: [process.pid, method]",
+        "by: [layer]",
+        "without: [route, customer, tags]",
+        "without: [process.pid, customer]",
+        "without: [host.name, process.pid, service.name]",
+    ];
+    let interval = ["10s", "30s", "60s"].choose(rng).expect("one");
+    let mut text = format!(
+        "id: a{i}, aggregate: {{ match: {}, {}, interval: {interval}",
+        matching(rng),
+        keys.choose(rng).expect("one")
+    );
+    let function = ["sum", "min", "max", "last", "mean", "count"]
+        .choose(rng)
+        .expect("one");
+    let needs_name = matches!(*function, "mean" | "count");
+    if rng.random_bool(0.8) {
+        text += &format!(", function: {function}");
+    }
+    if needs_name || rng.random_bool(0.2) {
+        text += &format!(", rename: \"{{name}}.s{i}\"");
+    }
+    if rng.random_bool(0.3) {
+        text += &format!(
+            ", lateness: {}",
+            ["0s", "2s", "15s"].choose(rng).expect("one")
+        );
+    }
+    if rng.random_bool(0.3) {
+        text += ", expiry: 100s";
+    }
+    if rng.random_bool(0.2) {
+        text += ", merged_later: true";
+    }
+    text + " }"
+}
