@@ -1,72 +1,29 @@
 //! The five functions: `feed`, `tick`, `swap`, `merge` (and `compile`, in its own file).
 
+mod feed;
+mod look;
+mod plan;
+mod settings;
+
 use crate::Nanos;
-use crate::compile::Plan;
-use crate::report::Report;
+use crate::arm::close::{Moment, Out};
+use crate::arm::{Arm, Around, Split};
+use crate::compile::{Division, Plan};
+use crate::document::Matcher;
+pub use crate::explain::Explanation;
+use crate::explain::Recent;
+use crate::identity::Canonical;
+use crate::input::Scratch;
+use crate::report::{ArmFigures, Report};
+use crate::series::names::Names;
+use crate::series::{Entry, Table};
+use crate::stage::Closing;
+use crate::wire::index::Index;
 use bytes::Bytes;
+pub use look::{count_points, earliest_time, latest_time};
+pub use settings::{Limits, Refusal, Settings};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-
-/// What a node gives its engine at the start. Never changes while it runs.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Node name, written as `phoenix.node` where an output would keep no node key.
-    pub node: String,
-    /// Resource attribute keys of which an output must keep one.
-    pub node_keys: Vec<String>,
-    /// Seed of canonical identities: the fleet's, 0 alone and in replay.
-    pub fleet_seed: u64,
-    /// Seed of the memo's fast keys: random per process; any constant in replay.
-    pub memo_seed: u64,
-    /// When this node began to observe: start of the process; in replay the smallest point time.
-    pub began: Nanos,
-    /// Bounds on state and on one request.
-    pub limits: Limits,
-}
-
-/// Bounds on state and on one request.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Series whose state is kept (inputs, and outputs of one stage).
-    pub series: usize,
-    /// Elements (messages of any kind) in one request; more refuses it.
-    pub elements: usize,
-    /// Attributes of one point (or resource, or scope); more rejects the points.
-    pub attributes: usize,
-    /// Bytes of one attribute value; more rejects the points.
-    pub value_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            series: 200_000,
-            elements: 1_000_000,
-            attributes: 1_024,
-            value_bytes: 65_536,
-        }
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            node: "replay".into(),
-            node_keys: [
-                "host.name",
-                "host.id",
-                "k8s.node.name",
-                "k8s.pod.uid",
-                "service.instance.id",
-            ]
-            .map(String::from)
-            .to_vec(),
-            fleet_seed: 0,
-            memo_seed: 0,
-            began: 0,
-            limits: Limits::default(),
-        }
-    }
-}
 
 /// What leaves the engine in one call: a valid `ExportMetricsServiceRequest` an arm.
 #[derive(Debug, Clone, Default)]
@@ -94,121 +51,252 @@ pub struct Fed {
     pub emitted: Emitted,
 }
 
-/// A request refused whole; nothing was changed.
-#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-pub enum Refusal {
-    /// Not valid protobuf, or a string that is not UTF-8.
-    #[error("malformed OTLP at byte {offset}: {what}")]
-    Malformed {
-        /// Byte offset in the request.
-        offset: usize,
-        /// What was expected.
-        what: &'static str,
-    },
-    /// More elements than the limit allows.
-    #[error("more than {limit} elements in one request; send smaller requests")]
-    TooManyElements {
-        /// The limit.
-        limit: usize,
-    },
-}
-
-/// Answer to "what happens to this series and why".
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Explanation {
-    /// Metric name.
-    pub metric: String,
-    /// Attributes of point, scope and resource, as text.
-    pub attributes: Vec<(String, String)>,
-    /// `baseline` or `candidate`.
-    pub arm: &'static str,
-    /// `exported`, `filtered`, `aggregated`, `sampled`, `sampled_out`, `protected`.
-    pub fate: String,
-    /// Stage id that decides, if one does.
-    pub stage: Option<String>,
-    /// The rule in that stage (`drop[0]`).
-    pub rule: Option<String>,
-    /// One sentence.
-    pub why: String,
-}
-
 /// One worker's engine.
 #[derive(Debug)]
-pub struct Engine {}
+pub struct Engine {
+    settings: Settings,
+    plan: Arc<Plan>,
+    /// Never goes back.
+    now: Nanos,
+    /// Of the plan: routes of another are void.
+    generation: u32,
+    /// Window of figures: stamps of another are old.
+    window: u32,
+    /// Every series of this node, whatever the plan.
+    table: Table,
+    index: Index,
+    names: Names,
+    canonical: Canonical,
+    scratch: Scratch,
+    baseline: Arm,
+    candidate: Option<Arm>,
+    /// Figures of a candidate that a swap ended since the last cut.
+    ended: Option<ArmFigures>,
+    measured: Vec<Matcher>,
+    split: Option<Split>,
+    /// Stands in for a series that found no place in the table.
+    transient: Entry,
+    expiry: Nanos,
+    recent: Recent,
+}
+
+/// Silent state is freed after this, where no aggregation says otherwise.
+const EXPIRY: Nanos = 300 * 1_000_000_000;
 
 impl Engine {
     /// An engine that runs `plan`. `now` is only a lower bound for windows.
-    pub fn new(_settings: Settings, _plan: Arc<Plan>, _now: Nanos) -> Engine {
-        Engine {}
-    }
-
-    /// Takes one `ExportMetricsServiceRequest` (the same bytes as `MetricsData`).
-    ///
-    /// # Errors
-    /// The request is refused whole and nothing has changed.
-    pub fn feed(&mut self, request: &Bytes, _now: Nanos) -> Result<Fed, Refusal> {
-        Ok(Fed {
-            emitted: Emitted {
-                out: request.clone(),
-                ..Default::default()
-            },
-            ..Default::default()
-        })
+    pub fn new(settings: Settings, plan: Arc<Plan>, now: Nanos) -> Engine {
+        let baseline = Arm::new(plan.baseline.clone(), "", 0, 1, &settings, 0);
+        let candidate = plan
+            .candidate
+            .as_ref()
+            .map(|c| Arm::new(c.pipeline.clone(), &c.experiment, 1, 1, &settings, 0));
+        let mut engine = Engine {
+            table: Table::new(settings.limits.series, settings.memo_seed),
+            settings,
+            now,
+            generation: 1,
+            window: 1,
+            index: Index::default(),
+            names: Names::default(),
+            canonical: Canonical::default(),
+            scratch: Scratch::default(),
+            baseline,
+            candidate,
+            ended: None,
+            measured: Vec::new(),
+            split: None,
+            transient: Entry::new(0, 0, None),
+            expiry: EXPIRY,
+            recent: Recent::default(),
+            plan,
+        };
+        engine.shape();
+        engine
     }
 
     /// Closes every window with end + lateness <= now and writes its points.
-    pub fn tick(&mut self, _now: Nanos) -> Emitted {
-        Emitted::default()
-    }
-
-    /// Runs another plan from here on. Changed aggregations write a last point stamped `now`;
-    /// unchanged stages keep their state; known series are never baselined.
-    pub fn swap(&mut self, _plan: Arc<Plan>, _now: Nanos) -> Emitted {
-        Emitted::default()
+    pub fn tick(&mut self, now: Nanos) -> Emitted {
+        self.advance(now);
+        let outs = self.close(Closing::Due);
+        self.sweep();
+        self.emitted(outs)
     }
 
     /// Closes every window, whatever its end: a drain, or the end of a capture.
-    pub fn finish(&mut self, _now: Nanos) -> Emitted {
-        Emitted::default()
+    pub fn finish(&mut self, now: Nanos) -> Emitted {
+        self.advance(now);
+        let outs = self.close(Closing::All);
+        self.emitted(outs)
     }
 
-    /// Figures since the last cut; begins anew. With `keep` nothing is reset.
+    /// Figures since the last cut; begins anew.
     pub fn cut(&mut self) -> Report {
-        Report::default()
+        let mut report = self.figures();
+        report.ended = self.ended.take();
+        self.baseline.reset();
+        if let Some(candidate) = &mut self.candidate {
+            candidate.reset();
+        }
+        self.window += 1;
+        report
     }
 
     /// Figures since the last cut, without a cut.
     pub fn figures(&self) -> Report {
-        Report::default()
+        Report {
+            baseline: self.baseline.figures(&self.names),
+            candidate: self.candidate.as_ref().map(|arm| arm.figures(&self.names)),
+            ended: self.ended.clone(),
+        }
     }
 
-    /// What happens to the series that match, from their routes; at most `limit`.
+    /// What happens to the series that match, from their routes; at most `limit`. Only series that
+    /// spoke lately are known by their attributes.
     pub fn explain(
         &self,
-        _metric: Option<&str>,
-        _attributes: &[(String, String)],
-        _limit: usize,
+        metric: Option<&str>,
+        attributes: &[(String, String)],
+        limit: usize,
     ) -> Vec<Explanation> {
-        Vec::new()
+        let arms: Vec<&Arm> = std::iter::once(&self.baseline)
+            .chain(&self.candidate)
+            .collect();
+        let question = crate::explain::Question {
+            metric,
+            attributes,
+            limit,
+        };
+        self.recent
+            .explain(&question, &self.table, &arms, self.settings.fleet_seed)
     }
 
     /// Series whose state is kept, and an estimate of its bytes.
     pub fn state_size(&self) -> (usize, usize) {
-        (0, 0)
+        let arms = self.baseline.bytes() + self.candidate.as_ref().map_or(0, Arm::bytes);
+        (
+            self.table.len(),
+            self.table.bytes() + arms + self.recent.bytes(),
+        )
     }
 
     /// The plan that runs.
     pub fn plan(&self) -> &Arc<Plan> {
-        unreachable_plan()
+        &self.plan
+    }
+
+    fn advance(&mut self, now: Nanos) {
+        self.now = self.now.max(now);
+    }
+
+    fn is_split(&self) -> bool {
+        self.split.is_some()
+    }
+
+    /// Closes windows of both arms.
+    fn close(&mut self, how: Closing) -> Outs {
+        let mut outs = Outs::default();
+        let at = Moment {
+            now: self.now,
+            window: self.window,
+        };
+        self.both(&mut outs, |arm, node, around, out| {
+            arm.close(at, how, node, around, out)
+        });
+        outs
+    }
+
+    /// Does something with both arms; a panic ends the candidate.
+    fn both(
+        &mut self,
+        outs: &mut Outs,
+        mut what: impl FnMut(&mut Arm, &Table, &mut Around<'_>, &mut Out),
+    ) {
+        let mut around = Around {
+            settings: &self.settings,
+            canonical: &mut self.canonical,
+            scratch: &mut self.scratch,
+            names: &mut self.names,
+            measured: &self.measured,
+            split: self.split.as_ref(),
+            expiry: self.expiry,
+        };
+        what(
+            &mut self.baseline,
+            &self.table,
+            &mut around,
+            &mut outs.baseline,
+        );
+        let Some(candidate) = self.candidate.as_mut().filter(|arm| !arm.dead) else {
+            return;
+        };
+        let written = (outs.candidate.bytes.len(), outs.candidate.points);
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            what(candidate, &self.table, &mut around, &mut outs.candidate);
+        }));
+        if done.is_err() {
+            // Nothing half written leaves.
+            outs.candidate.bytes.truncate(written.0);
+            outs.candidate.points = written.1;
+            self.end_candidate();
+        }
+    }
+
+    /// After a panic: the baseline takes all from here on.
+    #[cold]
+    fn end_candidate(&mut self) {
+        if let Some(candidate) = &mut self.candidate {
+            candidate.end_by_panic();
+        }
+        self.split = None;
+        self.generation += 1;
+        self.baseline.generation = self.generation;
+    }
+
+    fn sweep(&mut self) {
+        self.table.sweep(self.now, self.expiry);
+        self.baseline.sweep(self.now, self.expiry);
+        if let Some(candidate) = &mut self.candidate {
+            candidate.sweep(self.now, self.expiry);
+        }
+    }
+
+    /// What the arms wrote, as it leaves the engine; counts its bytes.
+    fn emitted(&mut self, outs: Outs) -> Emitted {
+        let Outs {
+            mut baseline,
+            candidate,
+        } = outs;
+        self.baseline.bytes_out += baseline.bytes.len() as u64;
+        if let Some(arm) = &mut self.candidate {
+            arm.bytes_out += candidate.bytes.len() as u64;
+        }
+        if self.exports_candidate() {
+            baseline.bytes.extend_from_slice(&candidate.bytes);
+            return Emitted {
+                out: baseline.bytes.into(),
+                points: baseline.points + candidate.points,
+                ..Emitted::default()
+            };
+        }
+        Emitted {
+            out: baseline.bytes.into(),
+            points: baseline.points,
+            shadow: candidate.bytes.into(),
+            shadow_points: candidate.points,
+        }
+    }
+
+    /// Whether the candidate's output leaves the node (also what it wrote before a panic).
+    fn exports_candidate(&self) -> bool {
+        let division = self.plan.candidate.as_ref().map(|c| &c.division);
+        matches!(division, Some(Division::Split { .. }))
     }
 }
 
-fn unreachable_plan() -> &'static Arc<Plan> {
-    static PLAN: std::sync::OnceLock<Arc<Plan>> = std::sync::OnceLock::new();
-    PLAN.get_or_init(|| {
-        Arc::new(Plan {
-            baseline: crate::compile::Pipeline::pass_through(),
-            candidate: None,
-        })
-    })
+/// What both arms write in one call.
+#[derive(Debug, Default)]
+struct Outs {
+    baseline: Out,
+    candidate: Out,
 }

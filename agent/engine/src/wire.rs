@@ -12,8 +12,12 @@
 //! Field numbers are the constants of [`otlp`].
 
 pub mod attributes;
+pub mod check;
 pub mod cursor;
+pub mod index;
+pub mod normalise;
 pub mod otlp;
+pub mod walk;
 pub mod write;
 
 pub use attributes::{AnyValue, attributes};

@@ -1,0 +1,404 @@
+//! One arm of a plan: its stages' state, its routes' paths, its figures.
+//!
+//! A point that came in, or that one of the arm's own stages wrote, is a [`Event`]. `ensure` resolves
+//! its series' route where the plan is new to it; `take` follows the route.
+
+pub mod close;
+mod figures;
+pub mod resolve;
+pub mod swap;
+
+use crate::Nanos;
+use crate::aggregate::Added;
+use crate::compile::Pipeline;
+use crate::document::Matcher;
+use crate::engine::Settings;
+use crate::identity::Canonical;
+use crate::input::{Observation, Scratch};
+use crate::route::{End, Paths, Place, Route};
+use crate::sketch::Sketch;
+use crate::splice::{Kept, Lengths};
+use crate::stage::every::{Arrival, Took};
+use crate::stage::{Running, State};
+use crate::view::{MetricType, PointView, SeriesView};
+use crate::wire::index::{Index, PointEntry};
+pub use figures::Carried;
+use std::sync::Arc;
+
+/// Where an event comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A request.
+    Received,
+    /// A `sample every` that let it go: unchanged.
+    Released,
+    /// An aggregation.
+    Merged,
+}
+
+/// One point at a stage.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'a> {
+    /// The request that holds it.
+    pub data: &'a [u8],
+    /// The request's index.
+    pub index: &'a Index,
+    /// The point.
+    pub point: &'a PointEntry,
+    /// Its type.
+    pub kind: MetricType,
+    /// Identity of its series.
+    pub identity: u128,
+    /// Number of its metric name.
+    pub metric: u32,
+    /// The first stage that sees it.
+    pub entry: u16,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Whether its series has a place in the table; without one it cannot be held.
+    pub tracked: bool,
+    /// The engine's now.
+    pub now: Nanos,
+    /// Number of the window of figures.
+    pub window: u32,
+}
+
+impl<'a> Event<'a> {
+    /// The series. `None` never happens: the point is of this index.
+    pub fn series(&self) -> Option<SeriesView<'a>> {
+        self.index.series(self.point, self.data)
+    }
+
+    /// The point as stages see it.
+    pub fn view(&self) -> PointView<'a> {
+        self.point.view(self.kind, self.data)
+    }
+}
+
+/// What an arm needs of the engine around it.
+#[derive(Debug)]
+pub struct Around<'a> {
+    /// The node's settings.
+    pub settings: &'a Settings,
+    /// Buffer of canonical encoding.
+    pub canonical: &'a mut Canonical,
+    /// Buffers of observation.
+    pub scratch: &'a mut Scratch,
+    /// Metric names.
+    pub names: &'a mut crate::series::names::Names,
+    /// The protected set that is measured in both arms.
+    pub measured: &'a [Matcher],
+    /// How a split divides, if there is one.
+    pub split: Option<&'a Split>,
+    /// Silent state is freed after this.
+    pub expiry: Nanos,
+}
+
+/// A split, ready to divide.
+#[derive(Debug, Clone)]
+pub struct Split {
+    /// Attribute keys in byte order.
+    pub entity: Vec<String>,
+    /// The candidate's share, 0 to 1.
+    pub share: f64,
+    /// Seed of the entity hash.
+    pub seed: u64,
+}
+
+impl Split {
+    /// Whether the candidate has this series. One that lacks a key belongs to the baseline.
+    pub fn is_candidate(&self, series: &SeriesView<'_>, canonical: &mut Canonical) -> bool {
+        canonical
+            .entity_share(series, &self.entity, self.seed)
+            .is_some_and(|u| u < self.share)
+    }
+}
+
+/// Counts of one metric name since the last cut.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MetricCount {
+    points_in: u64,
+    points_out: u64,
+    series_in: u64,
+    series_out: u64,
+}
+
+/// Distinct series since the last cut.
+#[derive(Debug, Clone, Default)]
+pub struct Distinct {
+    count: u64,
+    /// A series without a place in the table came: the count is no longer exact.
+    inexact: bool,
+    sketch: Sketch,
+}
+
+impl Distinct {
+    fn add(&mut self, event: &Event<'_>) {
+        self.count += 1;
+        self.inexact |= !event.tracked;
+        self.sketch.insert(event.identity);
+    }
+}
+
+/// One arm.
+#[derive(Debug)]
+pub struct Arm {
+    /// What it runs.
+    pub pipeline: Arc<Pipeline>,
+    /// The experiment it belongs to; empty for the baseline.
+    pub experiment: String,
+    /// 0 baseline, 1 candidate: which of a series' routes is its own.
+    pub side: usize,
+    /// Generation of the plan.
+    pub generation: u32,
+    /// A panic ended it.
+    pub dead: bool,
+    /// What stays of the request at hand.
+    pub kept: Kept,
+    /// Bytes fed to it since the last cut.
+    pub bytes_in: u64,
+    /// Bytes written since the last cut.
+    pub bytes_out: u64,
+    /// Points rejected since the last cut.
+    pub rejected: u64,
+    /// Outputs that met a passing series of the same identity.
+    pub conflicts: u64,
+    stages: Vec<Running>,
+    paths: Paths,
+    metrics: Vec<MetricCount>,
+    series_in: Distinct,
+    series_out: Distinct,
+    carried: Carried,
+    lengths: Lengths,
+    spliced: Vec<u8>,
+}
+
+impl Arm {
+    /// An arm without history. `created`: the swap that began it, 0 at the start of an engine.
+    pub fn new(
+        pipeline: Arc<Pipeline>,
+        experiment: &str,
+        side: usize,
+        generation: u32,
+        settings: &Settings,
+        created: Nanos,
+    ) -> Arm {
+        let stages = pipeline
+            .stages
+            .iter()
+            .map(|stage| Running::new(stage, settings, created))
+            .collect();
+        Arm {
+            pipeline,
+            experiment: experiment.into(),
+            side,
+            generation,
+            dead: false,
+            kept: Kept::default(),
+            bytes_in: 0,
+            bytes_out: 0,
+            rejected: 0,
+            conflicts: 0,
+            stages,
+            paths: Paths::default(),
+            metrics: Vec::new(),
+            series_in: Distinct::default(),
+            series_out: Distinct::default(),
+            carried: Carried::default(),
+            lengths: Lengths::default(),
+            spliced: Vec::new(),
+        }
+    }
+
+    /// Resolves the route where it is of another plan.
+    #[inline]
+    pub fn ensure(&mut self, route: &mut Route, event: &Event<'_>, around: &mut Around<'_>) {
+        if route.generation != self.generation {
+            self.resolve(route, event, around);
+        }
+    }
+
+    /// Whether the point's increment is asked for.
+    #[inline]
+    pub fn observes(&self, route: &Route) -> bool {
+        self.paths
+            .get(route.path)
+            .is_some_and(|path| matches!(path.way.end, End::Hold | End::Absorb))
+    }
+
+    /// The path of a route that this plan resolved.
+    pub fn path(&self, route: &Route) -> Option<&crate::route::Path> {
+        self.paths
+            .get(route.path)
+            .filter(|_| route.generation == self.generation)
+    }
+
+    /// The output that a route's points go to.
+    pub fn output_of(&self, route: &Route) -> Option<crate::aggregate::Place<'_>> {
+        let Place::Seat(seat) = route.place else {
+            return None;
+        };
+        let stage = self.path(route)?.way.stage;
+        match &self.stages.get(usize::from(stage))?.state {
+            State::Aggregate(aggregation) => aggregation.output_of(seat),
+            _ => None,
+        }
+    }
+
+    /// Whether a split gave the series to the other arm.
+    #[inline]
+    pub fn is_foreign(&self, route: &Route) -> bool {
+        self.paths
+            .get(route.path)
+            .is_some_and(|path| path.way.end == End::Other)
+    }
+
+    /// Follows the route with one point. True if the point goes to the output as it is.
+    #[inline]
+    pub fn take(
+        &mut self,
+        route: &mut Route,
+        event: &Event<'_>,
+        seen: Option<&Observation<'_>>,
+        around: &mut Around<'_>,
+    ) -> bool {
+        let Some(path) = self.paths.get_mut(route.path) else {
+            return false;
+        };
+        let (end, stage) = (path.way.end, path.way.stage);
+        if end == End::Other {
+            return false;
+        }
+        path.points += 1;
+        let first = route.in_stamp != event.window;
+        if first {
+            route.in_stamp = event.window;
+            path.series += 1;
+        }
+        if event.origin == Origin::Received {
+            self.came_in(event, first);
+        }
+        match end {
+            End::Emit => {
+                self.goes_out(route, event);
+                true
+            }
+            End::Hold | End::Absorb => self.stateful(route, stage, event, seen, around),
+            End::Filtered | End::SampledOut | End::Other => false,
+        }
+    }
+
+    #[inline]
+    fn came_in(&mut self, event: &Event<'_>, first: bool) {
+        let metric = self.metric(event.metric);
+        metric.points_in += 1;
+        if first {
+            metric.series_in += 1;
+            self.series_in.add(event);
+        }
+    }
+
+    #[inline]
+    fn goes_out(&mut self, route: &mut Route, event: &Event<'_>) {
+        let first = route.out_stamp != event.window;
+        route.out_stamp = event.window;
+        let metric = self.metric(event.metric);
+        metric.points_out += 1;
+        if first {
+            metric.series_out += 1;
+            self.series_out.add(event);
+        }
+    }
+
+    #[inline]
+    fn metric(&mut self, number: u32) -> &mut MetricCount {
+        let number = number as usize;
+        if number >= self.metrics.len() {
+            self.metrics.resize(number + 1, MetricCount::default());
+        }
+        // Just made long enough.
+        &mut self.metrics[number]
+    }
+
+    /// A point whose path ends in a stage's state.
+    fn stateful(
+        &mut self,
+        route: &mut Route,
+        stage: u16,
+        event: &Event<'_>,
+        seen: Option<&Observation<'_>>,
+        around: &mut Around<'_>,
+    ) -> bool {
+        // A place can expire while the series lives: it is given anew, once.
+        for again in [false, true] {
+            if again {
+                self.seat_again(route, stage, event, around);
+            }
+            let Some(running) = self.stages.get_mut(usize::from(stage)) else {
+                return false;
+            };
+            match (&mut running.state, route.place) {
+                (State::Aggregate(aggregation), Place::Seat(seat)) => {
+                    match aggregation.add(seat, &event.view(), seen, event.now) {
+                        Added::Absorbed => return false,
+                        Added::Dropped(reason) => {
+                            *running.tally.dropped.entry(reason).or_default() += 1;
+                            return false;
+                        }
+                        Added::Passes(_) => break,
+                        Added::Stale => {}
+                    }
+                }
+                (State::Every(every), Place::Held(ticket)) => {
+                    let arrival = Arrival {
+                        body: event.view().body,
+                        time: event.point.time,
+                        ended: event.view().no_recorded_value(),
+                        new_epoch: seen.is_some_and(|seen| seen.new_epoch),
+                    };
+                    match every.take(ticket, &arrival, event.now, &mut running.tally) {
+                        Took::Held => return false,
+                        Took::SampledOut => {
+                            running.tally.sampled_out += 1;
+                            return false;
+                        }
+                        Took::Passes => break,
+                        Took::Stale => {}
+                    }
+                }
+                _ => break,
+            }
+        }
+        if let Some(running) = self.stages.get_mut(usize::from(stage)) {
+            running.tally.passed += 1;
+        }
+        self.pass_on(route, stage + 1, event, seen, around)
+    }
+
+    /// One point goes on from a stage whose state its series usually ends in. Rare: its further way
+    /// is found each time.
+    fn pass_on(
+        &mut self,
+        route: &mut Route,
+        entry: u16,
+        event: &Event<'_>,
+        seen: Option<&Observation<'_>>,
+        around: &mut Around<'_>,
+    ) -> bool {
+        let event = Event { entry, ..*event };
+        let mut further = Route {
+            // Whether it is the series' first in this window, the stages behind know by its output.
+            in_stamp: route.out_stamp,
+            out_stamp: route.out_stamp,
+            ..Route::VOID
+        };
+        self.resolve(&mut further, &event, around);
+        let inner = Event {
+            origin: Origin::Released,
+            ..event
+        };
+        let kept = self.take(&mut further, &inner, seen, around);
+        route.out_stamp = further.out_stamp;
+        kept
+    }
+}

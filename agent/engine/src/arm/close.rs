@@ -1,0 +1,339 @@
+//! Windows close stage by stage; what a stage writes goes through the later stages of the same arm.
+
+use super::resolve::is_cumulative;
+use super::{Arm, Around, Event, Origin};
+use crate::Nanos;
+use crate::aggregate::Written;
+use crate::engine::Limits;
+use crate::input::Input;
+use crate::route::{End, Route};
+use crate::series::{Entry, Found, Table};
+use crate::splice::{Kept, splice};
+use crate::stage::{Closing, State};
+use crate::wire::index::{Index, UNKNOWN};
+use crate::wire::walk::walk;
+
+/// What an arm writes into.
+#[derive(Debug, Default)]
+pub struct Out {
+    /// A valid request.
+    pub bytes: Vec<u8>,
+    /// Points in it.
+    pub points: u64,
+}
+
+/// The engine's moment: now, and the window of figures.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// The engine's now.
+    pub now: Nanos,
+    /// Number of the window of figures.
+    pub window: u32,
+}
+
+impl Arm {
+    /// Closes windows, stages in document order, and appends what leaves the arm.
+    pub fn close(
+        &mut self,
+        at: Moment,
+        how: Closing,
+        node: &Table,
+        around: &mut Around<'_>,
+        out: &mut Out,
+    ) {
+        for number in 0..self.stages.len() {
+            let mut written = Written::default();
+            let Some(running) = self.stages.get_mut(number) else {
+                return;
+            };
+            running.close(at.now, how, &mut written);
+            self.written(number, written, at, number + 1, node, around, out);
+        }
+    }
+
+    /// What left a `sample every` before its window closed.
+    pub fn close_early(
+        &mut self,
+        at: Moment,
+        node: &Table,
+        around: &mut Around<'_>,
+        out: &mut Out,
+    ) {
+        for number in 0..self.stages.len() {
+            let Some(running) = self.stages.get_mut(number) else {
+                return;
+            };
+            let State::Every(every) = &mut running.state else {
+                continue;
+            };
+            if every.has_early() {
+                let mut written = Written::default();
+                every.release_early(&mut written, &mut running.tally);
+                self.written(number, written, at, number + 1, node, around, out);
+            }
+        }
+    }
+
+    /// Takes what stage `number` wrote into the stages from `entry` on.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn written(
+        &mut self,
+        number: usize,
+        written: Written,
+        at: Moment,
+        entry: usize,
+        node: &Table,
+        around: &mut Around<'_>,
+        out: &mut Out,
+    ) {
+        let Some(running) = self.stages.get_mut(number) else {
+            return;
+        };
+        let origin = match running.state {
+            State::Aggregate(_) => {
+                running.tally.closed += written.absorbed;
+                running.tally.emitted += written.points;
+                Origin::Merged
+            }
+            _ => Origin::Released,
+        };
+        if written.points == 0 {
+            return;
+        }
+        let mut table = running.outputs.take().unwrap_or_else(|| {
+            Box::new(Table::new(
+                around.settings.limits.series,
+                around.settings.memo_seed,
+            ))
+        });
+        self.inject(
+            &written.request,
+            entry as u16,
+            origin,
+            at,
+            &mut table,
+            node,
+            around,
+            out,
+        );
+        if let Some(running) = self.stages.get_mut(number) {
+            table.sweep(at.now, around.expiry);
+            running.outputs = Some(table);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn inject(
+        &mut self,
+        bytes: &[u8],
+        entry: u16,
+        origin: Origin,
+        at: Moment,
+        table: &mut Table,
+        node: &Table,
+        around: &mut Around<'_>,
+        out: &mut Out,
+    ) {
+        let mut index = Index::default();
+        let none = Limits {
+            elements: usize::MAX,
+            attributes: usize::MAX,
+            value_bytes: usize::MAX,
+            ..Limits::default()
+        };
+        if walk(bytes, &none, &mut table.memo, &mut index).is_err() {
+            return;
+        }
+        let mut kept = Kept::default();
+        kept.clear(index.points.len());
+        // What a drain writes may lie ahead of now; it is not from the future for that.
+        let latest = index.points.iter().map(|p| p.time).max().unwrap_or(0);
+        let now = at.now.max(latest);
+        for (number, point) in index.points.iter().enumerate() {
+            let Some(kind) = index
+                .metrics
+                .get(point.metric as usize)
+                .and_then(|m| m.kind)
+            else {
+                continue;
+            };
+            let mut event = Event {
+                data: bytes,
+                index: &index,
+                point,
+                kind,
+                identity: 0,
+                metric: 0,
+                entry,
+                origin,
+                tracked: true,
+                now,
+                window: at.window,
+            };
+            let series = if point.series == UNKNOWN {
+                self.identify_output(&event, table, node, around)
+            } else {
+                point.series
+            };
+            let mut spare = Entry::new(0, 0, None);
+            let known = table.get_mut(series);
+            event.tracked = known.is_some();
+            let output = known.unwrap_or(&mut spare);
+            output.seen = now.max(1);
+            (event.identity, event.metric) = (output.identity, output.metric);
+            if self.take_output(output, &event, around) {
+                kept.keep(number);
+            }
+        }
+        out.points += kept.count as u64;
+        if kept.count == index.points.len() {
+            out.bytes.extend_from_slice(bytes);
+        } else {
+            splice(&index, bytes, &kept, &mut self.lengths, &mut out.bytes);
+        }
+    }
+
+    fn take_output(
+        &mut self,
+        output: &mut Entry,
+        event: &Event<'_>,
+        around: &mut Around<'_>,
+    ) -> bool {
+        let Entry {
+            routes: [route, _],
+            input,
+            ..
+        } = output;
+        if route.generation != self.generation {
+            self.resolve(route, event, around);
+        }
+        let observes = self.observes(route);
+        // The scratch is lent to the observation, which lives as long as the point.
+        let mut scratch = std::mem::take(around.scratch);
+        let began = around.settings.began;
+        let seen = input.as_mut().and_then(|input| {
+            let view = event.view();
+            if observes {
+                Some(input.observe(&view, began, event.now, &mut scratch))
+            } else {
+                input.follow(&view, event.now);
+                None
+            }
+        });
+        let kept = self.take(route, event, seen.as_ref(), around);
+        *around.scratch = scratch;
+        kept
+    }
+
+    /// The series of an output, by its canonical identity.
+    fn identify_output(
+        &mut self,
+        event: &Event<'_>,
+        table: &mut Table,
+        node: &Table,
+        around: &mut Around<'_>,
+    ) -> u32 {
+        let Some(series) = event.series() else {
+            return UNKNOWN;
+        };
+        let identity = around
+            .canonical
+            .identity(&series, around.settings.fleet_seed);
+        let metric = around.names.number(series.metric.name);
+        let cumulative = is_cumulative(&series.metric);
+        let monotonic = is_monotonic(&series.metric);
+        let found = table.find_or_add(identity, |returning| {
+            Entry::new(
+                identity,
+                metric,
+                cumulative.then(|| Input::new(monotonic, returning)),
+            )
+        });
+        match found {
+            Found::Known(series) => {
+                table.memo.insert(event.point.key, series);
+                series
+            }
+            Found::New { series, .. } => {
+                table.memo.insert(event.point.key, series);
+                if event.origin == Origin::Merged {
+                    self.conflicts += u64::from(self.passes(node, identity));
+                }
+                series
+            }
+            Found::Full => UNKNOWN,
+        }
+    }
+
+    /// Whether a received series of this identity passes this arm.
+    fn passes(&self, node: &Table, identity: u128) -> bool {
+        node.find(identity)
+            .and_then(|series| node.get(series))
+            .and_then(|entry| entry.routes.get(self.side))
+            .filter(|route| route.generation == self.generation)
+            .and_then(|route| self.paths.get(route.path))
+            .is_some_and(|path| path.way.end == End::Emit)
+    }
+
+    /// Counts a received series that passes while an aggregation of this arm writes its identity.
+    pub fn check_conflict(&mut self, identity: u128, route: &Route) {
+        let passes = self
+            .paths
+            .get(route.path)
+            .is_some_and(|path| path.way.end == End::Emit);
+        let written = |running: &crate::stage::Running| {
+            matches!(running.state, State::Aggregate(_))
+                && running
+                    .outputs
+                    .as_ref()
+                    .is_some_and(|table| table.find(identity).is_some())
+        };
+        if passes && self.stages.iter().any(written) {
+            self.conflicts += 1;
+        }
+    }
+
+    /// Splices what stays of a request. `None`: all of it stays, forward the buffer.
+    pub fn splice(&mut self, index: &Index, bytes: &[u8]) -> Option<&[u8]> {
+        if self.kept.count == index.points.len() && index.rejected == 0 {
+            return None;
+        }
+        self.spliced.clear();
+        splice(
+            index,
+            bytes,
+            &self.kept,
+            &mut self.lengths,
+            &mut self.spliced,
+        );
+        Some(&self.spliced)
+    }
+
+    /// Frees what has been silent.
+    pub fn sweep(&mut self, now: Nanos, expiry: Nanos) {
+        for running in &mut self.stages {
+            if let State::Every(every) = &mut running.state {
+                every.sweep(now, expiry);
+            }
+        }
+    }
+
+    /// An estimate of the bytes of its state.
+    pub fn bytes(&self) -> usize {
+        let of = |running: &crate::stage::Running| {
+            let outputs = running.outputs.as_ref().map_or(0, |table| table.bytes());
+            outputs
+                + match &running.state {
+                    State::None => 0,
+                    State::Every(every) => every.bytes(),
+                    State::Aggregate(aggregation) => aggregation.size().2,
+                }
+        };
+        self.stages.iter().map(of).sum()
+    }
+}
+
+/// Whether a falling value of the series is a reset.
+pub fn is_monotonic(metric: &crate::view::MetricView<'_>) -> bool {
+    metric.kind != crate::view::MetricType::Sum || metric.monotonic
+}

@@ -1,0 +1,228 @@
+//! An arm's figures: sums over its paths and its stages' tallies.
+
+use super::{Arm, Distinct};
+use crate::ledger::Ledger;
+use crate::report::{ArmFigures, Cardinality, MetricFigures, Protected, StageFigures};
+use crate::route::{End, Path};
+use crate::series::names::Names;
+use crate::stage::{Running, State, Tally};
+use std::collections::BTreeMap;
+
+/// What was counted under earlier plans since the last cut.
+#[derive(Debug, Clone, Default)]
+pub struct Carried {
+    pub(super) ledger: Ledger,
+    pub(super) protected: Protected,
+    /// By the stage's fingerprint.
+    pub(super) stages: BTreeMap<String, StageFigures>,
+    /// Panics caught.
+    pub panics: u64,
+}
+
+impl Arm {
+    /// Figures since the last cut.
+    pub fn figures(&self, names: &Names) -> ArmFigures {
+        ArmFigures {
+            hash: self.pipeline.hash.clone(),
+            ledger: self.ledger(),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            series_in: cardinality(&self.series_in),
+            series_out: cardinality(&self.series_out),
+            protected: self.protected(),
+            stages: self.stage_figures(),
+            metrics: self.metric_figures(names),
+            panics: self.carried.panics,
+            identity_conflicts: self.conflicts,
+            entities: None,
+            unassigned: None,
+        }
+    }
+
+    /// Begins to count anew.
+    pub fn reset(&mut self) {
+        self.paths.reset();
+        for running in &mut self.stages {
+            running.tally = Tally::default();
+            if let State::Aggregate(aggregation) = &mut running.state {
+                drop(aggregation.take_counts());
+            }
+        }
+        self.metrics.clear();
+        self.series_in = Distinct::default();
+        self.series_out = Distinct::default();
+        self.carried = Carried::default();
+        (self.bytes_in, self.bytes_out) = (0, 0);
+        (self.rejected, self.conflicts) = (0, 0);
+    }
+
+    /// The account of points since the last cut.
+    pub fn ledger(&self) -> Ledger {
+        let mut ledger = self.carried.ledger.clone();
+        ledger.received += self.rejected;
+        ledger.rejected += self.rejected;
+        for Path { way, points, .. } in self.paths.iter() {
+            if way.end == End::Other {
+                continue;
+            }
+            if way.entry == 0 {
+                ledger.received += points;
+            }
+            match way.end {
+                End::Emit => ledger.exported += points,
+                End::Filtered => ledger.filtered += points,
+                End::SampledOut => ledger.sampled_out += points,
+                End::Hold | End::Absorb | End::Other => {}
+            }
+        }
+        for (number, running) in self.stages.iter().enumerate() {
+            let tally = &running.tally;
+            ledger.sampled_out += tally.sampled_out;
+            for (reason, points) in &tally.dropped {
+                *ledger.dropped.entry((*reason).into()).or_default() += points;
+            }
+            let left = tally.closed + tally.sampled_out;
+            ledger.held += signed(self.absorbed(number)) - signed(left);
+            if matches!(running.state, State::Aggregate(_)) {
+                ledger.merged += signed(tally.closed) - signed(tally.emitted);
+            }
+        }
+        ledger
+    }
+
+    /// Points taken into the state of a stage.
+    fn absorbed(&self, number: usize) -> u64 {
+        let ending: u64 = self
+            .paths
+            .iter()
+            .filter(|path| matches!(path.way.end, End::Hold | End::Absorb))
+            .filter(|path| usize::from(path.way.stage) == number)
+            .map(|path| path.points)
+            .sum();
+        let Some(running) = self.stages.get(number) else {
+            return ending;
+        };
+        let dropped: u64 = running.tally.dropped.values().sum();
+        ending.saturating_sub(running.tally.passed + dropped)
+    }
+
+    pub(super) fn protected(&self) -> Protected {
+        let mut sum = self.carried.protected;
+        for Path {
+            way,
+            points,
+            series,
+        } in self.paths.iter()
+        {
+            if !way.measured {
+                continue;
+            }
+            if way.entry == 0 {
+                sum.points_in += points;
+                sum.series_in += series;
+            }
+            if way.end == End::Emit {
+                sum.points_out += points;
+                sum.series_out += series;
+            }
+        }
+        sum
+    }
+
+    pub(super) fn stage_figures(&self) -> Vec<StageFigures> {
+        self.stages
+            .iter()
+            .zip(&self.pipeline.stages)
+            .enumerate()
+            .map(|(number, (running, stage))| {
+                let mut figures = self
+                    .carried
+                    .stages
+                    .get(&stage.fingerprint)
+                    .cloned()
+                    .unwrap_or_default();
+                figures.id.clone_from(&stage.id);
+                figures.kind = stage.kind().into();
+                self.add_stage(number, running, &mut figures);
+                figures
+            })
+            .collect()
+    }
+
+    fn add_stage(&self, number: usize, running: &Running, figures: &mut StageFigures) {
+        for Path {
+            way,
+            points,
+            series,
+        } in self.paths.iter()
+        {
+            let (entry, end) = (usize::from(way.entry), usize::from(way.stage));
+            if way.end == End::Other {
+                continue;
+            }
+            if entry <= number && number <= end {
+                figures.points_in += points;
+                figures.series_in += series;
+            }
+            if (entry <= number && number < end) || entry == number + 1 {
+                figures.points_out += points;
+                figures.series_out += series;
+            }
+            let mut count = |reason: String| *figures.counts.entry(reason).or_default() += points;
+            if end == number && way.end == End::Filtered {
+                count(way.rule.name());
+            }
+            for (_, reason) in way
+                .notes
+                .iter()
+                .filter(|(at, _)| usize::from(*at) == number)
+            {
+                count((*reason).into());
+            }
+        }
+        figures.absorbed += self.absorbed(number);
+        figures.emitted += running.tally.emitted;
+        let tallied = running.tally.counts.iter().chain(&running.tally.dropped);
+        for (reason, points) in tallied {
+            *figures.counts.entry((*reason).into()).or_default() += points;
+        }
+        if let State::Aggregate(aggregation) = &running.state {
+            for (reason, points) in aggregation.counts().iter() {
+                *figures.counts.entry(reason.into()).or_default() += points;
+            }
+        }
+    }
+
+    fn metric_figures(&self, names: &Names) -> Vec<MetricFigures> {
+        let mut rows: Vec<MetricFigures> = self
+            .metrics
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| count.points_in + count.points_out > 0)
+            .map(|(number, count)| MetricFigures {
+                name: names.name(number).into(),
+                points_in: count.points_in,
+                points_out: count.points_out,
+                series_in: count.series_in,
+                series_out: count.series_out,
+            })
+            .collect();
+        rows.sort_by(|a, b| {
+            b.points_in
+                .cmp(&a.points_in)
+                .then_with(|| a.name.cmp(&b.name))
+        });
+        rows
+    }
+}
+
+fn cardinality(distinct: &Distinct) -> Cardinality {
+    Cardinality {
+        exact: (!distinct.inexact).then_some(distinct.count),
+        sketch: distinct.sketch.clone(),
+    }
+}
+
+fn signed(points: u64) -> i64 {
+    i64::try_from(points).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,201 @@
+//! How a route is found: the one walk through the stages that a series' points are spared.
+
+use super::{Arm, Around, Event, Origin};
+use crate::aggregate::{Joined, TABLE_FULL};
+use crate::compile::{Action, Filter, Method};
+use crate::document::Matcher;
+use crate::route::{End, Place, Route, Rule, Way};
+use crate::splice::assemble::Surroundings;
+use crate::stage::State;
+use crate::view::{MetricType, MetricView, SeriesView, Temporality};
+
+/// Reason of a delta point that passes a `sample every`.
+pub const NOT_SAMPLED: &str = "not_sampled";
+
+impl Arm {
+    /// Decides what becomes of the series. Its stamps stay.
+    #[cold]
+    pub(super) fn resolve(
+        &mut self,
+        route: &mut Route,
+        event: &Event<'_>,
+        around: &mut Around<'_>,
+    ) {
+        let Some(series) = event.series() else { return };
+        let stages = self.stages.len() as u16;
+        let mut way = Way {
+            entry: event.entry,
+            stage: stages,
+            end: End::Emit,
+            rule: Rule::None,
+            protected: any(&self.pipeline.protect, &series),
+            measured: event.origin != Origin::Merged && any(around.measured, &series),
+            notes: Vec::new(),
+        };
+        let mut place = Place::None;
+        if event.origin == Origin::Received && self.is_others(&series, around) {
+            way = Way {
+                end: End::Other,
+                protected: false,
+                measured: false,
+                ..way
+            };
+        } else if !way.protected {
+            for stage in event.entry..stages {
+                if let Some(at) = self.meet(stage, &series, event, around, &mut way) {
+                    (way.stage, place) = (stage, at);
+                    break;
+                }
+            }
+        }
+        route.generation = self.generation;
+        route.path = self.paths.number(way);
+        route.place = place;
+    }
+
+    fn is_others(&self, series: &SeriesView<'_>, around: &mut Around<'_>) -> bool {
+        around
+            .split
+            .is_some_and(|split| split.is_candidate(series, around.canonical) != (self.side == 1))
+    }
+
+    /// What one stage does with the series: a place where the path ends, or `None`: it goes on.
+    fn meet(
+        &mut self,
+        number: u16,
+        series: &SeriesView<'_>,
+        event: &Event<'_>,
+        around: &mut Around<'_>,
+        way: &mut Way,
+    ) -> Option<Place> {
+        let pipeline = self.pipeline.clone();
+        let stage = pipeline.stages.get(usize::from(number))?;
+        match &stage.action {
+            Action::Filter(filter) => {
+                (way.end, way.rule) = (End::Filtered, rule(filter, series)?);
+                Some(Place::None)
+            }
+            Action::Sample(sample) if !sample.matcher.matches(series) => None,
+            Action::Sample(sample) => match &sample.method {
+                Method::Fraction {
+                    fraction,
+                    entity,
+                    seed,
+                } => {
+                    let share = around.canonical.entity_share(series, entity, *seed)?;
+                    if share < *fraction {
+                        return None;
+                    }
+                    way.end = End::SampledOut;
+                    Some(Place::None)
+                }
+                Method::Every { .. } if is_delta(&series.metric) => {
+                    way.notes.push((number, NOT_SAMPLED));
+                    None
+                }
+                Method::Every { .. } => self.ticket(number, event, around, way),
+            },
+            Action::Aggregate(aggregate) if !aggregate.matcher.matches(series) => None,
+            Action::Aggregate(_) => self.seat(number, series, event, way),
+        }
+    }
+
+    fn ticket(
+        &mut self,
+        number: u16,
+        event: &Event<'_>,
+        around: &Around<'_>,
+        way: &mut Way,
+    ) -> Option<Place> {
+        let running = self.stages.get_mut(usize::from(number))?;
+        let State::Every(every) = &mut running.state else {
+            return None;
+        };
+        let of = event.index.metrics.get(event.point.metric as usize)?;
+        let around_it = || Surroundings::of(event.index, event.point, event.data);
+        let limit = around.settings.limits.series;
+        let ticket = if event.tracked {
+            every.ticket(event.identity, of.key, around_it, limit, event.now)
+        } else {
+            None
+        };
+        match ticket {
+            Some(ticket) => {
+                way.end = End::Hold;
+                Some(Place::Held(ticket))
+            }
+            None => {
+                way.notes.push((number, TABLE_FULL));
+                None
+            }
+        }
+    }
+
+    fn seat(
+        &mut self,
+        number: u16,
+        series: &SeriesView<'_>,
+        event: &Event<'_>,
+        way: &mut Way,
+    ) -> Option<Place> {
+        let running = self.stages.get_mut(usize::from(number))?;
+        let State::Aggregate(aggregation) = &mut running.state else {
+            return None;
+        };
+        let joined = if !event.tracked && is_cumulative(&series.metric) {
+            Joined::Passes(TABLE_FULL)
+        } else {
+            aggregation.join(series, event.identity, event.now)
+        };
+        match joined {
+            Joined::Seat(seat) => {
+                way.end = End::Absorb;
+                Some(Place::Seat(seat))
+            }
+            Joined::Passes(reason) => {
+                way.notes.push((number, reason));
+                None
+            }
+        }
+    }
+
+    /// A place that has expired is given anew.
+    pub(super) fn seat_again(
+        &mut self,
+        route: &mut Route,
+        stage: u16,
+        event: &Event<'_>,
+        around: &mut Around<'_>,
+    ) {
+        let Some(series) = event.series() else { return };
+        let Some(mut way) = self.paths.get(route.path).map(|path| path.way.clone()) else {
+            return;
+        };
+        let place = self.meet(stage, &series, event, around, &mut way);
+        route.place = place.unwrap_or(Place::None);
+    }
+}
+
+fn rule(filter: &Filter, series: &SeriesView<'_>) -> Option<Rule> {
+    match filter {
+        Filter::Drop(rules) => {
+            let index = rules.iter().position(|rule| rule.matches(series))?;
+            Some(Rule::Drop(index as u16))
+        }
+        Filter::Keep(rules) => (!any(rules, series)).then_some(Rule::Keep),
+    }
+}
+
+fn any(matchers: &[Matcher], series: &SeriesView<'_>) -> bool {
+    matchers.iter().any(|matcher| matcher.matches(series))
+}
+
+fn is_delta(metric: &MetricView<'_>) -> bool {
+    metric.temporality == Temporality::Delta
+}
+
+/// Whether a series' points only mean something against the one before.
+pub fn is_cumulative(metric: &MetricView<'_>) -> bool {
+    metric.temporality == Temporality::Cumulative
+        && !matches!(metric.kind, MetricType::Gauge | MetricType::Summary)
+}

@@ -1,0 +1,130 @@
+//! A plan ends, another begins: stages that are the same keep their state, the others write it out.
+
+use super::close::{Moment, Out};
+use super::figures::Carried;
+use super::{Arm, Around};
+use crate::Nanos;
+use crate::aggregate::Written;
+use crate::compile::Pipeline;
+use crate::engine::Settings;
+use crate::route::Paths;
+use crate::series::Table;
+use crate::stage::{Closing, Running, State};
+use std::sync::Arc;
+
+/// Stages taken out of an arm that ends: those its successor may keep, and the time from which the
+/// others' successors count.
+#[derive(Debug, Default)]
+pub struct Estate {
+    kept: Vec<(String, Running)>,
+    /// Latest time that an ended stage has written.
+    pub last: Nanos,
+}
+
+impl Arm {
+    /// Ends every stage that `keeps` does not keep: what it holds goes directly to the output.
+    /// The figures so far are carried; the arm is left without stages.
+    pub fn end_stages(
+        &mut self,
+        keeps: impl Fn(&str) -> bool,
+        at: Moment,
+        node: &Table,
+        around: &mut Around<'_>,
+        out: &mut Out,
+    ) -> Estate {
+        let pipeline = self.pipeline.clone();
+        let mut estate = Estate {
+            kept: Vec::new(),
+            last: at.now,
+        };
+        for (number, stage) in pipeline.stages.iter().enumerate() {
+            if keeps(&stage.fingerprint) {
+                continue;
+            }
+            let mut written = Written::default();
+            let Some(running) = self.stages.get_mut(number) else {
+                continue;
+            };
+            estate.last = estate
+                .last
+                .max(running.close(at.now, Closing::Swap, &mut written));
+            // Past the last stage: they enter no stage of the old plan, and none of the new.
+            let past = self.stages.len();
+            self.written(number, written, at, past, node, around, out);
+        }
+        self.carry();
+        let running = std::mem::take(&mut self.stages);
+        for (stage, running) in pipeline.stages.iter().zip(running) {
+            if keeps(&stage.fingerprint) {
+                estate.kept.push((stage.fingerprint.clone(), running));
+            }
+        }
+        self.paths = Paths::default();
+        estate
+    }
+
+    /// Keeps what was counted so far, beside what the next plan counts.
+    pub(super) fn carry(&mut self) {
+        let ledger = self.ledger();
+        let protected = self.protected();
+        let mut stages = std::mem::take(&mut self.carried.stages);
+        for (figures, stage) in self.stage_figures().into_iter().zip(&self.pipeline.stages) {
+            stages.insert(stage.fingerprint.clone(), figures);
+        }
+        for running in &mut self.stages {
+            running.tally = Default::default();
+            if let State::Aggregate(aggregation) = &mut running.state {
+                drop(aggregation.take_counts());
+            }
+        }
+        self.rejected = 0;
+        self.paths.reset();
+        self.carried = Carried {
+            ledger,
+            protected,
+            stages,
+            panics: self.carried.panics,
+        };
+    }
+
+    /// Runs another pipeline from here on, with the stages of `estate` where they are the same.
+    pub fn begin_stages(
+        &mut self,
+        pipeline: Arc<Pipeline>,
+        generation: u32,
+        mut estate: Estate,
+        settings: &Settings,
+    ) {
+        self.stages = pipeline
+            .stages
+            .iter()
+            .map(|stage| {
+                let kept = estate
+                    .kept
+                    .iter()
+                    .position(|(of, _)| *of == stage.fingerprint);
+                match kept {
+                    Some(place) => estate.kept.swap_remove(place).1,
+                    None => Running::new(stage, settings, estate.last),
+                }
+            })
+            .collect();
+        self.pipeline = pipeline;
+        self.generation = generation;
+    }
+
+    /// A panic ended the arm: its state is not to be trusted, what it held is lost and counted.
+    pub fn end_by_panic(&mut self) {
+        self.dead = true;
+        self.carry();
+        let ledger = &mut self.carried.ledger;
+        if ledger.held != 0 {
+            let lost = u64::try_from(ledger.held).unwrap_or(0);
+            *ledger.dropped.entry("panic".into()).or_default() += lost;
+            ledger.held -= i64::try_from(lost).unwrap_or(0);
+        }
+        self.carried.panics += 1;
+        self.stages = Vec::new();
+        self.paths = Paths::default();
+    }
+}

@@ -1,0 +1,182 @@
+//! Swapping plans: every route of the old one is void, state that the new one shares is kept.
+
+use super::{EXPIRY, Emitted, Engine, Outs};
+use crate::Nanos;
+use crate::arm::close::Moment;
+use crate::arm::{Arm, Split};
+use crate::compile::{Action, Candidate, Division, Pipeline, Plan};
+use crate::identity::entity_seed;
+use std::sync::Arc;
+
+impl Engine {
+    /// Runs another plan from here on. Changed aggregations write a last point stamped `now`;
+    /// unchanged stages keep their state; known series are never baselined.
+    pub fn swap(&mut self, plan: Arc<Plan>, now: Nanos) -> Emitted {
+        self.advance(now);
+        let mut outs = self.close(crate::stage::Closing::Due);
+        let exported = self.exports_candidate();
+        self.generation += 1;
+        let old = self.candidate.take().filter(|arm| !arm.dead || exported);
+        let stays = |arm: &Arm| {
+            plan.candidate.as_ref().is_some_and(|c| {
+                c.experiment == arm.experiment && c.pipeline.hash == arm.pipeline.hash && !arm.dead
+            })
+        };
+        // A promoted split: the arm that wrote these outputs goes on with them.
+        let promoted = |arm: &Arm| {
+            exported && !arm.dead && arm.pipeline.hash == plan.baseline.hash && !stays(arm)
+        };
+        match old {
+            Some(mut arm) if stays(&arm) => {
+                let next = plan.candidate.as_ref().map(|c| c.pipeline.clone());
+                self.renew_baseline(&plan.baseline, &mut outs);
+                self.renew(&mut arm, next, &mut outs);
+                self.candidate = Some(arm);
+            }
+            Some(mut arm) if promoted(&arm) => {
+                let estate = self.end(&mut arm, Some(&plan.baseline), true, &mut outs);
+                let mut baseline = self.take_baseline();
+                let mut ended = self.end(&mut baseline, None, false, &mut outs);
+                ended.last = ended.last.max(estate.last);
+                baseline.begin_stages(
+                    plan.baseline.clone(),
+                    self.generation,
+                    estate,
+                    &self.settings,
+                );
+                self.baseline = baseline;
+                self.ended = Some(arm.figures(&self.names));
+            }
+            old => {
+                self.renew_baseline(&plan.baseline, &mut outs);
+                if let Some(mut arm) = old {
+                    self.end(&mut arm, None, true, &mut outs);
+                    arm.bytes_out += outs.candidate.bytes.len() as u64;
+                    self.ended = Some(arm.figures(&self.names));
+                }
+            }
+        }
+        if self.candidate.is_none() {
+            self.candidate = plan.candidate.as_ref().map(|c| self.fresh(c));
+        }
+        let emitted = self.leave(outs, exported);
+        self.plan = plan;
+        self.shape();
+        emitted
+    }
+
+    fn fresh(&self, candidate: &Candidate) -> Arm {
+        Arm::new(
+            candidate.pipeline.clone(),
+            &candidate.experiment,
+            1,
+            self.generation,
+            &self.settings,
+            self.now,
+        )
+    }
+
+    /// Moves the baseline out, so that the engine can lend itself to it.
+    fn take_baseline(&mut self) -> Arm {
+        let spare = Arm::new(Pipeline::pass_through(), "", 0, 0, &self.settings, 0);
+        std::mem::replace(&mut self.baseline, spare)
+    }
+
+    fn renew_baseline(&mut self, next: &Arc<Pipeline>, outs: &mut Outs) {
+        let mut baseline = self.take_baseline();
+        self.renew(&mut baseline, Some(next.clone()), outs);
+        self.baseline = baseline;
+    }
+
+    /// The same arm goes on with another pipeline, or with the same.
+    fn renew(&mut self, arm: &mut Arm, next: Option<Arc<Pipeline>>, outs: &mut Outs) {
+        let Some(next) = next else { return };
+        let candidate = arm.side == 1;
+        let estate = self.end(arm, Some(&next), candidate, outs);
+        arm.begin_stages(next, self.generation, estate, &self.settings);
+    }
+
+    /// Ends the stages that `next` does not share.
+    fn end(
+        &mut self,
+        arm: &mut Arm,
+        next: Option<&Arc<Pipeline>>,
+        candidate: bool,
+        outs: &mut Outs,
+    ) -> crate::arm::swap::Estate {
+        let at = Moment {
+            now: self.now,
+            window: self.window,
+        };
+        let keeps = |fingerprint: &str| {
+            next.is_some_and(|next| next.stages.iter().any(|s| s.fingerprint == fingerprint))
+        };
+        let mut around = crate::arm::Around {
+            settings: &self.settings,
+            canonical: &mut self.canonical,
+            scratch: &mut self.scratch,
+            names: &mut self.names,
+            measured: &self.measured,
+            split: self.split.as_ref(),
+            expiry: self.expiry,
+        };
+        let out = if candidate {
+            &mut outs.candidate
+        } else {
+            &mut outs.baseline
+        };
+        arm.end_stages(keeps, at, &self.table, &mut around, out)
+    }
+
+    /// What the ending plan wrote, by how that plan divided.
+    fn leave(&mut self, outs: Outs, exported: bool) -> Emitted {
+        let Outs {
+            mut baseline,
+            candidate,
+        } = outs;
+        self.baseline.bytes_out += baseline.bytes.len() as u64;
+        if exported {
+            baseline.bytes.extend_from_slice(&candidate.bytes);
+            return Emitted {
+                out: baseline.bytes.into(),
+                points: baseline.points + candidate.points,
+                ..Emitted::default()
+            };
+        }
+        Emitted {
+            out: baseline.bytes.into(),
+            points: baseline.points,
+            shadow: candidate.bytes.into(),
+            shadow_points: candidate.points,
+        }
+    }
+
+    /// What the running plan asks of every point: the protected set, the split, the expiry.
+    pub(super) fn shape(&mut self) {
+        self.measured.clone_from(&self.plan.baseline.protect);
+        self.split = None;
+        if let Some(candidate) = &self.plan.candidate {
+            self.measured.extend(candidate.protect.iter().cloned());
+            if let Division::Split { entity, percent } = &candidate.division {
+                let mut entity = entity.clone();
+                entity.sort_unstable();
+                let seed = entity_seed(&candidate.experiment);
+                self.split = Some(Split {
+                    entity,
+                    share: percent / 100.0,
+                    seed,
+                });
+            }
+        }
+        let candidate = self.plan.candidate.as_ref().map(|c| &c.pipeline);
+        let longest = std::iter::once(&self.plan.baseline)
+            .chain(candidate)
+            .flat_map(|pipeline| &pipeline.stages)
+            .filter_map(|stage| match &stage.action {
+                Action::Aggregate(aggregate) => Some(aggregate.expiry),
+                _ => None,
+            })
+            .max();
+        self.expiry = longest.unwrap_or(EXPIRY);
+    }
+}

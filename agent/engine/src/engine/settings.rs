@@ -1,0 +1,84 @@
+//! What a node gives its engine at the start, and what a request can be refused for.
+
+use crate::Nanos;
+
+/// What a node gives its engine at the start. Never changes while it runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Node name, written as `phoenix.node` where an output would keep no node key.
+    pub node: String,
+    /// Resource attribute keys of which an output must keep one.
+    pub node_keys: Vec<String>,
+    /// Seed of canonical identities: the fleet's, 0 alone and in replay.
+    pub fleet_seed: u64,
+    /// Seed of the memo's fast keys: random per process; any constant in replay.
+    pub memo_seed: u64,
+    /// When this node began to observe: start of the process; in replay the smallest point time.
+    pub began: Nanos,
+    /// Bounds on state and on one request.
+    pub limits: Limits,
+}
+
+/// Bounds on state and on one request.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Series whose state is kept (inputs, and outputs of one stage).
+    pub series: usize,
+    /// Elements (messages of any kind, and attributes) in one request; more refuses it.
+    pub elements: usize,
+    /// Attributes of one point (or resource, or scope); more rejects the points.
+    pub attributes: usize,
+    /// Bytes of one attribute value; more rejects the points.
+    pub value_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            series: 200_000,
+            elements: 1_000_000,
+            attributes: 1_024,
+            value_bytes: 65_536,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            node: "replay".into(),
+            node_keys: [
+                "host.name",
+                "host.id",
+                "k8s.node.name",
+                "k8s.pod.uid",
+                "service.instance.id",
+            ]
+            .map(String::from)
+            .to_vec(),
+            fleet_seed: 0,
+            memo_seed: 0,
+            began: 0,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// A request refused whole; nothing was changed.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not valid protobuf, or a string that is not UTF-8.
+    #[error("malformed OTLP at byte {offset}: expected {what}")]
+    Malformed {
+        /// Byte offset in the request.
+        offset: usize,
+        /// What was expected.
+        what: &'static str,
+    },
+    /// More elements than the limit allows.
+    #[error("more than {limit} elements in one request; send smaller requests")]
+    TooManyElements {
+        /// The limit.
+        limit: usize,
+    },
+}

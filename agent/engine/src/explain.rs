@@ -1,0 +1,214 @@
+//! "What happens to this series and why": read from routes.
+//!
+//! Series keep no attributes, so the requests fed last are kept (shared, not copied) and looked
+//! through when somebody asks. A series that has not spoken in them is not found.
+
+use crate::arm::Arm;
+use crate::engine::Limits;
+use crate::identity::Canonical;
+use crate::route::{End, Path};
+use crate::series::Table;
+use crate::view::SeriesView;
+use crate::wire::index::Index;
+use crate::wire::walk::{NoMemo, walk};
+use bytes::Bytes;
+use hashbrown::HashSet;
+use std::collections::VecDeque;
+
+/// Bytes of requests that are kept.
+const KEEP: usize = 4 << 20;
+/// Requests that are kept.
+const REQUESTS: usize = 256;
+
+/// Answer to "what happens to this series and why".
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Explanation {
+    /// Metric name.
+    pub metric: String,
+    /// Attributes of point, scope and resource, as text.
+    pub attributes: Vec<(String, String)>,
+    /// `baseline` or `candidate`.
+    pub arm: &'static str,
+    /// `exported`, `filtered`, `aggregated`, `sampled`, `sampled_out`, `protected`.
+    pub fate: String,
+    /// Stage id that decides, if one does.
+    pub stage: Option<String>,
+    /// The rule in that stage (`drop[0]`).
+    pub rule: Option<String>,
+    /// One sentence.
+    pub why: String,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Metric name, if it matters.
+    pub metric: Option<&'a str>,
+    /// Attributes that must have these texts, wherever they are.
+    pub attributes: &'a [(String, String)],
+    /// At most so many answers.
+    pub limit: usize,
+}
+
+impl Question<'_> {
+    fn matches(&self, series: &SeriesView<'_>) -> bool {
+        self.metric.is_none_or(|name| name == series.metric.name)
+            && self.attributes.iter().all(|(key, text)| {
+                series
+                    .lookup(key)
+                    .is_some_and(|v| v.text() == text.as_str())
+            })
+    }
+}
+
+/// The requests fed last.
+#[derive(Debug, Default)]
+pub struct Recent {
+    requests: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Recent {
+    /// Keeps a request, forgets the oldest beyond the limit.
+    pub fn remember(&mut self, request: &Bytes) {
+        if request.len() > KEEP {
+            return;
+        }
+        self.bytes += request.len();
+        self.requests.push_back(request.clone());
+        while self.bytes > KEEP || self.requests.len() > REQUESTS {
+            let Some(oldest) = self.requests.pop_front() else {
+                return;
+            };
+            self.bytes -= oldest.len();
+        }
+    }
+
+    /// Bytes kept.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Answers from the routes of the series that match, newest first.
+    pub fn explain(
+        &self,
+        question: &Question<'_>,
+        table: &Table,
+        arms: &[&Arm],
+        fleet_seed: u64,
+    ) -> Vec<Explanation> {
+        let mut answers = Vec::new();
+        let mut known = HashSet::new();
+        let mut canonical = Canonical::default();
+        let mut index = Index::default();
+        for request in self.requests.iter().rev() {
+            if walk(request, &Limits::default(), &mut NoMemo, &mut index).is_err() {
+                continue;
+            }
+            for point in &index.points {
+                if answers.len() >= question.limit {
+                    return answers;
+                }
+                let Some(series) = index.series(point, request) else {
+                    continue;
+                };
+                if !question.matches(&series) {
+                    continue;
+                }
+                let identity = canonical.identity(&series, fleet_seed);
+                if known.insert(identity) {
+                    answers.extend(
+                        arms.iter()
+                            .filter_map(|arm| answer(identity, &series, table, arm)),
+                    );
+                }
+            }
+        }
+        answers.truncate(question.limit);
+        answers
+    }
+}
+
+fn answer(
+    identity: u128,
+    series: &SeriesView<'_>,
+    table: &Table,
+    arm: &Arm,
+) -> Option<Explanation> {
+    let entry = table.get(table.find(identity)?)?;
+    let route = entry.routes.get(arm.side)?;
+    let path = arm.path(route)?;
+    if path.way.end == End::Other {
+        return None;
+    }
+    let stage = arm.pipeline.stages.get(usize::from(path.way.stage));
+    let (fate, why) = fate(path, stage.map_or("", |stage| &stage.id), arm, route);
+    let decided = path.way.end != End::Emit;
+    Some(Explanation {
+        metric: series.metric.name.into(),
+        attributes: attributes(series),
+        arm: if arm.side == 0 {
+            "baseline"
+        } else {
+            "candidate"
+        },
+        fate: fate.into(),
+        stage: stage.filter(|_| decided).map(|stage| stage.id.clone()),
+        rule: Some(path.way.rule.name()).filter(|rule| !rule.is_empty()),
+        why,
+    })
+}
+
+fn fate(
+    path: &Path,
+    stage: &str,
+    arm: &Arm,
+    route: &crate::route::Route,
+) -> (&'static str, String) {
+    match path.way.end {
+        End::Emit if path.way.protected => (
+            "protected",
+            "a rule of `protect` matches: no stage touches it".into(),
+        ),
+        End::Emit => {
+            let notes: Vec<&str> = path.way.notes.iter().map(|(_, reason)| *reason).collect();
+            let why = if notes.is_empty() {
+                "no stage changes it".into()
+            } else {
+                format!("it passes every stage ({})", notes.join(", "))
+            };
+            ("exported", why)
+        }
+        End::Filtered => {
+            let rule = path.way.rule.name();
+            (
+                "filtered",
+                format!("rule {rule} of filter `{stage}` drops it"),
+            )
+        }
+        End::SampledOut => (
+            "sampled_out",
+            format!("its entity is not in the share that sample `{stage}` keeps"),
+        ),
+        End::Hold => (
+            "sampled",
+            format!("sample `{stage}` lets the last point of each window pass"),
+        ),
+        End::Absorb => {
+            let into = arm.output_of(route).map_or_else(String::new, |place| {
+                format!(" into `{}`, with {} live inputs", place.name, place.inputs)
+            });
+            ("aggregated", format!("aggregate `{stage}` merges it{into}"))
+        }
+        End::Other => ("exported", "the other arm has it".into()),
+    }
+}
+
+fn attributes(series: &SeriesView<'_>) -> Vec<(String, String)> {
+    series
+        .point_attributes()
+        .chain(series.scope_attributes())
+        .chain(series.resource_attributes())
+        .map(|(key, value)| (key.to_string(), value.text().into_owned()))
+        .collect()
+}

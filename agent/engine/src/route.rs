@@ -1,0 +1,158 @@
+//! Routes: what a plan does with a series, decided once, when it first speaks under the plan.
+//!
+//! A [`Path`] is a way through the stages that many series share: where it begins, where it ends and
+//! what is counted on the way. A [`Route`] is one series' path, with its place in the stage where the
+//! path ends. Points are counted on the path alone; what every stage saw is summed up when figures
+//! are asked for, so that a point costs the same however many stages there are.
+
+use crate::aggregate::Seat;
+
+/// Where a path ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Written to the output.
+    Emit,
+    /// Dropped by a rule of a filter.
+    Filtered,
+    /// Not kept by a sample stage.
+    SampledOut,
+    /// Held by a `sample every` until its window closes.
+    Hold,
+    /// Taken into an aggregation.
+    Absorb,
+    /// Belongs to the other arm of a split.
+    Other,
+}
+
+/// A rule of a filter: `drop[n]`, or `keep` for what no keep rule matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// No rule: the path does not end in a filter.
+    None,
+    /// `drop[n]`
+    Drop(u16),
+    /// `keep`
+    Keep,
+}
+
+impl Rule {
+    /// The name in figures.
+    pub fn name(self) -> String {
+        match self {
+            Rule::None => String::new(),
+            Rule::Drop(index) => format!("drop[{index}]"),
+            Rule::Keep => "keep".into(),
+        }
+    }
+}
+
+/// A way through the stages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    /// First stage that sees it: 0 for received points, one more than the stage for its outputs.
+    pub entry: u16,
+    /// The stage where it ends; the number of stages when it goes through all.
+    pub stage: u16,
+    /// Where it ends.
+    pub end: End,
+    /// The rule that ends it.
+    pub rule: Rule,
+    /// Protected by the arm's own pipeline: beats every stage.
+    pub protected: bool,
+    /// In the protected set that is measured in both arms.
+    pub measured: bool,
+    /// Counted for every point: stage and reason.
+    pub notes: Vec<(u16, &'static str)>,
+}
+
+/// A way and what went over it since the last cut.
+#[derive(Debug, Clone)]
+pub struct Path {
+    /// The way.
+    pub way: Way,
+    /// Points.
+    pub points: u64,
+    /// Distinct series.
+    pub series: u64,
+}
+
+/// All ways that series of one arm take.
+#[derive(Debug, Default)]
+pub struct Paths {
+    list: Vec<Path>,
+}
+
+impl Paths {
+    /// The number of a way.
+    pub fn number(&mut self, way: Way) -> u32 {
+        if let Some(known) = self.list.iter().position(|path| path.way == way) {
+            return known as u32;
+        }
+        self.list.push(Path {
+            way,
+            points: 0,
+            series: 0,
+        });
+        (self.list.len() - 1) as u32
+    }
+
+    /// The path with this number.
+    #[inline]
+    pub fn get_mut(&mut self, number: u32) -> Option<&mut Path> {
+        self.list.get_mut(number as usize)
+    }
+
+    /// The path with this number.
+    pub fn get(&self, number: u32) -> Option<&Path> {
+        self.list.get(number as usize)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Path> {
+        self.list.iter()
+    }
+
+    /// Begins to count anew.
+    pub fn reset(&mut self) {
+        for path in &mut self.list {
+            (path.points, path.series) = (0, 0);
+        }
+    }
+}
+
+/// A series' place in the stage where its path ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// None needed.
+    None,
+    /// In a `sample every`.
+    Held(crate::stage::every::Ticket),
+    /// In an aggregation.
+    Seat(Seat),
+}
+
+/// One series' way through one arm.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// Of the plan it was resolved under; 0 for none.
+    pub generation: u32,
+    /// Number of its path.
+    pub path: u32,
+    /// Its place where the path ends.
+    pub place: Place,
+    /// Window in which it last came in.
+    pub in_stamp: u32,
+    /// Window in which it was last written.
+    pub out_stamp: u32,
+}
+
+impl Route {
+    /// A route that must be resolved.
+    pub const VOID: Route = Route {
+        generation: 0,
+        path: 0,
+        place: Place::None,
+        in_stamp: 0,
+        out_stamp: 0,
+    };
+}

@@ -1,0 +1,134 @@
+//! Requests put together from single points that were kept with their surroundings.
+
+use crate::wire::index::{Index, PointEntry, Span};
+use crate::wire::otlp::{data, metric, request, resource_metrics, scope_metrics};
+use crate::wire::{fields, write};
+use hashbrown::HashMap;
+
+/// Everything around a point: resource, scope and metric as they came, unknown fields included.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Surroundings {
+    keys: [u128; 3],
+    /// `ResourceMetrics` without its scopes.
+    resource: Box<[u8]>,
+    /// `ScopeMetrics` without its metrics.
+    scope: Box<[u8]>,
+    /// `Metric` before and after its data message.
+    head: Box<[u8]>,
+    tail: Box<[u8]>,
+    /// Field number of the data message.
+    data_field: u32,
+    /// The data message without its points.
+    data: Box<[u8]>,
+}
+
+impl Surroundings {
+    /// What surrounds a point of a request; `None` if it is none of this index.
+    pub fn of(index: &Index, point: &PointEntry, bytes: &[u8]) -> Option<Surroundings> {
+        let of = index.metrics.get(point.metric as usize)?;
+        let scope = index.scopes.get(of.scope as usize)?;
+        let resource = index.resources.get(scope.resource as usize)?;
+        let without = |at: Span, number| without(at.of(bytes), number);
+        Some(Surroundings {
+            keys: [resource.key, scope.key, of.key],
+            resource: without(resource.at.body(), resource_metrics::SCOPE_METRICS),
+            scope: without(scope.at.body(), scope_metrics::METRICS),
+            head: of.head().of(bytes).into(),
+            tail: of.tail().of(bytes).into(),
+            data_field: of.kind.map_or(metric::GAUGE, |kind| kind.field()),
+            data: without(of.data.body(), data::DATA_POINTS),
+        })
+    }
+
+    /// An estimate of the bytes it takes.
+    pub fn bytes(&self) -> usize {
+        size_of::<Surroundings>()
+            + self.resource.len()
+            + self.scope.len()
+            + self.head.len()
+            + self.tail.len()
+            + self.data.len()
+    }
+}
+
+fn without(body: &[u8], number: u32) -> Box<[u8]> {
+    let mut kept = Vec::new();
+    for field in fields(body).filter(|field| field.number != number) {
+        kept.extend_from_slice(body.get(field.start..field.end).unwrap_or_default());
+    }
+    kept.into_boxed_slice()
+}
+
+/// A group and its children in order of appearance.
+struct Group<'a, T> {
+    of: &'a Surroundings,
+    children: Vec<T>,
+}
+
+/// Appends a request that holds these points, grouped by resource, scope and metric in order of
+/// appearance.
+pub fn assemble<'a>(points: impl Iterator<Item = (&'a Surroundings, &'a [u8])>, out: &mut Vec<u8>) {
+    let mut resources: Vec<Group<'a, usize>> = Vec::new();
+    let mut scopes: Vec<Group<'a, usize>> = Vec::new();
+    let mut metrics: Vec<Group<'a, &'a [u8]>> = Vec::new();
+    let mut known: [HashMap<u128, usize>; 3] = Default::default();
+    let [by_resource, by_scope, by_metric] = &mut known;
+    for (of, point) in points {
+        let metric = *by_metric.entry(of.keys[2]).or_insert_with(|| {
+            let scope = *by_scope.entry(of.keys[1]).or_insert_with(|| {
+                let resource = *by_resource.entry(of.keys[0]).or_insert_with(|| {
+                    resources.push(Group {
+                        of,
+                        children: Vec::new(),
+                    });
+                    resources.len() - 1
+                });
+                scopes.push(Group {
+                    of,
+                    children: Vec::new(),
+                });
+                if let Some(group) = resources.get_mut(resource) {
+                    group.children.push(scopes.len() - 1);
+                }
+                scopes.len() - 1
+            });
+            metrics.push(Group {
+                of,
+                children: Vec::new(),
+            });
+            if let Some(group) = scopes.get_mut(scope) {
+                group.children.push(metrics.len() - 1);
+            }
+            metrics.len() - 1
+        });
+        if let Some(group) = metrics.get_mut(metric) {
+            group.children.push(point);
+        }
+    }
+    for resource in &resources {
+        let open = write::begin(out, request::RESOURCE_METRICS);
+        out.extend_from_slice(&resource.of.resource);
+        for scope in resource.children.iter().filter_map(|i| scopes.get(*i)) {
+            let open = write::begin(out, resource_metrics::SCOPE_METRICS);
+            out.extend_from_slice(&scope.of.scope);
+            for metric in scope.children.iter().filter_map(|i| metrics.get(*i)) {
+                put_metric(metric, out);
+            }
+            write::end(out, open);
+        }
+        write::end(out, open);
+    }
+}
+
+fn put_metric(group: &Group<'_, &[u8]>, out: &mut Vec<u8>) {
+    let open = write::begin(out, scope_metrics::METRICS);
+    out.extend_from_slice(&group.of.head);
+    let inner = write::begin(out, group.of.data_field);
+    for point in &group.children {
+        write::put_bytes(out, data::DATA_POINTS, point);
+    }
+    out.extend_from_slice(&group.of.data);
+    write::end(out, inner);
+    out.extend_from_slice(&group.of.tail);
+    write::end(out, open);
+}

@@ -1,0 +1,106 @@
+//! State of one stage of one arm. Filters and entity samples have none: they are routes only.
+
+pub mod every;
+
+use crate::Nanos;
+use crate::aggregate::{Aggregation, Written};
+use crate::compile::{Action, Method, Stage};
+use crate::engine::Settings;
+use crate::series::Table;
+use every::Every;
+use std::collections::BTreeMap;
+
+/// State of a stage.
+#[derive(Debug)]
+pub enum State {
+    /// Decides by identity alone.
+    None,
+    /// Holds the last point of each window.
+    Every(Box<Every>),
+    /// Merges.
+    Aggregate(Box<Aggregation>),
+}
+
+/// What a stage counted beside its paths, since the last cut.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Points that a stage dropped, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Points that met a stage's state and went on from it as they are.
+    pub passed: u64,
+    /// Of a `sample every`: points that a later one of their window replaced, and late ones.
+    pub sampled_out: u64,
+    /// Points that left the state: taken into closed windows, or released.
+    pub closed: u64,
+    /// Points written from state.
+    pub emitted: u64,
+    /// By reason.
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+/// One stage of one arm.
+#[derive(Debug)]
+pub struct Running {
+    /// Its state.
+    pub state: State,
+    /// Its counts.
+    pub tally: Tally,
+    /// The series it has written, with their way through the later stages.
+    pub outputs: Option<Box<Table>>,
+}
+
+impl Running {
+    /// A stage without history.
+    pub fn new(stage: &Stage, settings: &Settings, created: Nanos) -> Running {
+        let state = match &stage.action {
+            Action::Filter(_) => State::None,
+            Action::Aggregate(aggregate) => {
+                State::Aggregate(Box::new(Aggregation::new(aggregate, settings, created)))
+            }
+            Action::Sample(sample) => match &sample.method {
+                Method::Fraction { .. } => State::None,
+                Method::Every { interval, lateness } => {
+                    State::Every(Box::new(Every::new(*interval, *lateness, created)))
+                }
+            },
+        };
+        Running {
+            state,
+            tally: Tally::default(),
+            outputs: None,
+        }
+    }
+
+    /// Closes windows: those due at `now`, or all. What it writes is appended to `written`.
+    pub fn close(&mut self, now: Nanos, how: Closing, written: &mut Written) -> Nanos {
+        match (&mut self.state, how) {
+            (State::None, _) => now,
+            (State::Every(every), how) => {
+                every.close(now, how, written, &mut self.tally);
+                now
+            }
+            (State::Aggregate(aggregation), Closing::Due) => {
+                aggregation.close(now, written);
+                now
+            }
+            (State::Aggregate(aggregation), Closing::All) => {
+                aggregation.close_all(now, written);
+                now
+            }
+            (State::Aggregate(aggregation), Closing::Swap) => {
+                aggregation.close_for_swap(now, written)
+            }
+        }
+    }
+}
+
+/// Which windows close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// Those whose end + lateness has come.
+    Due,
+    /// Every one, stamped with its own end.
+    All,
+    /// Every one: the stage ends with its plan.
+    Swap,
+}

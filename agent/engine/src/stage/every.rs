@@ -1,0 +1,360 @@
+//! `sample every`: the last point of each window passes when the window closes, byte for byte.
+
+use super::{Closing, Tally};
+use crate::Nanos;
+use crate::aggregate::Written;
+use crate::splice::assemble::{Surroundings, assemble};
+use hashbrown::{HashMap, HashTable};
+use std::sync::Arc;
+
+/// A series' place in a `sample every`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    slot: u32,
+    generation: u32,
+}
+
+/// A point that waits for its window to close.
+#[derive(Debug, Default)]
+struct Held {
+    /// End of its window.
+    end: Nanos,
+    time: Nanos,
+    body: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    identity: u128,
+    generation: u32,
+    surroundings: Arc<Surroundings>,
+    /// By window, oldest first; nearly always one.
+    held: Vec<Held>,
+    /// Memory of points that were released.
+    spare: Vec<Vec<u8>>,
+    seen: Nanos,
+}
+
+/// State of one `sample every`.
+#[derive(Debug)]
+pub struct Every {
+    interval: Nanos,
+    lateness: Nanos,
+    closed_to: Nanos,
+    slots: Vec<Option<Slot>>,
+    generations: Vec<u32>,
+    free: Vec<u32>,
+    by_identity: HashTable<u32>,
+    around: HashMap<u128, Arc<Surroundings>>,
+    /// Points that left before their window closed: at a reset, or before the end of the series.
+    early: Vec<(Arc<Surroundings>, Vec<u8>)>,
+    waiting: u64,
+    swept: Nanos,
+}
+
+/// What became of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Took {
+    /// It waits; whatever it replaced is counted.
+    Held,
+    /// It is older than what waits, or late.
+    SampledOut,
+    /// It goes on at once.
+    Passes,
+    /// The ticket has expired.
+    Stale,
+}
+
+/// One point, as `sample every` sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// The message body.
+    pub body: &'a [u8],
+    /// Its time.
+    pub time: Nanos,
+    /// It says that the series has ended.
+    pub ended: bool,
+    /// It begins a new epoch: the one before it was the last of the old.
+    pub new_epoch: bool,
+}
+
+impl Every {
+    /// A sample stage without state. Windows that end at or before `created` are closed.
+    pub fn new(interval: Nanos, lateness: Nanos, created: Nanos) -> Every {
+        Every {
+            interval,
+            lateness,
+            closed_to: created - created % interval,
+            slots: Vec::new(),
+            generations: Vec::new(),
+            free: Vec::new(),
+            by_identity: HashTable::new(),
+            around: HashMap::new(),
+            early: Vec::new(),
+            waiting: 0,
+            swept: 0,
+        }
+    }
+
+    /// A ticket for a series; the same series gets the same. `None`: more than `limit` series.
+    pub fn ticket(
+        &mut self,
+        identity: u128,
+        metric: u128,
+        around: impl FnOnce() -> Option<Surroundings>,
+        limit: usize,
+        now: Nanos,
+    ) -> Option<Ticket> {
+        let slots = &self.slots;
+        let of = |n: &u32| {
+            slots
+                .get(*n as usize)
+                .and_then(|s| s.as_ref())
+                .map(|s| s.identity)
+        };
+        let known = self
+            .by_identity
+            .find(identity as u64, |n| of(n) == Some(identity));
+        let slot = match known {
+            Some(slot) => *slot,
+            None => {
+                if self.by_identity.len() >= limit {
+                    return None;
+                }
+                let surroundings = match self.around.get(&metric) {
+                    Some(known) => known.clone(),
+                    None => {
+                        let new = Arc::new(around()?);
+                        self.around.insert(metric, new.clone());
+                        new
+                    }
+                };
+                self.add(identity, surroundings, now)
+            }
+        };
+        let generation = self.generations.get(slot as usize).copied()?;
+        Some(Ticket { slot, generation })
+    }
+
+    fn add(&mut self, identity: u128, surroundings: Arc<Surroundings>, now: Nanos) -> u32 {
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.generations.push(0);
+            (self.slots.len() - 1) as u32
+        });
+        let generation = self.generations.get(number as usize).copied().unwrap_or(0);
+        if let Some(slot) = self.slots.get_mut(number as usize) {
+            *slot = Some(Slot {
+                identity,
+                generation,
+                surroundings,
+                held: Vec::new(),
+                spare: Vec::new(),
+                seen: now,
+            });
+        }
+        let slots = &self.slots;
+        self.by_identity
+            .insert_unique(identity as u64, number, |n| {
+                slots
+                    .get(*n as usize)
+                    .and_then(|s| s.as_ref())
+                    .map_or(0, |s| s.identity as u64)
+            });
+        number
+    }
+
+    /// Takes one point.
+    pub fn take(
+        &mut self,
+        ticket: Ticket,
+        point: &Arrival<'_>,
+        now: Nanos,
+        tally: &mut Tally,
+    ) -> Took {
+        let slot = self
+            .slots
+            .get_mut(ticket.slot as usize)
+            .and_then(Option::as_mut);
+        let Some(slot) = slot.filter(|slot| slot.generation == ticket.generation) else {
+            return Took::Stale;
+        };
+        slot.seen = now;
+        if point.ended || point.new_epoch {
+            self.waiting -= slot.held.len() as u64;
+            for held in slot.held.drain(..) {
+                self.early.push((slot.surroundings.clone(), held.body));
+            }
+            if point.ended {
+                return Took::Passes;
+            }
+        }
+        let mut end = grid_end(point.time, self.interval);
+        if point.time > now.saturating_add(self.lateness) {
+            *tally.counts.entry("future").or_default() += 1;
+            end = grid_end(now, self.interval).max(self.closed_to + self.interval);
+        } else if end <= self.closed_to {
+            *tally.counts.entry("late").or_default() += 1;
+            return Took::SampledOut;
+        }
+        let place = slot.held.partition_point(|held| held.end < end);
+        match slot.held.get_mut(place) {
+            Some(held) if held.end == end => {
+                tally.sampled_out += 1;
+                if point.time >= held.time {
+                    held.time = point.time;
+                    held.body.clear();
+                    held.body.extend_from_slice(point.body);
+                }
+            }
+            _ => {
+                let mut body = slot.spare.pop().unwrap_or_default();
+                body.clear();
+                body.extend_from_slice(point.body);
+                slot.held.insert(
+                    place,
+                    Held {
+                        end,
+                        time: point.time,
+                        body,
+                    },
+                );
+                self.waiting += 1;
+            }
+        }
+        Took::Held
+    }
+
+    /// Points that wait.
+    pub fn held(&self) -> u64 {
+        self.waiting + self.early.len() as u64
+    }
+
+    /// Whether something left before its window closed.
+    pub fn has_early(&self) -> bool {
+        !self.early.is_empty()
+    }
+
+    /// Writes what left before its window closed.
+    pub fn release_early(&mut self, written: &mut Written, tally: &mut Tally) {
+        let points = self.early.len() as u64;
+        assemble(
+            self.early.iter().map(|(s, body)| (&**s, &body[..])),
+            &mut written.request,
+        );
+        self.early.clear();
+        release(points, written, tally);
+    }
+
+    /// Closes windows and writes their points.
+    pub fn close(&mut self, now: Nanos, how: Closing, written: &mut Written, tally: &mut Tally) {
+        let due = now.saturating_sub(self.lateness);
+        let until = if how == Closing::Due {
+            due - due % self.interval
+        } else {
+            Nanos::MAX
+        };
+        if how == Closing::Due && until <= self.closed_to {
+            return;
+        }
+        if how == Closing::Swap {
+            self.fold(now, tally);
+        }
+        let mut leaving: Vec<(Nanos, u32, usize)> = Vec::new();
+        for (number, slot) in self.slots.iter().enumerate() {
+            for (place, held) in slot.iter().flat_map(|s| s.held.iter().enumerate()) {
+                if held.end <= until {
+                    leaving.push((held.end, number as u32, place));
+                }
+            }
+        }
+        leaving.sort_unstable();
+        let slots = &self.slots;
+        let points = leaving.iter().filter_map(|(_, number, place)| {
+            let slot = slots.get(*number as usize)?.as_ref()?;
+            Some((&*slot.surroundings, &slot.held.get(*place)?.body[..]))
+        });
+        assemble(points, &mut written.request);
+        for slot in self.slots.iter_mut().flatten() {
+            let gone = slot.held.partition_point(|held| held.end <= until);
+            slot.spare
+                .extend(slot.held.drain(..gone).map(|held| held.body));
+            slot.spare.truncate(1);
+        }
+        self.waiting -= leaving.len() as u64;
+        release(leaving.len() as u64, written, tally);
+        let last = leaving.last().map_or(0, |(end, _, _)| *end);
+        self.closed_to = self
+            .closed_to
+            .max(if how == Closing::Due { until } else { last });
+    }
+
+    /// A swap: of the windows that have not ended only the last point passes.
+    fn fold(&mut self, now: Nanos, tally: &mut Tally) {
+        for slot in self.slots.iter_mut().flatten() {
+            let open = slot.held.partition_point(|held| held.end <= now);
+            if slot.held.len() > open + 1 {
+                let last = slot.held.len() - 1;
+                tally.sampled_out += (last - open) as u64;
+                self.waiting -= (last - open) as u64;
+                slot.held.drain(open..last);
+            }
+        }
+    }
+
+    /// Frees series that have been silent for longer than `expiry`.
+    pub fn sweep(&mut self, now: Nanos, expiry: Nanos) {
+        if now.saturating_sub(self.swept) < expiry / 4 {
+            return;
+        }
+        self.swept = now;
+        for (number, place) in self.slots.iter_mut().enumerate() {
+            let silent = place
+                .as_ref()
+                .is_some_and(|s| s.held.is_empty() && now.saturating_sub(s.seen) > expiry);
+            if silent && let Some(slot) = place.take() {
+                let number = number as u32;
+                if let Ok(found) = self
+                    .by_identity
+                    .find_entry(slot.identity as u64, |n| *n == number)
+                {
+                    found.remove();
+                }
+                if let Some(generation) = self.generations.get_mut(number as usize) {
+                    *generation += 1;
+                }
+                self.free.push(number);
+            }
+        }
+        self.around
+            .retain(|_, around| Arc::strong_count(around) > 1);
+    }
+
+    /// An estimate of the bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let slots: usize = self
+            .slots
+            .iter()
+            .flatten()
+            .map(|s| {
+                s.held
+                    .iter()
+                    .map(|h| h.body.capacity() + size_of::<Held>())
+                    .sum::<usize>()
+            })
+            .sum();
+        let around: usize = self.around.values().map(|s| s.bytes()).sum();
+        slots + around + self.slots.capacity() * size_of::<Option<Slot>>()
+    }
+}
+
+fn release(points: u64, written: &mut Written, tally: &mut Tally) {
+    written.points += points;
+    tally.closed += points;
+    tally.emitted += points;
+}
+
+/// End of the window (start, end] that holds `time`.
+fn grid_end(time: Nanos, interval: Nanos) -> Nanos {
+    time.div_ceil(interval).saturating_mul(interval)
+}

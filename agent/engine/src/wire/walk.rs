@@ -1,0 +1,629 @@
+//! Pass 1: one walk over a whole request into the flat index; everything is validated here.
+//!
+//! What was seen before is not looked into again: a series key that the memo knows means that these
+//! very bytes of resource, scope, metric and attributes were checked when it was put there. Nothing
+//! but the memo's order changes, so that a refused request leaves no trace.
+
+use super::check::{self, Bounds, Found};
+use super::cursor::{Cursor, Field, WireError};
+use super::index::{
+    Index, MetricEntry, Nested, PointEntry, Reject, ResourceEntry, ScopeEntry, Span, UNKNOWN,
+};
+use super::otlp::{
+    data, exponential_point, histogram_point, metric, number_point, point, request, resource,
+    resource_metrics, scope_metrics, summary_point,
+};
+use crate::engine::{Limits, Refusal};
+use crate::view::{MetricType, Number};
+
+/// Gives keys to byte ranges and series to keys.
+pub trait Memo {
+    /// A key for bytes at a level, under the key of what encloses them. The same bytes at another
+    /// level have another key.
+    fn key(&self, level: u8, under: u128, bytes: &[u8]) -> u128;
+    /// The series of a key, or [`UNKNOWN`].
+    fn find(&mut self, key: u128) -> u32;
+}
+
+/// Knows nothing: for callers that only look at a request.
+#[derive(Debug)]
+pub struct NoMemo;
+
+impl Memo for NoMemo {
+    fn key(&self, _level: u8, _under: u128, _bytes: &[u8]) -> u128 {
+        0
+    }
+    fn find(&mut self, _key: u128) -> u32 {
+        UNKNOWN
+    }
+}
+
+/// Walks `data` into `index`, which is cleared first.
+///
+/// # Errors
+/// The request is refused whole.
+pub fn walk(
+    data: &[u8],
+    limits: &Limits,
+    memo: &mut impl Memo,
+    index: &mut Index,
+) -> Result<(), Refusal> {
+    index.clear();
+    if u32::try_from(data.len()).is_err() {
+        return Err(Refusal::Malformed {
+            offset: 0,
+            what: "a request below 4 GiB",
+        });
+    }
+    let bounds = Bounds {
+        attributes: limits.attributes,
+        value_bytes: limits.value_bytes,
+    };
+    let mut walk = Walk {
+        data,
+        bounds,
+        limit: limits.elements,
+        memo,
+        index,
+    };
+    walk.request()
+}
+
+/// Why a walk stopped.
+enum Stop {
+    Wire(WireError),
+    Elements,
+}
+
+impl From<WireError> for Stop {
+    fn from(e: WireError) -> Stop {
+        Stop::Wire(e)
+    }
+}
+
+struct Walk<'a, M> {
+    data: &'a [u8],
+    bounds: Bounds,
+    limit: usize,
+    memo: &'a mut M,
+    index: &'a mut Index,
+}
+
+#[inline]
+fn span(start: usize, end: usize) -> Span {
+    // The length of the request was checked to fit.
+    Span {
+        start: start as u32,
+        end: end as u32,
+    }
+}
+
+#[inline]
+fn nested(field: &Field<'_>) -> Nested {
+    Nested {
+        field: span(field.start, field.end),
+        body: field.body as u32,
+    }
+}
+
+impl<M: Memo> Walk<'_, M> {
+    fn request(&mut self) -> Result<(), Refusal> {
+        self.resources().map_err(|stop| match stop {
+            Stop::Wire(WireError { offset, what }) => Refusal::Malformed { offset, what },
+            Stop::Elements => Refusal::TooManyElements { limit: self.limit },
+        })
+    }
+
+    #[inline]
+    fn count(&mut self, elements: usize) -> Result<(), Stop> {
+        self.index.elements += elements;
+        if self.index.elements > self.limit {
+            Err(Stop::Elements)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn resources(&mut self) -> Result<(), Stop> {
+        let mut cursor = Cursor::new(self.data);
+        while let Some(field) = cursor.next()? {
+            if field.number == request::RESOURCE_METRICS {
+                check::bytes(&field)?;
+                self.count(1)?;
+                self.resource(&field)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Scans the fields of a `ResourceMetrics` (a resource may come after its scopes), then each scope.
+    fn resource(&mut self, field: &Field<'_>) -> Result<(), Stop> {
+        let number = self.index.resources.len() as u32;
+        let first = self.index.scopes.len();
+        let mut entry = ResourceEntry {
+            at: nested(field),
+            ..ResourceEntry::default()
+        };
+        let (mut resources, mut attributes) = (0, 0);
+        let mut cursor = Cursor::within(self.data, field.body, field.end);
+        while let Some(inner) = cursor.next()? {
+            match inner.number {
+                resource_metrics::RESOURCE => {
+                    check::bytes(&inner)?;
+                    resources += 1;
+                    entry.resource = nested(&inner).body();
+                    attributes += self.count_attributes(entry.resource, resource::ATTRIBUTES)?;
+                }
+                resource_metrics::SCOPE_METRICS => {
+                    check::bytes(&inner)?;
+                    self.count(1)?;
+                    self.index.scopes.push(ScopeEntry {
+                        at: nested(&inner),
+                        resource: number,
+                        ..ScopeEntry::default()
+                    });
+                }
+                resource_metrics::SCHEMA_URL => {
+                    check::bytes(&inner)?;
+                    entry.schema_url = nested(&inner).body();
+                }
+                _ => {}
+            }
+        }
+        self.count(attributes)?;
+        entry.scopes = (first as u32, self.index.scopes.len() as u32);
+        entry.key = self.memo.key(0, 0, entry.resource.of(self.data));
+        if !entry.schema_url.is_empty() {
+            entry.key = self.memo.key(1, entry.key, entry.schema_url.of(self.data));
+        }
+        self.index.resources.push(entry);
+        if resources > 1 {
+            self.rare(number);
+        }
+        if entry.scopes.0 == entry.scopes.1 {
+            self.check_resource(number)?;
+        }
+        for scope in entry.scopes.0..entry.scopes.1 {
+            self.scope(scope as usize, entry.key)?;
+        }
+        Ok(())
+    }
+
+    fn count_attributes(&self, at: Span, number: u32) -> Result<usize, Stop> {
+        let mut cursor = Cursor::within(self.data, at.start as usize, at.end as usize);
+        let mut count = 0;
+        while let Some(field) = cursor.next()? {
+            count += usize::from(field.number == number);
+        }
+        Ok(count)
+    }
+
+    fn scope(&mut self, number: usize, under: u128) -> Result<(), Stop> {
+        let Some(mut entry) = self.index.scopes.get(number).copied() else {
+            return Ok(());
+        };
+        let first = self.index.metrics.len();
+        let mut scopes = 0;
+        let body = entry.at.body();
+        let mut cursor = Cursor::within(self.data, body.start as usize, body.end as usize);
+        while let Some(inner) = cursor.next()? {
+            match inner.number {
+                scope_metrics::SCOPE => {
+                    check::bytes(&inner)?;
+                    scopes += 1;
+                    entry.scope = nested(&inner).body();
+                    let attributes =
+                        self.count_attributes(entry.scope, super::otlp::scope::ATTRIBUTES)?;
+                    self.count(attributes)?;
+                }
+                scope_metrics::METRICS => {
+                    check::bytes(&inner)?;
+                    self.count(1)?;
+                    self.index.metrics.push(MetricEntry {
+                        at: nested(&inner),
+                        scope: number as u32,
+                        ..MetricEntry::default()
+                    });
+                }
+                scope_metrics::SCHEMA_URL => {
+                    check::bytes(&inner)?;
+                    entry.schema_url = nested(&inner).body();
+                }
+                _ => {}
+            }
+        }
+        entry.metrics = (first as u32, self.index.metrics.len() as u32);
+        entry.key = self.memo.key(2, under, entry.scope.of(self.data));
+        if !entry.schema_url.is_empty() {
+            entry.key = self.memo.key(3, entry.key, entry.schema_url.of(self.data));
+        }
+        if let Some(slot) = self.index.scopes.get_mut(number) {
+            *slot = entry;
+        }
+        if scopes > 1 {
+            self.rare(entry.resource);
+        }
+        if entry.metrics.0 == entry.metrics.1 {
+            self.check_scope(number as u32)?;
+        }
+        for metric in entry.metrics.0..entry.metrics.1 {
+            self.metric(metric as usize, entry.key)?;
+        }
+        Ok(())
+    }
+
+    fn metric(&mut self, number: usize, under: u128) -> Result<(), Stop> {
+        let Some(mut entry) = self.index.metrics.get(number).copied() else {
+            return Ok(());
+        };
+        let body = entry.at.body();
+        entry.data = Nested {
+            field: span(body.end as usize, body.end as usize),
+            body: body.end,
+        };
+        let mut datas = 0;
+        let mut cursor = Cursor::within(self.data, body.start as usize, body.end as usize);
+        while let Some(inner) = cursor.next()? {
+            if let Some(kind) = MetricType::of_field(inner.number) {
+                check::bytes(&inner)?;
+                datas += 1;
+                (entry.kind, entry.data) = (Some(kind), nested(&inner));
+            } else if inner.number == metric::METADATA {
+                self.count(1)?;
+            }
+        }
+        if datas > 1 {
+            self.rare_metric(&entry);
+            entry.kind = None;
+        }
+        let first = self.index.points.len();
+        self.data_message(number as u32, &mut entry)?;
+        let last = self.index.points.len();
+        entry.points = (first as u32, last as u32);
+        entry.key = self.memo.key(4, under, entry.head().of(self.data));
+        let shape = [
+            entry.kind.map_or(0, |kind| kind as u8),
+            entry.temporality,
+            u8::from(entry.monotonic),
+        ];
+        entry.key = self.memo.key(5, entry.key, &shape);
+        if !entry.tail().is_empty() {
+            entry.key = self.memo.key(6, entry.key, entry.tail().of(self.data));
+        }
+        if let Some(slot) = self.index.metrics.get_mut(number) {
+            *slot = entry;
+        }
+        let Some(kind) = entry.kind else {
+            self.check_metric(number as u32)?;
+            if datas == 0 {
+                self.reject(Reject::NoData, &entry);
+            }
+            return Ok(());
+        };
+        if first == last {
+            self.check_metric(number as u32)?;
+        }
+        for index in first..last {
+            self.point(index, kind, &entry)?;
+        }
+        Ok(())
+    }
+
+    /// Finds the points, temporality and monotonicity in the data message.
+    fn data_message(&mut self, number: u32, entry: &mut MetricEntry) -> Result<(), Stop> {
+        let Some(kind) = entry.kind else {
+            return Ok(());
+        };
+        let body = entry.data.body();
+        let mut cursor = Cursor::within(self.data, body.start as usize, body.end as usize);
+        while let Some(inner) = cursor.next()? {
+            match inner.number {
+                data::DATA_POINTS => {
+                    check::bytes(&inner)?;
+                    self.count(1)?;
+                    self.index
+                        .points
+                        .push(PointEntry::placed(nested(&inner), number));
+                }
+                data::TEMPORALITY if !matches!(kind, MetricType::Gauge | MetricType::Summary) => {
+                    entry.temporality = match check::varint(&inner)? {
+                        n @ (1 | 2) => n as u8,
+                        _ => 0,
+                    };
+                }
+                data::MONOTONIC if kind == MetricType::Sum => {
+                    entry.monotonic = check::varint(&inner)? != 0;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn point(&mut self, index: usize, kind: MetricType, of: &MetricEntry) -> Result<(), Stop> {
+        let Some(placed) = self.index.points.get(index).copied() else {
+            return Ok(());
+        };
+        let mut found = Found::default();
+        let (mut entry, attributes) = match kind {
+            MetricType::Gauge | MetricType::Sum => self.number_point(placed, &mut found)?,
+            _ => self.other_point(placed, kind, &mut found)?,
+        };
+        self.count(attributes)?;
+        entry.key = self.memo.key(7, of.key, entry.attributes.of(self.data));
+        entry.series = self.memo.find(entry.key);
+        if entry.series == UNKNOWN {
+            self.check_metric(entry.metric)?;
+            let number = kind.attributes_field();
+            check::attributes(
+                self.data,
+                entry.attributes,
+                number,
+                &self.bounds,
+                &mut found,
+            )?;
+            found.reject = self.inherited(of, found.reject);
+        }
+        let numeric = matches!(kind, MetricType::Gauge | MetricType::Sum);
+        if numeric && entry.number.is_none() && entry.flags & point::NO_RECORDED_VALUE == 0 {
+            found.reject = Reject::NoValue;
+        }
+        if found.rare {
+            self.rare_metric(of);
+        }
+        if found.reject != Reject::No {
+            entry.reject = found.reject;
+            self.reject(found.reject, of);
+        }
+        if let Some(slot) = self.index.points.get_mut(index) {
+            *slot = entry;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn number_point(
+        &self,
+        mut entry: PointEntry,
+        found: &mut Found,
+    ) -> Result<(PointEntry, usize), Stop> {
+        let mut attributes = 0;
+        let body = entry.at.body();
+        let mut cursor = Cursor::within(self.data, body.start as usize, body.end as usize);
+        while let Some(field) = cursor.next()? {
+            match field.number {
+                number_point::ATTRIBUTES => {
+                    attributes += 1;
+                    extend(&mut entry.attributes, &field, found)?;
+                }
+                point::START => entry.start = check::fixed64(&field)?,
+                point::TIME => entry.time = check::fixed64(&field)?,
+                number_point::AS_DOUBLE => {
+                    entry.number = Some(Number::Double(f64::from_bits(check::fixed64(&field)?)));
+                }
+                number_point::AS_INT => {
+                    entry.number = Some(Number::Int(check::fixed64(&field)?.cast_signed()));
+                }
+                number_point::FLAGS => entry.flags = check::varint(&field)? as u32,
+                number_point::EXEMPLARS => {
+                    attributes += 1;
+                    check::exemplar(self.data, &field, found)?;
+                }
+                _ => {}
+            }
+        }
+        Ok((entry, attributes))
+    }
+
+    /// Histograms and summaries: rarer, and with more in them.
+    fn other_point(
+        &self,
+        mut entry: PointEntry,
+        kind: MetricType,
+        found: &mut Found,
+    ) -> Result<(PointEntry, usize), Stop> {
+        let mut elements = 0;
+        let mut seen = [0u8; 16];
+        let body = entry.at.body();
+        let mut cursor = Cursor::within(self.data, body.start as usize, body.end as usize);
+        while let Some(field) = cursor.next()? {
+            if field.number == kind.attributes_field() {
+                elements += 1;
+                extend(&mut entry.attributes, &field, found)?;
+                continue;
+            }
+            if let Some(times) = seen.get_mut(field.number as usize) {
+                *times = times.saturating_add(1);
+            }
+            match field.number {
+                point::START => entry.start = check::fixed64(&field)?,
+                point::TIME => entry.time = check::fixed64(&field)?,
+                n if n == kind.flags_field() => entry.flags = check::varint(&field)? as u32,
+                _ => elements += self.other_field(kind, &field, found)?,
+            }
+        }
+        let once: &[u32] = match kind {
+            MetricType::Histogram => &[
+                histogram_point::BUCKET_COUNTS,
+                histogram_point::EXPLICIT_BOUNDS,
+            ],
+            MetricType::ExponentialHistogram => {
+                &[exponential_point::POSITIVE, exponential_point::NEGATIVE]
+            }
+            _ => &[],
+        };
+        found.rare |= once
+            .iter()
+            .any(|n| seen.get(*n as usize).is_some_and(|times| *times > 1));
+        Ok((entry, elements))
+    }
+
+    /// A field that only one kind of point has; the number of elements in it.
+    fn other_field(
+        &self,
+        kind: MetricType,
+        field: &Field<'_>,
+        found: &mut Found,
+    ) -> Result<usize, Stop> {
+        use exponential_point as e;
+        use histogram_point as h;
+        use summary_point as s;
+        match (kind, field.number) {
+            (MetricType::Histogram, h::COUNT | h::SUM | h::MIN | h::MAX)
+            | (MetricType::Summary, s::COUNT | s::SUM)
+            | (
+                MetricType::ExponentialHistogram,
+                e::COUNT | e::SUM | e::ZERO_COUNT | e::MIN | e::MAX | e::ZERO_THRESHOLD,
+            ) => drop(check::fixed64(field)?),
+            (MetricType::Histogram, h::BUCKET_COUNTS | h::EXPLICIT_BOUNDS) => {
+                check::packed_fixed64(field, found)?;
+            }
+            (MetricType::ExponentialHistogram, e::SCALE) => drop(check::varint(field)?),
+            (MetricType::ExponentialHistogram, e::POSITIVE | e::NEGATIVE) => {
+                check::buckets(self.data, field, found)?;
+            }
+            (MetricType::Histogram, h::EXEMPLARS)
+            | (MetricType::ExponentialHistogram, e::EXEMPLARS) => {
+                check::exemplar(self.data, field, found)?;
+                return Ok(1);
+            }
+            (MetricType::Summary, s::QUANTILE_VALUES) => {
+                check::quantile(self.data, field)?;
+                return Ok(1);
+            }
+            _ => {}
+        }
+        Ok(0)
+    }
+
+    fn check_metric(&mut self, number: u32) -> Result<(), Stop> {
+        let Some(entry) = self.index.metrics.get_mut(number as usize) else {
+            return Ok(());
+        };
+        if entry.checked {
+            return Ok(());
+        }
+        entry.checked = true;
+        let entry = *entry;
+        let mut found = Found::default();
+        check::metric(self.data, entry.head(), &self.bounds, &mut found)?;
+        check::metric(self.data, entry.tail(), &self.bounds, &mut found)?;
+        if found.rare {
+            self.rare_metric(&entry);
+        }
+        self.check_scope(entry.scope)
+    }
+
+    fn check_scope(&mut self, number: u32) -> Result<(), Stop> {
+        let Some(entry) = self.index.scopes.get_mut(number as usize) else {
+            return Ok(());
+        };
+        if entry.checked {
+            return Ok(());
+        }
+        entry.checked = true;
+        let mut found = Found::default();
+        check::scope(self.data, entry.scope, &self.bounds, &mut found)?;
+        entry.reject = found.reject;
+        let entry = *entry;
+        text(self.data, entry.schema_url)?;
+        if found.rare {
+            self.rare(entry.resource);
+        }
+        self.check_resource(entry.resource)
+    }
+
+    fn check_resource(&mut self, number: u32) -> Result<(), Stop> {
+        let Some(entry) = self.index.resources.get_mut(number as usize) else {
+            return Ok(());
+        };
+        if entry.checked {
+            return Ok(());
+        }
+        entry.checked = true;
+        let mut found = Found::default();
+        check::resource(self.data, entry.resource, &self.bounds, &mut found)?;
+        entry.reject = found.reject;
+        text(self.data, entry.schema_url)?;
+        if found.rare {
+            self.rare(number);
+        }
+        Ok(())
+    }
+
+    /// What rejects all points of a resource or scope rejects this one.
+    fn inherited(&self, of: &MetricEntry, own: Reject) -> Reject {
+        let scope = self.index.scopes.get(of.scope as usize);
+        let resource = scope.and_then(|s| self.index.resources.get(s.resource as usize));
+        [
+            own,
+            scope.map_or(Reject::No, |s| s.reject),
+            resource.map_or(Reject::No, |r| r.reject),
+        ]
+        .into_iter()
+        .find(|reject| *reject != Reject::No)
+        .unwrap_or_default()
+    }
+
+    #[cold]
+    fn rare_metric(&mut self, of: &MetricEntry) {
+        if let Some(scope) = self.index.scopes.get(of.scope as usize) {
+            let resource = scope.resource;
+            self.rare(resource);
+        }
+    }
+
+    #[cold]
+    fn rare(&mut self, resource: u32) {
+        if self.index.rare.last() != Some(&resource) {
+            self.index.rare.push(resource);
+        }
+    }
+
+    #[cold]
+    fn reject(&mut self, reject: Reject, of: &MetricEntry) {
+        self.index.rejected += 1;
+        if self.index.reason.is_some() {
+            return;
+        }
+        let name = super::fields(of.head().of(self.data))
+            .find(|f| f.number == metric::NAME)
+            .map_or("", |f| f.value.str());
+        let (attributes, bytes) = (self.bounds.attributes, self.bounds.value_bytes);
+        self.index.reason = Some(match reject {
+            Reject::No | Reject::NoData => format!("metric `{name}` has no data"),
+            Reject::NoValue => format!("a point of `{name}` has no value"),
+            Reject::Attributes => {
+                format!("a point of `{name}` has more than {attributes} attributes")
+            }
+            Reject::ValueBytes => {
+                format!("an attribute value of `{name}` is longer than {bytes} bytes")
+            }
+        });
+    }
+}
+
+/// Takes one more attribute into the run; a gap makes the shape rare.
+#[inline]
+fn extend(run: &mut Span, field: &Field<'_>, found: &mut Found) -> Result<(), WireError> {
+    check::bytes(field)?;
+    let (start, end) = (field.start as u32, field.end as u32);
+    if run.end == 0 {
+        run.start = start;
+    } else if run.end != start {
+        found.rare = true;
+    }
+    run.end = end;
+    Ok(())
+}
+
+fn text(data: &[u8], at: Span) -> Result<(), WireError> {
+    match std::str::from_utf8(at.of(data)) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(WireError {
+            offset: at.start as usize + e.valid_up_to(),
+            what: "UTF-8",
+        }),
+    }
+}
