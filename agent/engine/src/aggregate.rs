@@ -333,3 +333,6 @@ impl Seat {
         Seat { member, generation }
     }
 }
+
+#[cfg(test)]
+mod tests;

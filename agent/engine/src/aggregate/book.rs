@@ -10,6 +10,10 @@ use crate::Nanos;
 use crate::view::SeriesView;
 use std::sync::Arc;
 
+/// Inputs of a stage for each output that the limit allows: more inputs than outputs are what an
+/// aggregation is for, but their number is bounded too.
+const MEMBERS_PER_OUTPUT: usize = 2;
+
 /// Members, groups and heads of one stage.
 #[derive(Debug, Default)]
 pub struct Book {
@@ -55,7 +59,7 @@ impl Book {
             }
             self.vacate(seat.member);
         }
-        if self.members.len() >= join.rules.limit {
+        if self.members.len() >= join.rules.limit.saturating_mul(MEMBERS_PER_OUTPUT) {
             return Joined::Passes(TABLE_FULL);
         }
         let Some(slot) = self.slot(series, join) else {

@@ -94,12 +94,12 @@ mod tests {
     fn each_function_gives_what_its_name_says_and_merging_changes_nothing() {
         // input 1: 4 then 10 (t=20); input 2: 7 then 1 (t=30)
         let mut whole = Gauges::default();
-        [4, 10, 7, 1].map(|v| whole.point(Int(v)));
+        [4, 10, 7, 1].iter().for_each(|v| whole.point(Int(*v)));
         whole.input(20, 1, Int(10));
         whole.input(30, 2, Int(1));
         let (mut a, mut b) = (Gauges::default(), Gauges::default());
-        [4, 10].map(|v| a.point(Int(v)));
-        [7, 1].map(|v| b.point(Int(v)));
+        [4, 10].iter().for_each(|v| a.point(Int(*v)));
+        [7, 1].iter().for_each(|v| b.point(Int(*v)));
         a.input(20, 1, Int(10));
         b.input(30, 2, Int(1));
         a.merge(&b);
