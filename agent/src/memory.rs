@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_shadow_arm_ends_before_anything_is_refused() {
-        let at = |percent, refusing| {
+        let at = |percent: usize, refusing| {
             let m = measures(percent * 10, 1000, refusing);
             (m.end_shadow, m.refuse)
         };
