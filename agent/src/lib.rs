@@ -1,6 +1,7 @@
 //! The agent: receivers, worker, exporters, control client around the engine.
 
 pub mod admin;
+pub mod capture;
 pub mod clock;
 pub mod control;
 pub mod exporters;
