@@ -77,12 +77,17 @@ impl Account {
         self.baseline.add(&report.baseline);
         self.panics += report.baseline.panics;
         self.identity_conflicts += report.baseline.identity_conflicts;
-        if let Some(arm) = &report.candidate {
+        for arm in report.ended.iter().chain(&report.candidate) {
             self.split = split;
             self.candidate.get_or_insert_default().add(arm);
             self.panics += arm.panics;
             self.identity_conflicts += arm.identity_conflicts;
         }
+    }
+
+    /// Panics of candidates that were absorbed.
+    pub fn panics(&self) -> u64 {
+        self.panics
     }
 
     /// Adds points that a receiver rejected before the engine saw them.

@@ -145,20 +145,17 @@ impl Cuts {
         }
     }
 
-    /// A swap: the open window is void, and the figures of both sides of the swap are absorbed.
-    #[allow(clippy::too_many_arguments)]
+    /// A swap: the open window is void; `last` are the figures up to it, with the last points that
+    /// the old arms wrote.
     pub fn swapped(
         &mut self,
         now: Nanos,
-        before: Report,
-        last: Report,
-        old: &Desired,
-        new: &Desired,
+        last: &Report,
+        (old, new): (&Desired, &Desired),
         account: &mut Account,
         outlets: &Outlets,
     ) {
-        account.absorb(&before, self.split);
-        account.absorb(&last, self.split);
+        account.absorb(last, self.split);
         if self.split {
             account.mark_arms(&Report::default(), self, &outlets.next_hop);
         }

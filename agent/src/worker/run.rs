@@ -61,6 +61,8 @@ pub struct Worker {
     account: Account,
     cuts: Cuts,
     clock: Clock,
+    /// Panics that were dealt with.
+    panics_seen: u64,
 }
 
 /// Makes a worker, the handle to it, and the channel of what it tells the control client.
@@ -95,6 +97,7 @@ pub fn spawn(start: Start) -> (WorkerHandle, mpsc::Receiver<Notice>, Worker) {
         commands,
         notices,
         clock,
+        panics_seen: 0,
     };
     let handle = WorkerHandle {
         shared,
@@ -210,8 +213,6 @@ impl Worker {
         }
         let desired = arc_swap::Guard::into_inner(desired);
         let now = self.clock.now();
-        // Figures of the old arms end here; the last points below are still theirs.
-        let before = self.engine.cut();
         let emitted = if desired.fleet_seed == self.running.fleet_seed {
             self.engine.swap(desired.plan.clone(), now)
         } else {
@@ -219,15 +220,10 @@ impl Worker {
         };
         self.emit(emitted);
         let last = self.engine.cut();
-        self.cuts.swapped(
-            now,
-            before,
-            last,
-            &self.running,
-            &desired,
-            &mut self.account,
-            &self.outlets,
-        );
+        let plans = (&*self.running, &*desired);
+        self.cuts
+            .swapped(now, &last, plans, &mut self.account, &self.outlets);
+        self.panics_seen = self.account.panics();
         self.running = desired;
         self.shared.applied.send_replace(self.running.generation);
     }
@@ -279,7 +275,11 @@ impl Worker {
 
     /// The engine ends an arm that panicked; this notices and says so.
     fn watch_candidate(&mut self) {
-        if self.running.plan.candidate.is_some() && self.engine.plan().candidate.is_none() {
+        if self.running.plan.candidate.is_none() {
+            return;
+        }
+        let since = self.engine.figures().candidate.map_or(0, |c| c.panics);
+        if self.account.panics() + since > self.panics_seen {
             self.end_candidate("the candidate pipeline panicked".to_owned());
         }
     }

@@ -1,0 +1,117 @@
+//! SIGTERM: nothing accepted is left behind, and the process says when that was not possible.
+
+use crate::support::{Fault, Sink, agent, client, request, to};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn a_drain_empties_the_queue() {
+    let (sink, address) = Sink::start().await;
+    sink.next([Fault::Busy(Duration::from_millis(500))]);
+    let agent = agent(&to(address, "")).await;
+    let mut client = client(&agent).await;
+    for round in 0..10 {
+        client
+            .export(request(round * 10..round * 10 + 10))
+            .await
+            .unwrap();
+    }
+    let drained = agent.drain().await;
+    assert_eq!(drained.lost, 0);
+    assert_eq!(sink.values(), (0..100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_drain_ends_in_time_with_a_next_hop_that_is_away() {
+    let settings = to("127.0.0.1:1".parse().unwrap(), "").replace("drain: 5s", "drain: 1s");
+    let agent = agent(&settings).await;
+    client(&agent).await.export(request(0..7)).await.unwrap();
+    let began = Instant::now();
+    let drained = agent.drain().await;
+    assert!(began.elapsed() < Duration::from_secs(4));
+    assert_eq!(drained.lost, 7);
+}
+
+struct Process {
+    child: Child,
+    line: String,
+}
+
+impl Process {
+    fn start(settings: &str) -> Process {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("s.yaml");
+        std::fs::write(&file, settings).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_phoenix-agent"))
+            .arg("--settings")
+            .arg(&file)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        Process { child, line }
+    }
+
+    fn address(&self, name: &str) -> String {
+        let key = format!("{name}=");
+        let part = self
+            .line
+            .split_whitespace()
+            .find_map(|p| p.strip_prefix(&key));
+        part.unwrap_or_else(|| panic!("{}", self.line)).to_owned()
+    }
+}
+
+#[tokio::test]
+async fn the_process_drains_on_sigterm_under_load_and_exits_0() {
+    let (sink, address) = Sink::start().await;
+    let mut process = Process::start(&to(address, ""));
+    assert!(
+        process.line.starts_with("phoenix-agent listening grpc="),
+        "{}",
+        process.line
+    );
+    let endpoint = format!("http://{}", process.address("grpc"));
+    type Client = opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient<tonic::transport::Channel>;
+    let mut client = Client::connect(endpoint).await.unwrap();
+    let pid = process.child.id();
+    let sender = tokio::spawn(async move {
+        let mut accepted = 0;
+        // Until the drain turns it away.
+        while client
+            .export(request(accepted * 50..accepted * 50 + 50))
+            .await
+            .is_ok()
+        {
+            accepted += 1;
+        }
+        accepted * 50
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let killed = Command::new("kill")
+        .arg("-TERM")
+        .arg(pid.to_string())
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    let accepted = sender.await.unwrap();
+    let status = tokio::task::spawn_blocking(move || process.child.wait().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(accepted > 0);
+    let came = sink.values();
+    assert!(
+        came.len() as i64 >= accepted,
+        "{} came, {accepted} were accepted",
+        came.len()
+    );
+    assert!(
+        came.iter().copied().eq(0..came.len() as i64),
+        "in order, none twice"
+    );
+}
