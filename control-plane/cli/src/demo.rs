@@ -52,40 +52,71 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
 }
 
 async fn tell(args: &DemoArgs) -> anyhow::Result<()> {
-    println!("Phoenix demo: a control plane, an agent, a load and two counting sinks on this machine.");
+    println!(
+        "Phoenix demo: a control plane, an agent, a load and two counting sinks on this machine."
+    );
     let stage = Stage::start(&args.dir, args.hosts).await?;
     let api = &stage.api;
-    println!("  data and logs: {}   this machine's processes + {} simulated hosts\n", args.dir.display(), args.hosts);
+    println!(
+        "  data and logs: {}   this machine's processes + {} simulated hosts\n",
+        args.dir.display(),
+        args.hosts
+    );
 
-    println!("1. Baseline: everything passes            (phoenix apply -f examples/demo/baseline.yaml -f examples/demo/assignment.yaml)");
+    println!(
+        "1. Baseline: everything passes            (phoenix apply -f examples/demo/baseline.yaml -f examples/demo/assignment.yaml)"
+    );
     let baseline = apply(api, BASELINE).await?;
     api.put("/assignments/demo", ASSIGNMENT).await?;
     active(api, &baseline).await?;
     let before = Meter::watch(&stage.sink, WATCH).await?;
-    ensure!(before.points > 0.0, "nothing arrives at the sink; see the logs in {}", args.dir.display());
+    ensure!(
+        before.points > 0.0,
+        "nothing arrives at the sink; see the logs in {}",
+        args.dir.display()
+    );
     println!("   at the sink: {before}\n");
 
-    println!("2. Shadow experiment: fold the tail of processes   (phoenix apply -f examples/demo/candidate.yaml -f examples/demo/experiment.yaml)");
+    println!(
+        "2. Shadow experiment: fold the tail of processes   (phoenix apply -f examples/demo/candidate.yaml -f examples/demo/experiment.yaml)"
+    );
     let candidate = apply(api, CANDIDATE).await?;
     api.put(&format!("/experiments/{NAME}"), EXPERIMENT).await?;
-    api.post(&format!("/experiments/{NAME}/start"), &json!({})).await?;
+    api.post(&format!("/experiments/{NAME}/start"), &json!({}))
+        .await?;
     let ended = show::follow(&stage, NAME).await?;
 
-    println!("\n3. Verdict: {}", ended["verdict"]["outcome"].as_str().unwrap_or("none"));
+    println!(
+        "\n3. Verdict: {}",
+        ended["verdict"]["outcome"].as_str().unwrap_or("none")
+    );
     show::verdict(&ended);
     let windows = api.get(&format!("/experiments/{NAME}/windows")).await?;
     check::verdict_is_what_the_sinks_count(&stage, &ended, &windows).await?;
-    ensure!(ended["verdict"]["outcome"] == "promote", "the verdict is not promote; see the reasons above");
+    ensure!(
+        ended["verdict"]["outcome"] == "promote",
+        "the verdict is not promote; see the reasons above"
+    );
 
     println!("\n4. Promoted: the agent swaps without a restart");
     let began = Instant::now();
     active(api, &candidate).await?;
-    println!("   active on the agent ({} ms after the verdict was read)", began.elapsed().as_millis());
+    println!(
+        "   active on the agent ({} ms after the verdict was read)",
+        began.elapsed().as_millis()
+    );
     show::after_the_next_window(&stage).await?;
     let after = Meter::watch(&stage.sink, 2 * WATCH).await?;
     println!("   at the sink: {after}");
-    println!("   volume at the sink fell by {:.1} % of points, {:.1} % of bytes", before.fall_of_points(&after), before.fall_of_bytes(&after));
-    ensure!(after.points < before.points, "the volume at the sink did not fall");
+    println!(
+        "   volume at the sink fell by {:.1} % of points, {:.1} % of bytes",
+        before.fall_of_points(&after),
+        before.fall_of_bytes(&after)
+    );
+    ensure!(
+        after.points < before.points,
+        "the volume at the sink did not fall"
+    );
     println!("\nDone: verdict and sinks agree to the point.");
     if args.keep {
         stage.addresses();
@@ -96,7 +127,10 @@ async fn tell(args: &DemoArgs) -> anyhow::Result<()> {
 
 async fn apply(api: &Api, document: &str) -> anyhow::Result<String> {
     let applied = api.post_text("/pipelines", document).await?;
-    Ok(applied["hash"].as_str().context("the server gave no hash")?.to_owned())
+    Ok(applied["hash"]
+        .as_str()
+        .context("the server gave no hash")?
+        .to_owned())
 }
 
 /// Waits until the one agent runs `hash`.

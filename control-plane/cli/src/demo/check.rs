@@ -17,7 +17,10 @@ pub async fn verdict_is_what_the_sinks_count(
     let used: Vec<&Value> = all.iter().filter(|w| w["void_reason"] == "").collect();
     let mut sums = [[0u64; 2]; 2];
     for window in &used {
-        for (n, (arm, sink)) in [("baseline", &stage.sink), ("candidate", &stage.shadow)].into_iter().enumerate() {
+        for (n, (arm, sink)) in [("baseline", &stage.sink), ("candidate", &stage.shadow)]
+            .into_iter()
+            .enumerate()
+        {
             let arm = &window[arm];
             let counted = range(sink, arm).await?;
             for (what, said, seen) in [
@@ -25,30 +28,49 @@ pub async fn verdict_is_what_the_sinks_count(
                 ("series", &arm["series_out"]["exact"], &counted["series"]),
                 ("bytes", &arm["bytes_out"], &counted["bytes"]),
             ] {
-                ensure!(said == seen, "{what}: the agent reported {said}, the sink counted {seen}, in window {window}");
+                ensure!(
+                    said == seen,
+                    "{what}: the agent reported {said}, the sink counted {seen}, in window {window}"
+                );
             }
             sums[n][0] += counted["points"].as_u64().context("points")?;
             sums[n][1] += counted["bytes"].as_u64().context("bytes")?;
         }
     }
     let verdict = &experiment["verdict"];
-    ensure!(verdict["windows"]["used"].as_u64() == Some(used.len() as u64), "the verdict used {} windows, {} are comparable", verdict["windows"]["used"], used.len());
+    ensure!(
+        verdict["windows"]["used"].as_u64() == Some(used.len() as u64),
+        "the verdict used {} windows, {} are comparable",
+        verdict["windows"]["used"],
+        used.len()
+    );
     for (unit, n) in [("points", 0), ("bytes", 1)] {
         for (arm, counted) in [("baseline", sums[0][n]), ("candidate", sums[1][n])] {
             let said = &verdict["savings"][unit][arm];
-            ensure!(said.as_f64() == Some(counted as f64), "{unit} of the {arm}: the verdict says {said}, the sink counted {counted}");
+            ensure!(
+                said.as_f64() == Some(counted as f64),
+                "{unit} of the {arm}: the verdict says {said}, the sink counted {counted}"
+            );
         }
     }
     println!(
         "   sinks: {} windows; points {} -> {}, bytes {} -> {}: equal to the verdict in points, bytes and series of every window",
-        used.len(), sums[0][0], sums[1][0], sums[0][1], sums[1][1]
+        used.len(),
+        sums[0][0],
+        sums[1][0],
+        sums[0][1],
+        sums[1][1]
     );
     Ok(())
 }
 
 /// The stretch of an arm's stream at its sink; waits until it has arrived.
 async fn range(sink: &Api, arm: &Value) -> anyhow::Result<Value> {
-    let at = |key: &str| arm[key].as_u64().with_context(|| format!("{key} is missing in {arm}"));
+    let at = |key: &str| {
+        arm[key]
+            .as_u64()
+            .with_context(|| format!("{key} is missing in {arm}"))
+    };
     let (from, to) = (at("stream_from")?, at("stream_to")?);
     let began = Instant::now();
     while sink.get("/totals").await?["points"].as_u64().unwrap_or(0) < to {

@@ -15,7 +15,11 @@ pub struct Api {
 impl Api {
     /// A client of `base`, e.g. `http://127.0.0.1:7070/api/v1`.
     pub fn new(client: Client, base: String, token: Option<String>) -> Api {
-        Api { base, token, client }
+        Api {
+            base,
+            token,
+            client,
+        }
     }
 
     pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -27,11 +31,13 @@ impl Api {
     }
 
     pub async fn post_text(&self, path: &str, document: &str) -> anyhow::Result<Value> {
-        self.send(yaml(self.client.post(self.url(path)), document)).await
+        self.send(yaml(self.client.post(self.url(path)), document))
+            .await
     }
 
     pub async fn put(&self, path: &str, document: &str) -> anyhow::Result<Value> {
-        self.send(yaml(self.client.put(self.url(path)), document)).await
+        self.send(yaml(self.client.put(self.url(path)), document))
+            .await
     }
 
     fn url(&self, path: &str) -> String {
@@ -42,7 +48,10 @@ impl Api {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        let response = request.send().await.with_context(|| format!("no answer from {}", self.base))?;
+        let response = request
+            .send()
+            .await
+            .with_context(|| format!("no answer from {}", self.base))?;
         let (status, url) = (response.status(), response.url().clone());
         let text = response.text().await?;
         if !status.is_success() {
@@ -56,5 +65,7 @@ impl Api {
 }
 
 fn yaml(request: RequestBuilder, document: &str) -> RequestBuilder {
-    request.header("content-type", "application/yaml").body(document.to_owned())
+    request
+        .header("content-type", "application/yaml")
+        .body(document.to_owned())
 }

@@ -28,8 +28,17 @@ struct Reading {
 
 async fn read(sink: &Api) -> anyhow::Result<Reading> {
     let totals = sink.get("/totals").await?;
-    let field = |key: &str| totals[key].as_u64().with_context(|| format!("the sink gave no {key}"));
-    Ok(Reading { at: Instant::now(), points: field("points")?, bytes: field("bytes")?, series: field("series")? })
+    let field = |key: &str| {
+        totals[key]
+            .as_u64()
+            .with_context(|| format!("the sink gave no {key}"))
+    };
+    Ok(Reading {
+        at: Instant::now(),
+        points: field("points")?,
+        bytes: field("bytes")?,
+        series: field("series")?,
+    })
 }
 
 impl Meter {
@@ -60,14 +69,31 @@ impl Meter {
 
 impl fmt::Display for Meter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.0} points/s, {:.1} kB/s (counted over {:.0} s)", self.points, self.bytes / 1e3, self.seconds)
+        write!(
+            f,
+            "{:.0} points/s, {:.1} kB/s (counted over {:.0} s)",
+            self.points,
+            self.bytes / 1e3,
+            self.seconds
+        )
     }
 }
 
 /// One row a second while the experiment runs; what it became.
 pub async fn follow(stage: &Stage, name: &str) -> anyhow::Result<Value> {
     println!("   counted at the sinks since the experiment began; rates over the last 5 s");
-    println!("   {:>4} {:<13} {:>7} {:>11} {:>11} {:>9} {:>9} {:>8} {:>13}", "s", "phase", "windows", "baseline/s", "candidate/s", "series", "series", "saving", "protected");
+    println!(
+        "   {:>4} {:<13} {:>7} {:>11} {:>11} {:>9} {:>9} {:>8} {:>13}",
+        "s",
+        "phase",
+        "windows",
+        "baseline/s",
+        "candidate/s",
+        "series",
+        "series",
+        "saving",
+        "protected"
+    );
     let first = [read(&stage.sink).await?, read(&stage.shadow).await?];
     let mut last: VecDeque<[Reading; 2]> = VecDeque::from([first]);
     let began = Instant::now();
@@ -75,9 +101,15 @@ pub async fn follow(stage: &Stage, name: &str) -> anyhow::Result<Value> {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let now = [read(&stage.sink).await?, read(&stage.shadow).await?];
         let experiment = stage.api.get(&format!("/experiments/{name}")).await?;
-        let windows = stage.api.get(&format!("/experiments/{name}/windows")).await?;
+        let windows = stage
+            .api
+            .get(&format!("/experiments/{name}/windows"))
+            .await?;
         let past = *last.front().unwrap_or(&first);
-        let [base, cand] = [Meter::between(past[0], now[0]), Meter::between(past[1], now[1])];
+        let [base, cand] = [
+            Meter::between(past[0], now[0]),
+            Meter::between(past[1], now[1]),
+        ];
         let grown = |n: usize| now[n].points - first[n].points;
         let saving = match grown(1) {
             0 => "-".to_owned(),
@@ -86,7 +118,15 @@ pub async fn follow(stage: &Stage, name: &str) -> anyhow::Result<Value> {
         let phase = experiment["phase"].as_str().unwrap_or("-").to_owned();
         println!(
             "   {:>4.0} {:<13} {:>7} {:>11.0} {:>11.0} {:>9} {:>9} {:>8} {:>13}",
-            began.elapsed().as_secs_f64(), phase, usable(&windows), base.points, cand.points, now[0].series, now[1].series, saving, protected(&windows)
+            began.elapsed().as_secs_f64(),
+            phase,
+            usable(&windows),
+            base.points,
+            cand.points,
+            now[0].series,
+            now[1].series,
+            saving,
+            protected(&windows)
         );
         last.push_back(now);
         if last.len() > 5 {
@@ -94,7 +134,10 @@ pub async fn follow(stage: &Stage, name: &str) -> anyhow::Result<Value> {
         }
         match phase.as_str() {
             "Completed" => return Ok(experiment),
-            "Failed" | "Cancelled" => bail!("the experiment {phase}: {}", experiment["reason"].as_str().unwrap_or("no reason given")),
+            "Failed" | "Cancelled" => bail!(
+                "the experiment {phase}: {}",
+                experiment["reason"].as_str().unwrap_or("no reason given")
+            ),
             _ if began.elapsed() > Duration::from_secs(150) => bail!("the experiment does not end"),
             _ => {}
         }
@@ -103,13 +146,19 @@ pub async fn follow(stage: &Stage, name: &str) -> anyhow::Result<Value> {
 
 /// Windows that can be compared.
 fn usable(windows: &Value) -> usize {
-    windows.as_array().map_or(0, |all| all.iter().filter(|w| w["void_reason"] == "").count())
+    windows.as_array().map_or(0, |all| {
+        all.iter().filter(|w| w["void_reason"] == "").count()
+    })
 }
 
 /// Protected points that left the candidate arm, of those that came in.
 fn protected(windows: &Value) -> String {
     let all = windows.as_array().map(Vec::as_slice).unwrap_or_default();
-    let sum = |key: &str| all.iter().filter_map(|w| w["candidate"]["protected"][key].as_u64()).sum::<u64>();
+    let sum = |key: &str| {
+        all.iter()
+            .filter_map(|w| w["candidate"]["protected"][key].as_u64())
+            .sum::<u64>()
+    };
     match sum("points_in") {
         0 => "-".to_owned(),
         n => format!("{}/{n}", sum("points_out")),
@@ -121,13 +170,23 @@ pub fn verdict(experiment: &Value) {
     let verdict = &experiment["verdict"];
     for criterion in verdict["criteria"].as_array().into_iter().flatten() {
         let word = |key: &str| criterion[key].as_str().unwrap_or("-").to_owned();
-        println!("   {:<14} {:<13} {}", word("name"), word("outcome"), word("reason"));
+        println!(
+            "   {:<14} {:<13} {}",
+            word("name"),
+            word("outcome"),
+            word("reason")
+        );
     }
     for unit in ["points", "series", "bytes"] {
         let saving = &verdict["savings"][unit];
         let number = |key: &str| saving[key].as_f64();
-        if let (Some(baseline), Some(candidate), Some(part)) = (number("baseline"), number("candidate"), number("saving")) {
-            println!("   {unit:<7} {baseline:>12.0} -> {candidate:>12.0}   saving {:.2} %", 100.0 * part);
+        if let (Some(baseline), Some(candidate), Some(part)) =
+            (number("baseline"), number("candidate"), number("saving"))
+        {
+            println!(
+                "   {unit:<7} {baseline:>12.0} -> {candidate:>12.0}   saving {:.2} %",
+                100.0 * part
+            );
         }
     }
 }

@@ -36,23 +36,65 @@ impl Stage {
         let sink = begin(&dir, "sink", "phoenix-simulator", &["sink"]).await?;
         let shadow = begin(&dir, "shadow-sink", "phoenix-simulator", &["sink"]).await?;
         let data = text(&dir.join("server"))?;
-        let server = begin(&dir, "server", "phoenix", &["serve", "--listen", "127.0.0.1:0", "--data", &data]).await?;
-        let token = std::fs::read_to_string(dir.join("server/admin.token")).context("admin.token")?;
+        let server = begin(
+            &dir,
+            "server",
+            "phoenix",
+            &["serve", "--listen", "127.0.0.1:0", "--data", &data],
+        )
+        .await?;
+        let token =
+            std::fs::read_to_string(dir.join("server/admin.token")).context("admin.token")?;
         let settings = dir.join("agent.yaml");
         std::fs::write(&settings, agent_settings(&dir, &server, &sink, &shadow)?)?;
-        let agent = begin(&dir, "agent", "phoenix-agent", &["--settings", &text(&settings)?]).await?;
+        let agent = begin(
+            &dir,
+            "agent",
+            "phoenix-agent",
+            &["--settings", &text(&settings)?],
+        )
+        .await?;
         let endpoint = format!("http://{}", agent.at("grpc")?);
         let hosts = hosts.to_string();
-        let load = ["fleet", "--hosts", &hosts, "--processes", "24", "--services", "4", "--endpoint", &endpoint];
+        let load = [
+            "fleet",
+            "--hosts",
+            &hosts,
+            "--processes",
+            "24",
+            "--services",
+            "4",
+            "--endpoint",
+            &endpoint,
+        ];
         let fleet = begin(&dir, "load", "phoenix-simulator", &load).await?;
         let base = |at: &str| format!("http://{at}");
         let stage = Stage {
-            api: Api::new(client.clone(), format!("http://{}/api/v1", server.at("http")?), Some(token.trim().to_owned())),
+            api: Api::new(
+                client.clone(),
+                format!("http://{}/api/v1", server.at("http")?),
+                Some(token.trim().to_owned()),
+            ),
             sink: Api::new(client.clone(), base(sink.at("rest")?), None),
             shadow: Api::new(client, base(shadow.at("rest")?), None),
             places: vec![
-                ("API", format!("export PHOENIX_URL=http://{} PHOENIX_TOKEN={}", server.at("http")?, token.trim())),
-                ("agent", format!("OTLP/gRPC {}, OTLP/HTTP {}, curl http://{}/metrics", agent.at("grpc")?, agent.at("http")?, agent.at("admin")?)),
+                (
+                    "API",
+                    format!(
+                        "export PHOENIX_URL=http://{} PHOENIX_TOKEN={}",
+                        server.at("http")?,
+                        token.trim()
+                    ),
+                ),
+                (
+                    "agent",
+                    format!(
+                        "OTLP/gRPC {}, OTLP/HTTP {}, curl http://{}/metrics",
+                        agent.at("grpc")?,
+                        agent.at("http")?,
+                        agent.at("admin")?
+                    ),
+                ),
                 ("sink", format!("curl http://{}/totals", sink.at("rest")?)),
                 ("load", format!("curl http://{}/truth", fleet.at("rest")?)),
             ],
@@ -72,8 +114,14 @@ impl Stage {
     /// SIGTERM to each, in an order in which nothing accepted is left behind; each must end with 0.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         for running in &mut self.processes {
-            let Some(id) = running.child.id() else { bail!("{} ended before its time", running.name) };
-            Command::new("kill").args(["-TERM", &id.to_string()]).status().await.context("kill")?;
+            let Some(id) = running.child.id() else {
+                bail!("{} ended before its time", running.name)
+            };
+            Command::new("kill")
+                .args(["-TERM", &id.to_string()])
+                .status()
+                .await
+                .context("kill")?;
             let status = tokio::time::timeout(Duration::from_secs(30), running.child.wait())
                 .await
                 .with_context(|| format!("{} does not end", running.name))??;
@@ -95,14 +143,22 @@ fn client() -> anyhow::Result<Client> {
     let tls = rustls::ClientConfig::builder()
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
-    Ok(Client::builder().tls_backend_preconfigured(tls).no_proxy().timeout(Duration::from_secs(10)).build()?)
+    Ok(Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .timeout(Duration::from_secs(10))
+        .build()?)
 }
 
 /// The demo's folder, emptied; only a folder that a demo made is emptied.
 fn fresh(dir: &Path) -> anyhow::Result<PathBuf> {
     let mark = dir.join("made-by-phoenix-demo");
     if dir.exists() {
-        ensure!(mark.exists(), "{} exists and is not a demo's; give another --dir", dir.display());
+        ensure!(
+            mark.exists(),
+            "{} exists and is not a demo's; give another --dir",
+            dir.display()
+        );
         std::fs::remove_dir_all(dir)?;
     }
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
@@ -111,13 +167,26 @@ fn fresh(dir: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn text(path: &Path) -> anyhow::Result<String> {
-    Ok(path.to_str().context("the folder's path is not UTF-8")?.to_owned())
+    Ok(path
+        .to_str()
+        .context("the folder's path is not UTF-8")?
+        .to_owned())
 }
 
-async fn begin(dir: &Path, name: &'static str, program: &str, args: &[&str]) -> anyhow::Result<Running> {
+async fn begin(
+    dir: &Path,
+    name: &'static str,
+    program: &str,
+    args: &[&str],
+) -> anyhow::Result<Running> {
     let own = std::env::current_exe()?;
     let path = own.parent().context("no folder")?.join(program);
-    ensure!(path.is_file(), "{} is missing beside {}: run `make build`", program, own.display());
+    ensure!(
+        path.is_file(),
+        "{} is missing beside {}: run `make build`",
+        program,
+        own.display()
+    );
     let log = std::fs::File::create(dir.join(format!("{name}.log")))?;
     let mut child = Command::new(path)
         .args(args)
@@ -138,7 +207,12 @@ async fn begin(dir: &Path, name: &'static str, program: &str, args: &[&str]) -> 
     };
     let line = tokio::time::timeout(Duration::from_secs(20), ready)
         .await
-        .with_context(|| format!("{name} is not ready after 20 s; see {name}.log in {}", dir.display()))??;
+        .with_context(|| {
+            format!(
+                "{name} is not ready after 20 s; see {name}.log in {}",
+                dir.display()
+            )
+        })??;
     // Its further output goes to the log, so that it never blocks on a full pipe.
     let mut log = tokio::fs::File::from_std(log);
     tokio::spawn(async move {
@@ -148,10 +222,19 @@ async fn begin(dir: &Path, name: &'static str, program: &str, args: &[&str]) -> 
     });
     let pairs = line.split_whitespace().filter_map(|w| w.split_once('='));
     let addresses = pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-    Ok(Running { name, child, addresses })
+    Ok(Running {
+        name,
+        child,
+        addresses,
+    })
 }
 
-fn agent_settings(dir: &Path, server: &Running, sink: &Running, shadow: &Running) -> anyhow::Result<String> {
+fn agent_settings(
+    dir: &Path,
+    server: &Running,
+    sink: &Running,
+    shadow: &Running,
+) -> anyhow::Result<String> {
     Ok(format!(
         r#"node: {{ name: demo-node }}
 receivers:

@@ -1,0 +1,174 @@
+//! Documents from files, folders and standard input: read whole, parted, and checked before anything
+//! is sent, so that every mistake is told at once with its file.
+
+use anyhow::{Context, bail};
+use phoenix_control_plane::documents::{parse_assignment, parse_experiment};
+use phoenix_engine::document::Problem;
+use phoenix_engine::{compile, yaml};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// In the order in which they are applied: what others lead to comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Pipeline,
+    Assignment,
+    Experiment,
+}
+
+impl Kind {
+    /// As in messages: `pipeline/NAME`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Pipeline => "pipeline",
+            Kind::Assignment => "assignment",
+            Kind::Experiment => "experiment",
+        }
+    }
+
+    /// As in the API's paths.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Kind::Pipeline => "pipelines",
+            Kind::Assignment => "assignments",
+            Kind::Experiment => "experiments",
+        }
+    }
+}
+
+/// One document without mistakes of its own.
+#[derive(Debug, Clone)]
+pub struct Document {
+    pub kind: Kind,
+    pub name: String,
+    pub text: String,
+    /// `FILE`, or `FILE (document 2)`.
+    pub origin: String,
+    /// Of a pipeline.
+    pub hash: Option<String>,
+}
+
+/// Reads and checks all documents, pipelines first.
+///
+/// # Errors
+/// Every mistake, each with file and path.
+pub fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
+    let (mut documents, mut mistakes) = (Vec::new(), Vec::new());
+    for (origin, text) in texts(files)? {
+        let parts = yaml::split_documents(&text);
+        let many = parts.len() > 1;
+        for (i, part) in parts.into_iter().enumerate() {
+            let origin = if many {
+                format!("{origin} (document {})", i + 1)
+            } else {
+                origin.clone()
+            };
+            match check(&part) {
+                Ok((kind, name, hash)) => documents.push(Document {
+                    kind,
+                    name,
+                    text: part,
+                    origin,
+                    hash,
+                }),
+                Err(problems) => mistakes.extend(problems.iter().map(|p| told(&origin, p))),
+            }
+        }
+    }
+    if !mistakes.is_empty() {
+        bail!("nothing was sent:\n  {}", mistakes.join("\n  "));
+    }
+    if documents.is_empty() {
+        bail!("no document found");
+    }
+    documents.sort_by_key(|d| d.kind);
+    Ok(documents)
+}
+
+fn told(origin: &str, problem: &Problem) -> String {
+    if problem.path.is_empty() {
+        format!("{origin}: {}", problem.message)
+    } else {
+        format!("{origin}: {}: {}", problem.path, problem.message)
+    }
+}
+
+fn check(text: &str) -> Result<(Kind, String, Option<String>), Vec<Problem>> {
+    match yaml::kind_of(text).as_deref() {
+        Some("Pipeline") => {
+            let pipeline = compile::compile(text)?;
+            Ok((
+                Kind::Pipeline,
+                pipeline.name.clone(),
+                Some(pipeline.hash.clone()),
+            ))
+        }
+        Some("Assignment") => {
+            let document = parse_assignment(text)?;
+            Ok((Kind::Assignment, document.metadata.name, None))
+        }
+        Some("Experiment") => {
+            let document = parse_experiment(text)?;
+            Ok((Kind::Experiment, document.metadata.name, None))
+        }
+        other => Err(match yaml::read(text) {
+            Err(problems) => problems,
+            Ok(_) => vec![Problem::new(
+                "kind",
+                match other {
+                    Some(kind) => format!("{kind:?}: write Pipeline, Assignment or Experiment"),
+                    None => "missing: write Pipeline, Assignment or Experiment".into(),
+                },
+            )],
+        }),
+    }
+}
+
+/// Name and text of every file that is meant.
+fn texts(files: &[PathBuf]) -> anyhow::Result<Vec<(String, String)>> {
+    let mut texts = Vec::new();
+    for file in files {
+        if file.as_os_str() == "-" {
+            let mut text = String::new();
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .context("cannot read standard input")?;
+            texts.push(("standard input".into(), text));
+        } else if file.is_dir() {
+            let found = folder(file)?;
+            if found.is_empty() {
+                bail!("{} holds no .yaml, .yml or .json file", file.display());
+            }
+            for file in found {
+                texts.push(one(&file)?);
+            }
+        } else {
+            texts.push(one(file)?);
+        }
+    }
+    Ok(texts)
+}
+
+fn one(file: &Path) -> anyhow::Result<(String, String)> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok((file.display().to_string(), text))
+}
+
+/// The documents of a folder, by name; folders in it are not entered.
+fn folder(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let entries = std::fs::read_dir(folder)
+        .with_context(|| format!("cannot read the folder {}", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        let known = path
+            .extension()
+            .is_some_and(|e| e == "yaml" || e == "yml" || e == "json");
+        if known && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,130 @@
+//! How an experiment is shown to people.
+
+use crate::output::{coloured, count, hash, percent, rows, table, text};
+use serde_json::Value;
+use std::fmt::Write;
+
+/// All of it: where it stands, what was saved, every criterion with its reason.
+pub fn show(e: &Value) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "experiment/{}  {}  ({})\n{}\n",
+        text(e, "/name"),
+        coloured(&text(e, "/phase")),
+        text(e, "/step"),
+        text(e, "/reason")
+    );
+    out += &table(
+        &["baseline", "candidate", "started", "ended", "promoted to"],
+        [vec![
+            hash(e, "/baselineHash"),
+            hash(e, "/candidateHash"),
+            text(e, "/startedAt"),
+            text(e, "/endedAt"),
+            text(e, "/promotedTo"),
+        ]],
+    );
+    if e["verdict"].is_object() {
+        out += &verdict(&e["verdict"]);
+    } else if e["live"].is_object() {
+        out += &live(&e["live"]);
+    }
+    out
+}
+
+fn verdict(verdict: &Value) -> String {
+    let mut out = format!(
+        "\nverdict: {}   {} windows compared, {} void, {} expected; {} reports missing\n\n",
+        coloured(&text(verdict, "/outcome")),
+        count(verdict, "/windows/used"),
+        count(verdict, "/windows/void"),
+        count(verdict, "/windows/expected"),
+        count(verdict, "/windows/reports/missing"),
+    );
+    out += &table(
+        &[
+            "",
+            "baseline",
+            "candidate",
+            "saving",
+            "at least",
+            "at most",
+            "counted",
+        ],
+        ["points", "series", "bytes"].map(|what| {
+            let at = |field: &str| format!("/savings/{what}/{field}");
+            vec![
+                what.into(),
+                count(verdict, &at("baseline")),
+                count(verdict, &at("candidate")),
+                percent(verdict, &at("saving")),
+                percent(verdict, &at("lower")),
+                percent(verdict, &at("upper")),
+                text(verdict, &at("exact")),
+            ]
+        }),
+    );
+    out.push('\n');
+    out += &table(
+        &["criterion", "found", "reason"],
+        rows(&verdict["criteria"])
+            .iter()
+            .map(|c| vec![text(c, "/name"), text(c, "/outcome"), text(c, "/reason")]),
+    );
+    out
+}
+
+fn live(live: &Value) -> String {
+    let mut out = format!(
+        "\nso far: {} windows can be compared, {} are void\n\n",
+        count(live, "/comparable"),
+        count(live, "/void")
+    );
+    out += &table(
+        &["", "baseline", "candidate", "saving"],
+        [
+            ("points", "pointsOut"),
+            ("series", "seriesOut"),
+            ("bytes", "bytesOut"),
+        ]
+        .map(|(what, field)| {
+            vec![
+                what.into(),
+                count(live, &format!("/baseline/{field}")),
+                count(live, &format!("/candidate/{field}")),
+                saving(live, field),
+            ]
+        }),
+    );
+    out
+}
+
+/// Of shadow arms: both saw the same. A split compares ratios, so nothing is said before its verdict.
+fn saving(live: &Value, field: &str) -> String {
+    let read = |arm: &str, field: &str| {
+        live.pointer(&format!("/{arm}/{field}"))
+            .and_then(Value::as_f64)
+    };
+    let same = read("baseline", "pointsIn") == read("candidate", "pointsIn");
+    match (read("baseline", field), read("candidate", field)) {
+        (Some(b), Some(c)) if b > 0.0 && same => format!("{:.2} %", 100.0 * (1.0 - c / b)),
+        _ => "-".into(),
+    }
+}
+
+/// One line while it runs.
+pub fn line(e: &Value) -> String {
+    let mut line = format!("{:<13} {}", text(e, "/phase"), text(e, "/reason"));
+    if e["live"].is_object() {
+        let _ = write!(
+            line,
+            "   {} windows, {} -> {} points (saving {})",
+            count(&e["live"], "/comparable"),
+            count(&e["live"], "/baseline/pointsOut"),
+            count(&e["live"], "/candidate/pointsOut"),
+            saving(&e["live"], "pointsOut")
+        );
+    }
+    line
+}

@@ -1,0 +1,221 @@
+//! `get` and `history`: what the control plane holds.
+
+use crate::client::Client;
+use crate::output::{OutputArgs, count, hash, labels, rows, table, text};
+use anyhow::bail;
+use clap::Args;
+use serde_json::Value;
+
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectKind {
+    Pipeline,
+    Assignment,
+    Experiment,
+    Agent,
+    Event,
+}
+
+impl ObjectKind {
+    /// Singular, plural and short names.
+    pub fn parse(text: &str) -> anyhow::Result<ObjectKind> {
+        Ok(match text.to_lowercase().as_str() {
+            "pipeline" | "pipelines" | "p" => ObjectKind::Pipeline,
+            "assignment" | "assignments" | "a" => ObjectKind::Assignment,
+            "experiment" | "experiments" | "e" | "exp" => ObjectKind::Experiment,
+            "agent" | "agents" | "node" | "nodes" => ObjectKind::Agent,
+            "event" | "events" => ObjectKind::Event,
+            _ => bail!("{text:?}: write pipeline, assignment, experiment, agent or events"),
+        })
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            ObjectKind::Pipeline => "pipeline",
+            ObjectKind::Assignment => "assignment",
+            ObjectKind::Experiment => "experiment",
+            ObjectKind::Agent => "agent",
+            ObjectKind::Event => "event",
+        }
+    }
+
+    pub fn plural(self) -> &'static str {
+        match self {
+            ObjectKind::Pipeline => "pipelines",
+            ObjectKind::Assignment => "assignments",
+            ObjectKind::Experiment => "experiments",
+            ObjectKind::Agent => "agents",
+            ObjectKind::Event => "events",
+        }
+    }
+}
+
+/// Show pipelines, assignments, experiments, agents or events.
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    /// pipelines, assignments, experiments, agents or events.
+    kind: String,
+    /// One of them.
+    name: Option<String>,
+    /// A version of a pipeline (hash or its beginning).
+    #[arg(long)]
+    hash: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub async fn get(client: &Client, args: &GetArgs) -> anyhow::Result<()> {
+    let kind = ObjectKind::parse(&args.kind)?;
+    let mut path = format!("/{}", kind.plural());
+    if let Some(name) = &args.name {
+        if kind == ObjectKind::Event {
+            bail!("events have no names: `phoenix get events`");
+        }
+        path.push_str(&format!("/{name}"));
+    }
+    if let Some(hash) = &args.hash {
+        path.push_str(&format!("?hash={hash}"));
+    }
+    let value = client.get(&path).await?;
+    args.output.print(&value, |value| match (kind, &args.name) {
+        (ObjectKind::Pipeline, Some(_)) => one_pipeline(value),
+        (ObjectKind::Experiment, Some(_)) => crate::experiment::show(value),
+        _ if value.is_array() => list(kind, rows(value)),
+        _ => list(kind, std::slice::from_ref(value)),
+    })
+}
+
+fn one_pipeline(value: &Value) -> String {
+    format!(
+        "# {} version {}, {}, by {}, {}\n{}",
+        text(value, "/name"),
+        text(value, "/version"),
+        text(value, "/hash"),
+        text(value, "/actor"),
+        text(value, "/createdAt"),
+        text(value, "/document"),
+    )
+}
+
+fn list(kind: ObjectKind, values: &[Value]) -> String {
+    if values.is_empty() {
+        return format!("no {}", kind.plural());
+    }
+    let of = |cells: fn(&Value) -> Vec<String>| values.iter().map(cells);
+    match kind {
+        ObjectKind::Pipeline => table(
+            &["name", "version", "hash", "created", "by", "description"],
+            of(|v| {
+                vec![
+                    text(v, "/name"),
+                    text(v, "/version"),
+                    hash(v, "/hash"),
+                    text(v, "/createdAt"),
+                    text(v, "/actor"),
+                    text(v, "/description"),
+                ]
+            }),
+        ),
+        ObjectKind::Assignment => table(
+            &[
+                "name", "selector", "pipeline", "hash", "priority", "updated",
+            ],
+            of(|v| {
+                vec![
+                    text(v, "/name"),
+                    match labels(v, "/spec/selector/matchLabels").as_str() {
+                        "-" => "all agents".into(),
+                        some => some.into(),
+                    },
+                    pipeline(v, "/spec/pipeline"),
+                    hash(v, "/hash"),
+                    text(v, "/spec/priority"),
+                    text(v, "/updatedAt"),
+                ]
+            }),
+        ),
+        ObjectKind::Experiment => table(
+            &[
+                "name", "phase", "mode", "verdict", "windows", "started", "reason",
+            ],
+            of(|v| {
+                vec![
+                    text(v, "/name"),
+                    text(v, "/phase"),
+                    text(v, "/step"),
+                    text(v, "/verdict/outcome"),
+                    count(v, "/verdict/windows/used"),
+                    text(v, "/startedAt"),
+                    text(v, "/reason"),
+                ]
+            }),
+        ),
+        ObjectKind::Agent => crate::agents::list(values, None),
+        ObjectKind::Event => table(
+            &["sequence", "time", "object", "kind", "actor"],
+            of(|v| {
+                vec![
+                    text(v, "/sequence"),
+                    time(v),
+                    text(v, "/object"),
+                    text(v, "/kind"),
+                    text(v, "/actor"),
+                ]
+            }),
+        ),
+    }
+}
+
+fn time(event: &Value) -> String {
+    let told = text(event, "/time");
+    if told == "-" {
+        text(event, "/timeMs")
+    } else {
+        told
+    }
+}
+
+/// A name, or the beginning of a hash.
+fn pipeline(value: &Value, path: &str) -> String {
+    let written = text(value, path);
+    if phoenix_control_plane::documents::is_hash(&written) {
+        hash(value, path)
+    } else {
+        written
+    }
+}
+
+/// What an assignment led to, or the versions of a pipeline; newest first.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// Name of an assignment (or pipeline/NAME).
+    name: String,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub async fn history(client: &Client, args: &HistoryArgs) -> anyhow::Result<()> {
+    if let Some(name) = args.name.strip_prefix("pipeline/") {
+        let value = client.get(&format!("/pipelines/{name}/versions")).await?;
+        return args
+            .output
+            .print(&value, |v| list(ObjectKind::Pipeline, rows(v)));
+    }
+    let name = args.name.trim_start_matches("assignment/");
+    let value = client.get(&format!("/assignments/{name}/history")).await?;
+    args.output.print(&value, |value| {
+        table(
+            &["time", "pipeline", "hash", "priority", "cause", "by"],
+            rows(value).iter().map(|v| {
+                vec![
+                    text(v, "/time"),
+                    pipeline(v, "/pipeline"),
+                    hash(v, "/hash"),
+                    text(v, "/priority"),
+                    text(v, "/cause"),
+                    text(v, "/actor"),
+                ]
+            }),
+        )
+    })
+}
