@@ -4,6 +4,7 @@
 //! its series' route where the plan is new to it; `take` follows the route.
 
 pub mod close;
+pub mod divide;
 mod figures;
 pub mod resolve;
 pub mod swap;
@@ -22,6 +23,8 @@ use crate::stage::every::{Arrival, Took};
 use crate::stage::{Running, State};
 use crate::view::{MetricType, PointView, SeriesView};
 use crate::wire::index::{Index, PointEntry};
+use divide::Entities;
+pub use divide::Split;
 pub use figures::Carried;
 use std::sync::Arc;
 
@@ -47,6 +50,8 @@ pub struct Event<'a> {
     pub point: &'a PointEntry,
     /// Its type.
     pub kind: MetricType,
+    /// Number of its series in its table.
+    pub series: u32,
     /// Identity of its series.
     pub identity: u128,
     /// Number of its metric name.
@@ -64,8 +69,8 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// The series. `None` never happens: the point is of this index.
-    pub fn series(&self) -> Option<SeriesView<'a>> {
+    /// Its series' view. `None` never happens: the point is of this index.
+    pub fn series_view(&self) -> Option<SeriesView<'a>> {
         self.index.series(self.point, self.data)
     }
 
@@ -89,29 +94,9 @@ pub struct Around<'a> {
     /// The protected set that is measured in both arms.
     pub measured: &'a [Matcher],
     /// How a split divides, if there is one.
-    pub split: Option<&'a Split>,
+    pub split: Option<&'a mut Split>,
     /// Silent state is freed after this.
     pub expiry: Nanos,
-}
-
-/// A split, ready to divide.
-#[derive(Debug, Clone)]
-pub struct Split {
-    /// Attribute keys in byte order.
-    pub entity: Vec<String>,
-    /// The candidate's share, 0 to 1.
-    pub share: f64,
-    /// Seed of the entity hash.
-    pub seed: u64,
-}
-
-impl Split {
-    /// Whether the candidate has this series. One that lacks a key belongs to the baseline.
-    pub fn is_candidate(&self, series: &SeriesView<'_>, canonical: &mut Canonical) -> bool {
-        canonical
-            .entity_share(series, &self.entity, self.seed)
-            .is_some_and(|u| u < self.share)
-    }
 }
 
 /// Counts of one metric name since the last cut.
@@ -153,6 +138,9 @@ pub struct Arm {
     pub generation: u32,
     /// A panic ended it.
     pub dead: bool,
+    /// Tests make the arm panic at this point time.
+    #[cfg(test)]
+    pub panics_at: Option<Nanos>,
     /// What stays of the request at hand.
     pub kept: Kept,
     /// Bytes fed to it since the last cut.
@@ -168,6 +156,8 @@ pub struct Arm {
     metrics: Vec<MetricCount>,
     series_in: Distinct,
     series_out: Distinct,
+    /// Entities that came in; `None` without a split.
+    pub entities: Option<Entities>,
     carried: Carried,
     lengths: Lengths,
     spliced: Vec<u8>,
@@ -194,6 +184,8 @@ impl Arm {
             side,
             generation,
             dead: false,
+            #[cfg(test)]
+            panics_at: None,
             kept: Kept::default(),
             bytes_in: 0,
             bytes_out: 0,
@@ -204,6 +196,7 @@ impl Arm {
             metrics: Vec::new(),
             series_in: Distinct::default(),
             series_out: Distinct::default(),
+            entities: None,
             carried: Carried::default(),
             lengths: Lengths::default(),
             spliced: Vec::new(),
@@ -265,6 +258,12 @@ impl Arm {
         let Some(path) = self.paths.get_mut(route.path) else {
             return false;
         };
+        #[cfg(test)]
+        assert_ne!(
+            self.panics_at,
+            Some(event.point.time),
+            "asked for by a test"
+        );
         let (end, stage) = (path.way.end, path.way.stage);
         if end == End::Other {
             return false;
@@ -275,8 +274,14 @@ impl Arm {
             route.in_stamp = event.window;
             path.series += 1;
         }
+        if path.way.unassigned {
+            path.bytes += event.point.at.field.len() as u64;
+        }
         if event.origin == Origin::Received {
             self.came_in(event, first);
+            if first && self.entities.is_some() {
+                self.entity(event, around);
+            }
         }
         match end {
             End::Emit => {
@@ -295,6 +300,16 @@ impl Arm {
         if first {
             metric.series_in += 1;
             self.series_in.add(event);
+        }
+    }
+
+    fn entity(&mut self, event: &Event<'_>, around: &Around<'_>) {
+        let hash = around
+            .split
+            .as_deref()
+            .and_then(|split| split.hash(event.series));
+        if let (Some(hash), Some(entities)) = (hash, &mut self.entities) {
+            entities.add(hash, around.settings.limits.series);
         }
     }
 

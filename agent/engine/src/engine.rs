@@ -218,7 +218,7 @@ impl Engine {
             scratch: &mut self.scratch,
             names: &mut self.names,
             measured: &self.measured,
-            split: self.split.as_ref(),
+            split: self.split.as_mut(),
             expiry: self.expiry,
         };
         what(
@@ -300,3 +300,6 @@ struct Outs {
     baseline: Out,
     candidate: Out,
 }
+
+#[cfg(test)]
+mod tests;

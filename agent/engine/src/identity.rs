@@ -148,21 +148,21 @@ impl Canonical {
         hash(&self.bytes, fleet_seed)
     }
 
-    /// The entity's share in [0, 1), or `None` where the series lacks one of the keys.
-    /// `keys` in byte order; `seed` from [`entity_seed`].
-    pub fn entity_share(
+    /// The entity's hash, or `None` where the series lacks one of the keys.
+    /// `keys` in byte order; `seed` from [`entity_seed`]. [`share`] makes it a number in [0, 1).
+    pub fn entity_hash(
         &mut self,
         series: &SeriesView<'_>,
         keys: &[String],
         seed: u64,
-    ) -> Option<f64> {
+    ) -> Option<u64> {
         self.bytes.clear();
         for key in keys {
             let value = series.lookup(key)?;
             put_text(&mut self.bytes, key.as_bytes());
             put_value(&mut self.bytes, value);
         }
-        Some(share(xxh3_64_with_seed(&self.bytes, seed)))
+        Some(xxh3_64_with_seed(&self.bytes, seed))
     }
 }
 

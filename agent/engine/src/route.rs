@@ -61,6 +61,8 @@ pub struct Way {
     pub protected: bool,
     /// In the protected set that is measured in both arms.
     pub measured: bool,
+    /// In a split: the series lacks a key of the entity.
+    pub unassigned: bool,
     /// Counted for every point: stage and reason.
     pub notes: Vec<(u16, &'static str)>,
 }
@@ -74,6 +76,8 @@ pub struct Path {
     pub points: u64,
     /// Distinct series.
     pub series: u64,
+    /// Bytes of the points' messages; counted on unassigned ways only.
+    pub bytes: u64,
 }
 
 /// All ways that series of one arm take.
@@ -92,6 +96,7 @@ impl Paths {
             way,
             points: 0,
             series: 0,
+            bytes: 0,
         });
         (self.list.len() - 1) as u32
     }
@@ -115,7 +120,7 @@ impl Paths {
     /// Begins to count anew.
     pub fn reset(&mut self) {
         for path in &mut self.list {
-            (path.points, path.series) = (0, 0);
+            (path.points, path.series, path.bytes) = (0, 0, 0);
         }
     }
 }

@@ -162,6 +162,7 @@ impl Arm {
                 index: &index,
                 point,
                 kind,
+                series: UNKNOWN,
                 identity: 0,
                 metric: 0,
                 entry,
@@ -233,7 +234,7 @@ impl Arm {
         node: &Table,
         around: &mut Around<'_>,
     ) -> u32 {
-        let Some(series) = event.series() else {
+        let Some(series) = event.series_view() else {
             return UNKNOWN;
         };
         let identity = around

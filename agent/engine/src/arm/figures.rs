@@ -1,8 +1,9 @@
 //! An arm's figures: sums over its paths and its stages' tallies.
 
+use super::divide::Entities;
 use super::{Arm, Distinct};
 use crate::ledger::Ledger;
-use crate::report::{ArmFigures, Cardinality, MetricFigures, Protected, StageFigures};
+use crate::report::{ArmFigures, Cardinality, MetricFigures, Protected, StageFigures, Volume};
 use crate::route::{End, Path};
 use crate::series::names::Names;
 use crate::stage::{Running, State, Tally};
@@ -34,8 +35,8 @@ impl Arm {
             metrics: self.metric_figures(names),
             panics: self.carried.panics,
             identity_conflicts: self.conflicts,
-            entities: None,
-            unassigned: None,
+            entities: self.entities.as_ref().map(Entities::cardinality),
+            unassigned: (self.side == 0 && self.entities.is_some()).then(|| self.unassigned()),
         }
     }
 
@@ -51,6 +52,9 @@ impl Arm {
         self.metrics.clear();
         self.series_in = Distinct::default();
         self.series_out = Distinct::default();
+        if let Some(entities) = &mut self.entities {
+            entities.reset();
+        }
         self.carried = Carried::default();
         (self.bytes_in, self.bytes_out) = (0, 0);
         (self.rejected, self.conflicts) = (0, 0);
@@ -112,6 +116,7 @@ impl Arm {
             way,
             points,
             series,
+            ..
         } in self.paths.iter()
         {
             if !way.measured {
@@ -124,6 +129,24 @@ impl Arm {
             if way.end == End::Emit {
                 sum.points_out += points;
                 sum.series_out += series;
+            }
+        }
+        sum
+    }
+
+    /// Of a split: what belongs to series that lack a key of the entity.
+    fn unassigned(&self) -> Volume {
+        let mut sum = Volume::default();
+        for path in self.paths.iter().filter(|path| path.way.unassigned) {
+            if path.way.entry == 0 {
+                sum.points_in += path.points;
+                sum.bytes_in += path.bytes;
+                sum.series_in += path.series;
+            }
+            if path.way.end == End::Emit {
+                sum.points_out += path.points;
+                sum.bytes_out += path.bytes;
+                sum.series_out += path.series;
             }
         }
         sum
@@ -154,6 +177,7 @@ impl Arm {
             way,
             points,
             series,
+            ..
         } in self.paths.iter()
         {
             let (entry, end) = (usize::from(way.entry), usize::from(way.stage));

@@ -4,6 +4,7 @@ use super::{Arm, Around, Event, Origin};
 use crate::aggregate::{Joined, TABLE_FULL};
 use crate::compile::{Action, Filter, Method};
 use crate::document::Matcher;
+use crate::identity::share;
 use crate::route::{End, Place, Route, Rule, Way};
 use crate::splice::assemble::Surroundings;
 use crate::stage::State;
@@ -21,7 +22,9 @@ impl Arm {
         event: &Event<'_>,
         around: &mut Around<'_>,
     ) {
-        let Some(series) = event.series() else { return };
+        let Some(series) = event.series_view() else {
+            return;
+        };
         let stages = self.stages.len() as u16;
         let mut way = Way {
             entry: event.entry,
@@ -30,10 +33,11 @@ impl Arm {
             rule: Rule::None,
             protected: any(&self.pipeline.protect, &series),
             measured: event.origin != Origin::Merged && any(around.measured, &series),
+            unassigned: false,
             notes: Vec::new(),
         };
         let mut place = Place::None;
-        if event.origin == Origin::Received && self.is_others(&series, around) {
+        if self.is_others(&series, event, around, &mut way) {
             way = Way {
                 end: End::Other,
                 protected: false,
@@ -53,10 +57,21 @@ impl Arm {
         route.place = place;
     }
 
-    fn is_others(&self, series: &SeriesView<'_>, around: &mut Around<'_>) -> bool {
-        around
-            .split
-            .is_some_and(|split| split.is_candidate(series, around.canonical) != (self.side == 1))
+    /// Whether a split gives the series to the other arm. What the arm wrote itself is its own.
+    fn is_others(
+        &self,
+        series: &SeriesView<'_>,
+        event: &Event<'_>,
+        around: &mut Around<'_>,
+        way: &mut Way,
+    ) -> bool {
+        let Some(split) = around.split.as_deref_mut() else {
+            return false;
+        };
+        let hash = split.divide(series, event.series, around.canonical);
+        way.unassigned = hash.is_none();
+        event.origin == Origin::Received
+            && hash.is_some_and(|hash| share(hash) < split.share) != (self.side == 1)
     }
 
     /// What one stage does with the series: a place where the path ends, or `None`: it goes on.
@@ -82,8 +97,8 @@ impl Arm {
                     entity,
                     seed,
                 } => {
-                    let share = around.canonical.entity_share(series, entity, *seed)?;
-                    if share < *fraction {
+                    let hash = around.canonical.entity_hash(series, entity, *seed)?;
+                    if share(hash) < *fraction {
                         return None;
                     }
                     way.end = End::SampledOut;
@@ -167,7 +182,9 @@ impl Arm {
         event: &Event<'_>,
         around: &mut Around<'_>,
     ) {
-        let Some(series) = event.series() else { return };
+        let Some(series) = event.series_view() else {
+            return;
+        };
         let Some(mut way) = self.paths.get(route.path).map(|path| path.way.clone()) else {
             return;
         };

@@ -84,6 +84,7 @@ impl Engine {
             index: &self.index,
             point,
             kind,
+            series: UNKNOWN,
             identity: 0,
             metric: 0,
             entry: 0,
@@ -98,7 +99,7 @@ impl Engine {
             scratch: &mut self.scratch,
             names: &mut self.names,
             measured: &self.measured,
-            split: self.split.as_ref(),
+            split: self.split.as_mut(),
             expiry: self.expiry,
         };
         let series = if point.series == UNKNOWN {
@@ -106,6 +107,7 @@ impl Engine {
         } else {
             point.series
         };
+        event.series = series;
         let entry = match self.table.get_mut(series) {
             Some(entry) => entry,
             None => {
@@ -246,7 +248,7 @@ fn identify(
     if let Some(series) = table.memo.peek(event.point.key) {
         return series;
     }
-    let Some(series) = event.series() else {
+    let Some(series) = event.series_view() else {
         return UNKNOWN;
     };
     let identity = around

@@ -117,7 +117,7 @@ impl Engine {
             scratch: &mut self.scratch,
             names: &mut self.names,
             measured: &self.measured,
-            split: self.split.as_ref(),
+            split: self.split.as_mut(),
             expiry: self.expiry,
         };
         let out = if candidate {
@@ -158,15 +158,12 @@ impl Engine {
         if let Some(candidate) = &self.plan.candidate {
             self.measured.extend(candidate.protect.iter().cloned());
             if let Division::Split { entity, percent } = &candidate.division {
-                let mut entity = entity.clone();
-                entity.sort_unstable();
                 let seed = entity_seed(&candidate.experiment);
-                self.split = Some(Split {
-                    entity,
-                    share: percent / 100.0,
-                    seed,
-                });
+                self.split = Some(Split::new(entity.clone(), *percent, seed));
             }
+        }
+        for arm in std::iter::once(&mut self.baseline).chain(&mut self.candidate) {
+            arm.entities = self.split.is_some().then(Default::default);
         }
         let candidate = self.plan.candidate.as_ref().map(|c| &c.pipeline);
         let longest = std::iter::once(&self.plan.baseline)

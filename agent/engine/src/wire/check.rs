@@ -214,6 +214,7 @@ fn pair(data: &[u8], field: &Field<'_>, depth: u32, found: &mut Found) -> Checke
                 values += 1;
                 any(data, &inner, depth, found)?;
             }
+            key_value::KEY_STRINDEX => drop(varint(&inner)?),
             _ => {}
         }
     }
@@ -231,7 +232,7 @@ fn any(data: &[u8], field: &Field<'_>, depth: u32, found: &mut Found) -> Checked
         values += 1;
         match inner.number {
             any_value::STRING => utf8(&inner)?,
-            any_value::BOOL | any_value::INT => drop(varint(&inner)?),
+            any_value::BOOL | any_value::INT | any_value::STRING_STRINDEX => drop(varint(&inner)?),
             any_value::DOUBLE => drop(fixed64(&inner)?),
             any_value::BYTES => drop(bytes(&inner)?),
             any_value::ARRAY => {

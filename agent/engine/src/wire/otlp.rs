@@ -210,6 +210,8 @@ pub mod key_value {
     pub const KEY: u32 = 1;
     /// AnyValue
     pub const VALUE: u32 = 2;
+    /// int32 (profiles only; means nothing in metrics)
+    pub const KEY_STRINDEX: u32 = 3;
 }
 
 /// `AnyValue`; its array and list hold their items in field 1.
@@ -228,6 +230,8 @@ pub mod any_value {
     pub const KVLIST: u32 = 6;
     /// bytes
     pub const BYTES: u32 = 7;
+    /// int32 (profiles only; means nothing in metrics)
+    pub const STRING_STRINDEX: u32 = 8;
     /// repeated AnyValue (in ArrayValue), repeated KeyValue (in KeyValueList)
     pub const ITEMS: u32 = 1;
 }

@@ -1,0 +1,127 @@
+//! `sample`: a share of entities, and the last point of every window.
+
+use super::*;
+
+const EVERY: &str = "[{id: e, sample: {match: {}, every: 10s}}]";
+
+fn g(key: &str, time: u64, value: i64) -> P {
+    P {
+        metric: "g",
+        start: 0,
+        ..c(key, time, value)
+    }
+}
+
+#[test]
+fn the_last_point_of_a_window_passes_when_it_closes_byte_for_byte() {
+    let mut engine = engine(alone(stages(EVERY)));
+    for (time, value) in [(11, 1), (14, 2), (13, 3), (14, 4)] {
+        let fed = engine
+            .feed(&request(&[g("a", time, value)]), 14 * S)
+            .unwrap();
+        assert_eq!(fed.emitted.points, 0);
+    }
+    assert_eq!(engine.figures().baseline.ledger.held, 1);
+    assert_eq!(
+        engine.tick(24 * S).points,
+        0,
+        "not before the lateness has passed"
+    );
+    let out = engine.tick(25 * S);
+    assert!(out.out == request(&[g("a", 14, 4)]));
+    let late = engine.feed(&request(&[g("a", 15, 5)]), 26 * S).unwrap();
+    assert_eq!(late.emitted.points, 0);
+    let figures = engine.cut().baseline;
+    balanced(&figures);
+    assert_eq!(
+        (
+            figures.ledger.sampled_out,
+            figures.ledger.exported,
+            figures.ledger.held
+        ),
+        (4, 1, 0)
+    );
+    assert_eq!(figures.stages[0].counts["late"], 1);
+    assert_eq!(
+        (figures.stages[0].points_in, figures.stages[0].points_out),
+        (5, 1)
+    );
+}
+
+#[test]
+fn the_point_before_a_reset_and_before_the_end_passes_and_deltas_are_not_sampled() {
+    let mut engine = engine(alone(stages(EVERY)));
+    engine.feed(&request(&[c("a", 11, 50)]), 11 * S).unwrap();
+    let fed = engine.feed(&request(&[c("a", 12, 3)]), 12 * S).unwrap();
+    assert_eq!(
+        read(&fed.emitted.out),
+        [("c".into(), "a".into(), 1, 11, 50)]
+    );
+    let delta = request(&[P {
+        delta: true,
+        metric: "d",
+        ..c("a", 12, 3)
+    }]);
+    assert!(engine.feed(&delta, 12 * S).unwrap().emitted.out == delta);
+    assert_eq!(
+        read(&engine.finish(12 * S).out),
+        [("c".into(), "a".into(), 1, 12, 3)]
+    );
+    let figures = engine.cut().baseline;
+    balanced(&figures);
+    assert_eq!(figures.stages[0].counts["not_sampled"], 1);
+    assert_eq!(figures.ledger.sampled_out, 0);
+}
+
+#[test]
+fn a_point_ahead_of_now_waits_in_the_window_of_now() {
+    let mut engine = engine(alone(stages(EVERY)));
+    engine.feed(&request(&[g("a", 500, 1)]), 11 * S).unwrap();
+    assert_eq!(engine.figures().baseline.stages[0].counts["future"], 1);
+    assert_eq!(
+        read(&engine.tick(25 * S).out),
+        [("g".into(), "a".into(), 0, 500, 1)]
+    );
+}
+
+#[test]
+fn a_swap_lets_what_waits_pass() {
+    let mut engine = engine(alone(stages(EVERY)));
+    engine
+        .feed(
+            &request(&[g("a", 9, 1), g("a", 11, 2), g("a", 12, 3)]),
+            12 * S,
+        )
+        .unwrap();
+    let out = engine.swap(Plan::pass_through(), 13 * S);
+    let times: Vec<u64> = read(&out.out).iter().map(|row| row.3).collect();
+    assert_eq!(times, [9, 12]);
+    balanced(&engine.cut().baseline);
+}
+
+#[test]
+fn a_share_of_entities_is_kept_whole_and_the_keyless_always() {
+    let mut engine = engine(alone(stages(
+        "[{id: s, sample: {match: {}, fraction: 0.25, entity: [k]}}]",
+    )));
+    let points: Vec<P> = (0..1000)
+        .flat_map(|n| [c(&format!("e{n}"), 5, 1), g(&format!("e{n}"), 5, 1)])
+        .chain([P {
+            keys: vec![],
+            ..c("", 5, 1)
+        }])
+        .collect();
+    let rows = read(&engine.feed(&request(&points), 5 * S).unwrap().emitted.out);
+    let of = |metric: &str| -> Vec<String> {
+        rows.iter()
+            .filter(|row| row.0 == metric)
+            .map(|row| row.1.clone())
+            .collect()
+    };
+    let gauges = of("g");
+    assert!((200..300).contains(&gauges.len()), "{}", gauges.len());
+    let mut counters = of("c");
+    assert_eq!(counters.pop(), Some(String::new()));
+    assert_eq!(counters, gauges);
+    balanced(&engine.cut().baseline);
+}
