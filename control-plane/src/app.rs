@@ -2,6 +2,7 @@
 
 mod agents;
 mod assignments;
+mod documents;
 mod error;
 mod events;
 pub mod experiments;
@@ -15,12 +16,13 @@ pub use error::Error;
 pub use live::{Live, Session};
 pub use pipelines::{Applied, Validation};
 
-use crate::model::{Fence, NewEvent, Pipeline};
+use crate::model::{Fence, Identity, NewEvent, Pipeline};
 use crate::store::{Change, Commit, LeaseRequest, Meta, Store};
 use dashmap::DashMap;
 use serde_json::Value;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 /// Milliseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -33,6 +35,9 @@ pub fn wall_clock() -> Clock {
             .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
     })
 }
+
+/// Agents whose rows are written at the same time.
+const LANES: usize = 256;
 
 /// Times that the agents are told.
 #[derive(Debug, Clone)]
@@ -56,13 +61,16 @@ pub struct App {
     meta: Meta,
     timing: Timing,
     clock: Clock,
-    /// Read-modify-write one at a time: the rows' counts guard against other replicas, this against
-    /// ourselves.
+    /// Documents are changed one at a time: the rows' counts guard against other replicas, this
+    /// against ourselves. Never awaited while a lane is held.
     turn: Mutex<()>,
+    /// The same for the row of an agent; many agents are served at once.
+    lanes: Vec<Mutex<()>>,
     /// Sequence of the newest event.
     events: watch::Sender<u64>,
     /// Grows when what agents are to run may have changed.
     documents: watch::Sender<u64>,
+    current: documents::Cache,
     /// Pipelines never change, so they are read once.
     pipelines: DashMap<(String, String), Arc<Pipeline>>,
     live: Live,
@@ -83,8 +91,10 @@ impl App {
             timing,
             clock,
             turn: Mutex::new(()),
+            lanes: (0..LANES).map(|_| Mutex::new(())).collect(),
             events: watch::Sender::new(0),
             documents: watch::Sender::new(0),
+            current: documents::Cache::default(),
             pipelines: DashMap::new(),
             live: Live::default(),
             holder: uuid::Uuid::new_v4().to_string(),
@@ -125,6 +135,17 @@ impl App {
         Ok(())
     }
 
+    /// Holds the row of an agent.
+    async fn lane(&self, identity: &Identity) -> Option<MutexGuard<'_, ()>> {
+        let mut hasher = DefaultHasher::new();
+        identity.hash(&mut hasher);
+        let at = usize::try_from(hasher.finish() % LANES as u64).unwrap_or(0);
+        match self.lanes.get(at) {
+            Some(lane) => Some(lane.lock().await),
+            None => None,
+        }
+    }
+
     async fn write(
         &self,
         fence: Option<&Fence>,
@@ -159,7 +180,11 @@ impl App {
         if let Some(found) = self.pipelines.get(&key) {
             return Ok(Some(found.clone()));
         }
-        let found = self.store.pipeline_by_hash(tenant, hash).await?.map(Arc::new);
+        let found = self
+            .store
+            .pipeline_by_hash(tenant, hash)
+            .await?
+            .map(Arc::new);
         if let Some(pipeline) = &found {
             self.pipelines.insert(key, pipeline.clone());
         }

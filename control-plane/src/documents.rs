@@ -29,7 +29,10 @@ fn check_name(path: &str, name: &str, problems: &mut Vec<Problem>) {
         && name
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
-        && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
+        && name
+            .as_bytes()
+            .first()
+            .is_some_and(u8::is_ascii_alphanumeric);
     if !ok {
         problems.push(problem(
             path,

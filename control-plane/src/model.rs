@@ -87,7 +87,10 @@ pub enum Phase {
 impl Phase {
     /// Started and not ended: the driver looks after it, its agents are taken.
     pub fn is_active(self) -> bool {
-        matches!(self, Phase::Initializing | Phase::Running | Phase::Analyzing)
+        matches!(
+            self,
+            Phase::Initializing | Phase::Running | Phase::Analyzing
+        )
     }
 
     /// Completed, failed or cancelled.
@@ -210,6 +213,8 @@ pub struct Agent {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentStatus {
+    /// The life of the process that said it.
+    pub incarnation: String,
     pub revision: u64,
     pub generation: u64,
     /// `validated`, `active`, `healthy`, `rejected`, `rolled-back`, `unproven`; empty: none yet.

@@ -46,8 +46,7 @@ pub fn spawn_planner(app: Arc<App>, shutdown: CancellationToken) -> JoinHandle<(
             }
             tokio::time::sleep(GATHER).await;
             changed.mark_unchanged();
-            if let Err(error) = app.replan(None).await {
-                tracing::error!(%error, "desired states could not be worked out; trying again");
+            if !app.replan_all().await {
                 changed.mark_changed();
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

@@ -25,6 +25,9 @@ pub enum Error {
     /// The lease has gone to another holder, or lapsed: stop.
     #[error("the lease {0} is no longer held")]
     Fenced(String),
+    /// The transaction that a write was part of failed as a whole.
+    #[error("the store did not take the write: {0}")]
+    Write(String),
     /// A change without an event; a defect of the caller.
     #[error("a change without an event")]
     Silent,
@@ -42,7 +45,10 @@ pub struct Meta {
 #[derive(Debug, Clone)]
 pub enum Change {
     AddPipeline(Pipeline),
-    DropPipeline { tenant: String, name: String },
+    DropPipeline {
+        tenant: String,
+        name: String,
+    },
     PutAssignment(Assignment),
     AddAssignmentChange(AssignmentChange),
     DropAssignment(Assignment),
@@ -54,7 +60,10 @@ pub enum Change {
     /// The agent and its credential.
     DropAgent(Identity),
     /// Replaces the identity's credential.
-    PutCredential { identity: Identity, hash: String },
+    PutCredential {
+        identity: Identity,
+        hash: String,
+    },
 }
 
 /// A write: all of it or nothing.

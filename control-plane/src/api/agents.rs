@@ -76,7 +76,11 @@ async fn one(
     let mut all = shared.app.agents(Some(&caller.tenant)).await?;
     all.retain(|view| {
         let identity = &view.agent.identity;
-        identity.node == node && query.cluster.as_ref().is_none_or(|c| *c == identity.cluster)
+        identity.node == node
+            && query
+                .cluster
+                .as_ref()
+                .is_none_or(|c| *c == identity.cluster)
     });
     if all.len() > 1 {
         return Err(ApiError::new(

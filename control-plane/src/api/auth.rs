@@ -13,7 +13,11 @@ use axum::response::{IntoResponse, Response};
 /// Names the tenant that a request is about.
 const TENANT: &str = "phoenix-tenant";
 
-pub(super) async fn check(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
+pub(super) async fn check(
+    State(shared): State<Shared>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let given = request
         .headers()
         .get(AUTHORIZATION)

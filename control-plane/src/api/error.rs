@@ -86,7 +86,11 @@ impl IntoResponse for ApiError {
 }
 
 pub(super) async fn no_route() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "no-such-route", "there is no such route")
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "no-such-route",
+        "there is no such route",
+    )
 }
 
 pub(super) async fn no_method() -> ApiError {

@@ -78,7 +78,10 @@ fn last_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let Some(value) = headers.get("last-event-id") else {
         return Ok(None);
     };
-    let id = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let id = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
     match id {
         Some(id) => Ok(Some(id)),
         None => Err(ApiError::new(

@@ -28,7 +28,7 @@ impl App {
     /// Gives an identity its credential, once. A credential that no session ever used may be given
     /// again: its answer was lost.
     pub async fn enrol(&self, identity: &Identity, version: &str) -> Result<String, Error> {
-        let _turn = self.turn.lock().await;
+        let _lane = self.lane(identity).await;
         let used = self.store.agent(identity).await?.is_some();
         if used && self.store.credential(identity).await?.is_some() {
             return Err(Error::refused(
@@ -55,19 +55,22 @@ impl App {
         Ok(self.store.credential_owner(&digest).await?)
     }
 
-    /// An agent said hello: opens its session and works out what it is to run.
+    /// An agent said hello: opens its session and, unless it is `unsettled`, works out what it is
+    /// to run.
     pub async fn connected(
         &self,
         identity: &Identity,
         hello: &proto::Hello,
     ) -> Result<Session, Error> {
-        let _turn = self.turn.lock().await;
+        let _lane = self.lane(identity).await;
         let now = self.now_ms();
-        let session = self.live.open(identity, now);
-        let result = self.greet(identity, hello, session.superseded, now).await;
-        if let Err(e) = result {
-            self.live.closed(identity, session.id);
-            return Err(e);
+        let mut session = self.live.open(identity, now);
+        match self.greet(identity, hello, session.superseded, now).await {
+            Ok(unsettled) => session.unsettled = unsettled,
+            Err(e) => {
+                self.live.closed(identity, session.id);
+                return Err(e);
+            }
         }
         Ok(session)
     }
@@ -78,7 +81,7 @@ impl App {
         hello: &proto::Hello,
         superseded: bool,
         now: u64,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let old = self.store.agent(identity).await?;
         let mut agent = old.unwrap_or_else(|| Agent {
             identity: identity.clone(),
@@ -95,6 +98,9 @@ impl App {
             healthy_hash: None,
             quarantine: Vec::new(),
         });
+        let known = agent.row > 0 && agent.revision > 0;
+        let healthy = agent.status.state == "healthy" && agent.status.revision == agent.revision;
+        let unsettled = known && agent.incarnation != hello.incarnation && !healthy;
         // Another version of the agent may manage what this one could not.
         agent.quarantine.retain(|q| q.version == hello.version);
         agent.labels = hello.labels.clone().into_iter().collect();
@@ -114,14 +120,16 @@ impl App {
             "superseded": superseded,
         });
         let event = about(identity, "agent.connected", body);
-        self.write(None, vec![Change::PutAgent(Box::new(agent))], vec![event])
-            .await?;
-        self.replan_in_turn(Some(identity)).await
+        let agent = self.keep(agent, event).await?;
+        if !unsettled {
+            self.plan(agent).await?;
+        }
+        Ok(unsettled)
     }
 
     /// A session ended.
     pub async fn disconnected(&self, identity: &Identity, session: u64) -> Result<(), Error> {
-        let _turn = self.turn.lock().await;
+        let _lane = self.lane(identity).await;
         let seen = self.live.last(identity).map(|(_, seen)| seen);
         if !self.live.closed(identity, session) {
             return Ok(());
@@ -131,21 +139,16 @@ impl App {
         };
         agent.last_seen_ms = seen.unwrap_or_else(|| self.now_ms());
         let event = about(identity, "agent.disconnected", json!({}));
-        self.write(None, vec![Change::PutAgent(Box::new(agent))], vec![event])
-            .await
+        self.keep(agent, event).await.map(|_| ())
     }
 
-    /// What became of a desired state. True: the agent is to get something else now.
-    pub async fn reported(
-        &self,
-        identity: &Identity,
-        status: &proto::Status,
-    ) -> Result<(), Error> {
-        let _turn = self.turn.lock().await;
+    /// What became of a desired state; it may mean that the agent is to get another one.
+    pub async fn reported(&self, identity: &Identity, status: &proto::Status) -> Result<(), Error> {
+        let _lane = self.lane(identity).await;
         let Some(mut agent) = self.store.agent(identity).await? else {
             return Ok(());
         };
-        let news = known(status);
+        let news = known(status, &agent.incarnation);
         if agent.status == news {
             return Ok(());
         }
@@ -156,31 +159,28 @@ impl App {
         let barred = agent.quarantine != before;
         let body = serde_json::to_value(&agent.status).unwrap_or(Value::Null);
         let event = about(identity, kind(&agent.status.state), body);
-        self.write(None, vec![Change::PutAgent(Box::new(agent))], vec![event])
-            .await?;
+        let agent = self.keep(agent, event).await?;
         if barred {
-            self.replan_in_turn(Some(identity)).await?;
+            self.plan(agent).await?;
         }
         Ok(())
+    }
+
+    async fn keep(&self, mut agent: Agent, event: NewEvent) -> Result<Agent, Error> {
+        let change = Change::PutAgent(Box::new(agent.clone()));
+        self.write(None, vec![change], vec![event]).await?;
+        agent.row += 1;
+        Ok(agent)
     }
 
     /// Agents of a tenant, or of all.
     pub async fn agents(&self, tenant: Option<&str>) -> Result<Vec<AgentView>, Error> {
         let agents = self.store.agents(tenant).await?;
-        let mut documents: BTreeMap<String, _> = BTreeMap::new();
         let mut views = Vec::with_capacity(agents.len());
         for agent in agents {
             let tenant = agent.identity.tenant.clone();
-            if !documents.contains_key(&tenant) {
-                let found = (
-                    self.store.assignments(&tenant).await?,
-                    self.store.experiments(Some(&tenant)).await?,
-                );
-                documents.insert(tenant.clone(), found);
-            }
-            let Some((assignments, experiments)) = documents.get(&tenant) else {
-                continue;
-            };
+            let documents = self.current(&tenant).await?;
+            let (assignments, experiments) = (&documents.assignments, &documents.experiments);
             let live = self.live.last(&agent.identity);
             let labels = crate::desired::labels(&agent);
             let wanted = desired(assignments, experiments, &agent);
@@ -199,7 +199,7 @@ impl App {
 
     /// Forgets an agent and its credential: it must enrol again.
     pub async fn delete_agent(&self, caller: &Caller, identity: &Identity) -> Result<(), Error> {
-        let _turn = self.turn.lock().await;
+        let _lane = self.lane(identity).await;
         if self.store.agent(identity).await?.is_none()
             && self.store.credential(identity).await?.is_none()
         {
@@ -245,7 +245,8 @@ fn judge(agent: &mut Agent, news: &AgentStatus) {
                 entry.boots += 1;
             }
             // What was refused for good stays refused.
-            if !(state == "unproven" && matches!(entry.state.as_str(), "rejected" | "rolled-back")) {
+            if !(state == "unproven" && matches!(entry.state.as_str(), "rejected" | "rolled-back"))
+            {
                 entry.state = state.into();
             }
             entry.reason = news.reason.clone();
@@ -257,7 +258,7 @@ fn judge(agent: &mut Agent, news: &AgentStatus) {
     }
 }
 
-fn known(status: &proto::Status) -> AgentStatus {
+fn known(status: &proto::Status, incarnation: &str) -> AgentStatus {
     let state = match status.state() {
         proto::PlanState::Unspecified => "",
         proto::PlanState::Validated => "validated",
@@ -268,6 +269,7 @@ fn known(status: &proto::Status) -> AgentStatus {
         proto::PlanState::Unproven => "unproven",
     };
     AgentStatus {
+        incarnation: incarnation.into(),
         revision: status.revision,
         generation: status.generation,
         state: state.into(),

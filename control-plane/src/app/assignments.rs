@@ -43,11 +43,17 @@ impl App {
             return Err(Error::invalid(
                 WHAT,
                 "metadata.name",
-                format!("{:?} where the address says {name:?}", document.metadata.name),
+                format!(
+                    "{:?} where the address says {name:?}",
+                    document.metadata.name
+                ),
             ));
         }
         let _turn = self.turn.lock().await;
-        let Some(pipeline) = self.resolve(&caller.tenant, &document.spec.pipeline).await? else {
+        let Some(pipeline) = self
+            .resolve(&caller.tenant, &document.spec.pipeline)
+            .await?
+        else {
             return Err(Error::invalid(
                 WHAT,
                 "spec.pipeline",
@@ -83,8 +89,11 @@ impl App {
     ) -> Result<Assignment, Error> {
         let (mut changes, mut events) = (Vec::new(), Vec::new());
         let new = self.edited(caller, before, edit, &mut changes, &mut events)?;
-        let mut after: Vec<Assignment> =
-            before.iter().filter(|a| a.name != new.name).cloned().collect();
+        let mut after: Vec<Assignment> = before
+            .iter()
+            .filter(|a| a.name != new.name)
+            .cloned()
+            .collect();
         after.push(new.clone());
         self.end_disturbed(caller, before, &after, None, &mut changes, &mut events)
             .await?;

@@ -16,10 +16,7 @@ pub enum Error {
     NotFound(String),
     /// Well-formed, but not now or not together with what is there.
     #[error("{message}")]
-    Refused {
-        code: &'static str,
-        message: String,
-    },
+    Refused { code: &'static str, message: String },
     #[error(transparent)]
     Store(#[from] store::Error),
 }

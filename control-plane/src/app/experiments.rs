@@ -41,7 +41,10 @@ impl App {
             return Err(Error::invalid(
                 WHAT,
                 "metadata.name",
-                format!("{:?} where the address says {name:?}", document.metadata.name),
+                format!(
+                    "{:?} where the address says {name:?}",
+                    document.metadata.name
+                ),
             ));
         }
         let _turn = self.turn.lock().await;
@@ -90,7 +93,9 @@ impl App {
         spec: ExperimentSpec,
         old: Option<&Experiment>,
     ) -> Result<Experiment, Error> {
-        let candidate = self.existing(caller, "spec.candidate", &spec.candidate).await?;
+        let candidate = self
+            .existing(caller, "spec.candidate", &spec.candidate)
+            .await?;
         let baseline = match &spec.baseline {
             Some(reference) => Some(self.existing(caller, "spec.baseline", reference).await?),
             None => None,

@@ -35,6 +35,9 @@ pub struct Session {
     pub desired: watch::Receiver<Option<Arc<DesiredState>>>,
     /// An older session was closed for this one.
     pub superseded: bool,
+    /// The agent started anew before the server heard that its plan is healthy: it may be about to
+    /// say that the plan is unproven. Its desired state waits for that word (`App::replan`).
+    pub unsettled: bool,
 }
 
 impl Live {
@@ -62,6 +65,7 @@ impl Live {
             close,
             desired,
             superseded: old.is_some(),
+            unsettled: false,
         }
     }
 

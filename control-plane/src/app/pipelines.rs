@@ -2,7 +2,7 @@
 
 use super::{App, Caller, Error, event};
 use crate::documents::is_hash;
-use crate::model::{AssignmentChange, Phase, Pipeline};
+use crate::model::{AssignmentChange, Phase, Pipeline, Quarantined};
 use crate::store::Change;
 use phoenix_engine::compile::compile;
 use phoenix_engine::document::Problem;
@@ -190,7 +190,10 @@ impl App {
             if uses(&a.spec.pipeline, &a.hash) {
                 return Err(Error::refused(
                     "pipeline-assigned",
-                    format!("assignment {} uses pipeline {name}: delete it first", a.name),
+                    format!(
+                        "assignment {} uses pipeline {name}: delete it first",
+                        a.name
+                    ),
                 ));
             }
         }
@@ -205,7 +208,23 @@ impl App {
             {
                 return Err(Error::refused(
                     "pipeline-in-experiment",
-                    format!("experiment {} uses pipeline {name}: cancel it first", e.name),
+                    format!(
+                        "experiment {} uses pipeline {name}: cancel it first",
+                        e.name
+                    ),
+                ));
+            }
+        }
+        for agent in self.store.agents(Some(&caller.tenant)).await? {
+            let fallback = agent.quarantine.iter().any(Quarantined::barred);
+            if fallback && uses("", agent.healthy_hash.as_deref().unwrap_or_default()) {
+                return Err(Error::refused(
+                    "pipeline-in-use",
+                    format!(
+                        "agent {} refused what is assigned and keeps to pipeline {name}: \
+                         assign something else first",
+                        agent.identity.node
+                    ),
                 ));
             }
         }
@@ -220,9 +239,8 @@ impl App {
             json!({ "versions": versions.len() }),
         );
         self.write(None, changes, vec![deleted]).await?;
-        self.pipelines.retain(|(tenant, _), p| {
-            *tenant != caller.tenant || p.name != name
-        });
+        self.pipelines
+            .retain(|(tenant, _), p| *tenant != caller.tenant || p.name != name);
         Ok(())
     }
 }

@@ -4,55 +4,59 @@
 use super::{App, Error};
 use crate::desired::{Desired, desired};
 use crate::documents::Mode;
-use crate::model::{Agent, Assignment, Experiment, Identity, NewEvent};
+use crate::model::{Agent, Identity, NewEvent};
 use crate::store::Change;
+use futures_util::stream::{self, StreamExt};
 use phoenix_proto::control as proto;
 use serde_json::json;
-use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+/// Agents worked on at once: their writes go to the disk together.
+const AT_ONCE: usize = 128;
+
 impl App {
-    /// Recomputes the desired state of these agents (`None`: of all that are connected).
-    pub async fn replan(&self, only: Option<&Identity>) -> Result<(), Error> {
-        let _turn = self.turn.lock().await;
-        self.replan_in_turn(only).await
+    /// Recomputes the desired state of all connected agents. One agent's trouble does not keep the
+    /// others from their plans; false: some could not be served.
+    pub async fn replan_all(&self) -> bool {
+        stream::iter(self.live.identities())
+            .map(|identity| async move {
+                match self.replan(&identity).await {
+                    Ok(()) => true,
+                    Err(error) => {
+                        tracing::error!(agent = %identity, %error, "no desired state");
+                        false
+                    }
+                }
+            })
+            .buffer_unordered(AT_ONCE)
+            .fold(true, |all, one| async move { all && one })
+            .await
     }
 
-    pub(super) async fn replan_in_turn(&self, only: Option<&Identity>) -> Result<(), Error> {
-        let agents = match only {
-            Some(identity) => self.store.agent(identity).await?.into_iter().collect(),
-            None => {
-                let connected: HashSet<Identity> = self.live.identities().into_iter().collect();
-                let mut all = self.store.agents(None).await?;
-                all.retain(|a| connected.contains(&a.identity));
-                all
-            }
-        };
-        let mut documents = Documents::default();
-        let (mut changes, mut events, mut ready) = (Vec::new(), Vec::new(), Vec::new());
-        for mut agent in agents {
-            let (assignments, experiments) =
-                documents.of(self, &agent.identity.tenant).await?;
-            let wanted = desired(assignments, experiments, &agent);
-            let content = wanted.content();
-            if agent.content != content {
-                agent.revision += 1;
-                agent.content = content;
-                events.push(revised(&agent, &wanted));
-                changes.push(Change::PutAgent(Box::new(agent.clone())));
-            }
-            match self.state(&agent, &wanted).await {
-                Ok(state) => ready.push((agent.identity, Arc::new(state))),
-                // One agent's trouble must not keep the others from their plans.
-                Err(error) => tracing::error!(agent = %agent.identity, %error, "no desired state"),
-            }
+    /// Recomputes the desired state of an agent.
+    pub async fn replan(&self, identity: &Identity) -> Result<(), Error> {
+        let _lane = self.lane(identity).await;
+        match self.store.agent(identity).await? {
+            Some(agent) => self.plan(agent).await,
+            None => Ok(()),
         }
-        if !changes.is_empty() {
-            self.write(None, changes, events).await?;
+    }
+
+    /// Within the agent's lane: a new revision where the content changed, and off to its session.
+    pub(super) async fn plan(&self, mut agent: Agent) -> Result<(), Error> {
+        let documents = self.current(&agent.identity.tenant).await?;
+        let wanted = desired(&documents.assignments, &documents.experiments, &agent);
+        let content = wanted.content();
+        let changed = agent.content != content;
+        agent.revision += u64::from(changed);
+        let state = self.state(&agent, &wanted).await?;
+        if changed {
+            agent.content = content;
+            let told = revised(&agent, &wanted);
+            let change = Change::PutAgent(Box::new(agent.clone()));
+            self.write(None, vec![change], vec![told]).await?;
         }
-        for (identity, state) in ready {
-            self.live.send(&identity, state);
-        }
+        self.live.send(&agent.identity, Arc::new(state));
         Ok(())
     }
 
@@ -116,25 +120,5 @@ fn revised(agent: &Agent, wanted: &Desired) -> NewEvent {
             "candidate": wanted.experiment.as_ref().map(|e| &e.candidate),
             "experiment": wanted.experiment.as_ref().map(|e| &e.id),
         }),
-    }
-}
-
-/// The documents of the tenants met so far.
-#[derive(Default)]
-struct Documents(BTreeMap<String, (Vec<Assignment>, Vec<Experiment>)>);
-
-impl Documents {
-    async fn of(
-        &mut self,
-        app: &App,
-        tenant: &str,
-    ) -> Result<&(Vec<Assignment>, Vec<Experiment>), Error> {
-        if !self.0.contains_key(tenant) {
-            let assignments = app.store.assignments(tenant).await?;
-            let experiments = app.store.experiments(Some(tenant)).await?;
-            self.0.insert(tenant.into(), (assignments, experiments));
-        }
-        // Just inserted when it was missing.
-        Ok(self.0.entry(tenant.into()).or_default())
     }
 }

@@ -106,7 +106,10 @@ fn the_highest_priority_that_matches_wins() {
     ];
     let got = desired(&all, &[], &agent(&[("env", "prod")]));
     assert_eq!(got.baseline.as_deref(), Some("h2"));
-    assert_eq!(desired(&all, &[], &agent(&[])).baseline.as_deref(), Some("h1"));
+    assert_eq!(
+        desired(&all, &[], &agent(&[])).baseline.as_deref(),
+        Some("h1")
+    );
 }
 
 #[test]
@@ -115,7 +118,10 @@ fn a_node_can_be_selected_by_its_name() {
         assignment("all", &[], "h1", 0),
         assignment("one", &[("phoenix.node", "n1")], "h2", 1),
     ];
-    assert_eq!(desired(&all, &[], &agent(&[])).baseline.as_deref(), Some("h2"));
+    assert_eq!(
+        desired(&all, &[], &agent(&[])).baseline.as_deref(),
+        Some("h2")
+    );
 }
 
 #[test]
@@ -138,7 +144,9 @@ fn two_selectors_tie_unless_a_label_tells_them_apart() {
 fn a_running_experiment_adds_its_candidate_where_its_selector_matches() {
     let all = [assignment("a", &[], "h1", 0)];
     let e = [running("{ env: prod }", Some("h1"), "h2")];
-    let arm = desired(&all, &e, &agent(&[("env", "prod")])).experiment.unwrap();
+    let arm = desired(&all, &e, &agent(&[("env", "prod")]))
+        .experiment
+        .unwrap();
     assert_eq!((arm.candidate.as_str(), arm.window_ms), ("h2", 10_000));
     assert_eq!(desired(&all, &e, &agent(&[])).experiment, None);
 }
@@ -149,7 +157,11 @@ fn only_while_it_begins_or_runs_an_experiment_has_a_candidate() {
     for phase in [Phase::Pending, Phase::Analyzing, Phase::Cancelled] {
         let mut e = running("{}", Some("h1"), "h2");
         e.phase = phase;
-        assert_eq!(desired(&all, &[e], &agent(&[])).experiment, None, "{phase:?}");
+        assert_eq!(
+            desired(&all, &[e], &agent(&[])).experiment,
+            None,
+            "{phase:?}"
+        );
     }
 }
 
@@ -208,7 +220,10 @@ fn a_candidate_that_the_agent_refused_is_not_sent_again() {
     let mut a = agent(&[]);
     a.quarantine = vec![refused("h2", "rolled-back", 0)];
     let got = desired(&all, &e, &a);
-    assert_eq!((got.baseline.as_deref(), got.experiment), (Some("h1"), None));
+    assert_eq!(
+        (got.baseline.as_deref(), got.experiment),
+        (Some("h1"), None)
+    );
 }
 
 #[test]

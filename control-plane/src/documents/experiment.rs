@@ -181,10 +181,7 @@ fn check_traffic(spec: &ExperimentSpec, problems: &mut Vec<Problem>) {
 
 fn check_time(spec: &ExperimentSpec, problems: &mut Vec<Problem>) {
     if spec.window < Span::from_secs(1) || spec.window > Span::from_secs(3600) {
-        problems.push(problem(
-            "spec.window",
-            "a window lasts between 1s and 1h",
-        ));
+        problems.push(problem("spec.window", "a window lasts between 1s and 1h"));
     }
     if spec.min_windows == 0 {
         problems.push(problem("spec.minWindows", "write at least 1"));

@@ -6,7 +6,9 @@ use crate::model::Identity;
 use phoenix_proto::control::agent_message::Message as FromAgent;
 use phoenix_proto::control::control_server::Control;
 use phoenix_proto::control::server_message::Message as ToAgent;
-use phoenix_proto::control::{AgentMessage, DesiredState, Hello, ServerMessage, WindowAck};
+use phoenix_proto::control::{
+    AgentMessage, DesiredState, Hello, PlanState, ServerMessage, WindowAck,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -14,6 +16,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+/// How long an agent that was started anew may take to say what became of its plan.
+const SETTLING: Duration = Duration::from_secs(1);
 /// An agent that does not say hello, or does not read, is let go after this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -76,7 +80,14 @@ async fn serve(
         .await
         .map_err(super::status)?;
     tracing::info!(agent = %identity, superseded = session.superseded, "session opened");
-    let ended = talk(app, identity, &mut inbound, out, &mut session, shutdown).await;
+    let settled = match session.unsettled {
+        true => settle(app, identity, &mut inbound, out).await,
+        false => Ok(()),
+    };
+    let ended = match settled {
+        Ok(()) => talk(app, identity, &mut inbound, out, &mut session, shutdown).await,
+        Err(status) => Err(status),
+    };
     if let Err(error) = app.disconnected(identity, session.id).await {
         tracing::warn!(agent = %identity, %error, "the end of a session could not be noted");
     }
@@ -93,6 +104,31 @@ async fn hello(inbound: &mut Streaming<AgentMessage>) -> Result<Hello, Status> {
             "the first message of a session is hello",
         )),
     }
+}
+
+/// Listens first: a plan that the agent is about to call unproven must not reach it again before
+/// that is counted.
+async fn settle(
+    app: &App,
+    identity: &Identity,
+    inbound: &mut Streaming<AgentMessage>,
+    out: &Out,
+) -> Result<(), Status> {
+    let listen = async {
+        while let Some(message) = inbound.message().await? {
+            let told = matches!(&message.message,
+                Some(FromAgent::Status(s)) if s.state() != PlanState::Healthy);
+            heard(app, identity, message, out).await?;
+            if told {
+                break;
+            }
+        }
+        Ok(())
+    };
+    if let Ok(Err(status)) = tokio::time::timeout(SETTLING, listen).await {
+        return Err(status);
+    }
+    app.replan(identity).await.map_err(super::status)
 }
 
 async fn talk(

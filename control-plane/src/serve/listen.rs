@@ -32,7 +32,10 @@ pub(super) async fn serve(listener: TcpListener, router: Router, shutdown: Cance
         }
     }
     drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(GRACE, graceful.shutdown())
+        .await
+        .is_err()
+    {
         tracing::warn!("connections were still open at the end");
     }
 }

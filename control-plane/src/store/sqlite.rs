@@ -14,6 +14,7 @@ use sqlx::sqlite::{
 };
 use std::path::Path;
 use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -23,6 +24,7 @@ pub struct Sqlite {
     readers: SqlitePool,
     /// One connection: writers queue here instead of failing with "busy".
     writer: SqlitePool,
+    jobs: mpsc::Sender<write::Job>,
 }
 
 impl Sqlite {
@@ -44,7 +46,13 @@ impl Sqlite {
             .max_connections(4)
             .connect_with(options.read_only(true))
             .await?;
-        let store = Sqlite { readers, writer };
+        let (jobs, waiting) = mpsc::channel(1024);
+        tokio::spawn(write::run(writer.clone(), waiting));
+        let store = Sqlite {
+            readers,
+            writer,
+            jobs,
+        };
         store.found().await?;
         Ok(store)
     }
@@ -86,7 +94,15 @@ impl Store for Sqlite {
     }
 
     async fn commit(&self, commit: Commit, now_ms: u64) -> Result<u64, Error> {
-        write::commit(&self.writer, commit, now_ms).await
+        let (done, answer) = oneshot::channel();
+        let job = write::Job {
+            commit,
+            now_ms,
+            done,
+        };
+        let ended = |_| Error::Write("the writer has ended".into());
+        self.jobs.send(job).await.map_err(|_| ended(()))?;
+        answer.await.map_err(|_| ended(()))?
     }
 
     async fn lease(&self, request: LeaseRequest, now_ms: u64) -> Result<Option<Fence>, Error> {

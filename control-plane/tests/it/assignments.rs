@@ -8,10 +8,16 @@ async fn a_tie_is_refused_when_it_is_applied() {
     let plane = Plane::start().await;
     plane.pipeline("p", "x").await;
     assert_eq!(plane.assign("a", "p", 1).await.status, 201);
-    plane.assign("b", "p", 1).await.refused(409, "assignment-tie");
+    plane
+        .assign("b", "p", 1)
+        .await
+        .refused(409, "assignment-tie");
     assert_eq!(plane.assign("b", "p", 2).await.status, 201);
     // Nor may a change lead into one.
-    plane.assign("b", "p", 1).await.refused(409, "assignment-tie");
+    plane
+        .assign("b", "p", 1)
+        .await
+        .refused(409, "assignment-tie");
     assert_eq!(plane.assign("a", "p", 1).await.status, 200);
     let apart = "apiVersion: phoenix/v1\nkind: Assignment\nmetadata: { name: c }\nspec: { selector: \
                  { matchLabels: { env: test } }, pipeline: p, priority: 1 }\n";
@@ -26,7 +32,11 @@ async fn an_assignment_needs_its_pipeline_and_its_name() {
     assert_eq!(answer.text("/error/problems/0/path"), "spec.pipeline");
     plane.pipeline("p", "x").await;
     let text = crate::support::assignment("b", "p", 0);
-    plane.rest.put("/assignments/a", &text).await.refused(422, "invalid-document");
+    plane
+        .rest
+        .put("/assignments/a", &text)
+        .await
+        .refused(422, "invalid-document");
 }
 
 #[tokio::test]
@@ -59,14 +69,19 @@ async fn a_rollback_goes_to_the_pipeline_before_and_back_again() {
     let rest = &plane.rest;
     let one = plane.pipeline("p", "one").await;
     plane.assign("a", "p", 0).await;
-    rest.post("/assignments/a/rollback", "").await.refused(409, "no-earlier-pipeline");
+    rest.post("/assignments/a/rollback", "")
+        .await
+        .refused(409, "no-earlier-pipeline");
     let mut agent = plane.agent("n1").await;
     agent.baseline(&one).await;
     let two = plane.pipeline("p", "two").await;
     agent.baseline(&two).await;
     let back = rest.post("/assignments/a/rollback", "").await;
     assert_eq!(back.status, 200, "{back:?}");
-    assert_eq!((back.text("/from"), back.text("/to")), (two.clone(), one.clone()));
+    assert_eq!(
+        (back.text("/from"), back.text("/to")),
+        (two.clone(), one.clone())
+    );
     assert_eq!(back.at("/agents").as_u64(), Some(1));
     agent.baseline(&one).await;
     // Pinned: a new version of the name does not move it.
@@ -74,10 +89,15 @@ async fn a_rollback_goes_to_the_pipeline_before_and_back_again() {
     assert!(agent.quiet(Duration::from_millis(300)).await);
     assert_eq!(rest.get("/assignments/a").await.text("/hash"), one);
     let to = format!("{{ \"to\": \"{}\" }}", three);
-    assert_eq!(rest.post("/assignments/a/rollback", &to).await.text("/to"), three);
+    assert_eq!(
+        rest.post("/assignments/a/rollback", &to).await.text("/to"),
+        three
+    );
     agent.baseline(&three).await;
     let unknown = format!("{{ \"to\": \"{}\" }}", "0".repeat(64));
-    rest.post("/assignments/a/rollback", &unknown).await.refused(404, "not-found");
+    rest.post("/assignments/a/rollback", &unknown)
+        .await
+        .refused(404, "not-found");
     let history = rest.get("/assignments/a/history").await;
     let causes: Vec<&str> = history
         .body
@@ -86,7 +106,10 @@ async fn a_rollback_goes_to_the_pipeline_before_and_back_again() {
         .iter()
         .map(|h| h["cause"].as_str().unwrap())
         .collect();
-    assert_eq!(causes, ["rolled-back", "rolled-back", "new-version", "applied"]);
+    assert_eq!(
+        causes,
+        ["rolled-back", "rolled-back", "new-version", "applied"]
+    );
 }
 
 #[tokio::test]

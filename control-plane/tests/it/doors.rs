@@ -29,7 +29,10 @@ async fn every_route_of_the_document_wants_the_token() {
     assert!(tried >= 60, "only {tried} tried");
     let unknown = plane.rest.send("GET", "/api/v1/nothing", &[], "").await;
     assert_eq!(unknown.status(), 401);
-    let document = plane.rest.send("GET", "/api/v1/openapi.json", &[], "").await;
+    let document = plane
+        .rest
+        .send("GET", "/api/v1/openapi.json", &[], "")
+        .await;
     assert_eq!(document.status(), 401);
 }
 
@@ -69,18 +72,31 @@ async fn errors_have_one_form_whatever_refused() {
     let plane = Plane::start().await;
     let rest = &plane.rest;
     rest.get("/nothing").await.refused(404, "no-such-route");
-    rest.call("PATCH", "/agents", "").await.refused(405, "method-not-allowed");
+    rest.call("PATCH", "/agents", "")
+        .await
+        .refused(405, "method-not-allowed");
     rest.get("/pipelines/none").await.refused(404, "not-found");
-    rest.get("/events?after=x").await.refused(400, "bad-request");
-    rest.post("/pipelines", &"#".repeat(3 << 20)).await.refused(413, "body-too-large");
-    let answer = rest.post("/pipelines", "kind: Pipeline\nspec: { stage: [] }").await;
+    rest.get("/events?after=x")
+        .await
+        .refused(400, "bad-request");
+    rest.post("/pipelines", &"#".repeat(3 << 20))
+        .await
+        .refused(413, "body-too-large");
+    let answer = rest
+        .post("/pipelines", "kind: Pipeline\nspec: { stage: [] }")
+        .await;
     answer.refused(422, "invalid-document");
-    assert!(answer.at("/error/problems").as_array().unwrap().len() > 1, "{answer:?}");
+    assert!(
+        answer.at("/error/problems").as_array().unwrap().len() > 1,
+        "{answer:?}"
+    );
     plane.pipeline("p", "x").await;
     plane.assign("a", "p", 0).await;
     let answer = rest.post("/assignments/a/rollback", "{ \"too\": 1 }").await;
     answer.refused(400, "bad-request");
-    rest.delete("/pipelines/p").await.refused(409, "pipeline-assigned");
+    rest.delete("/pipelines/p")
+        .await
+        .refused(409, "pipeline-assigned");
     let _ = pipeline("p", "x");
 }
 
@@ -103,11 +119,21 @@ async fn enrolment_wants_the_token_and_happens_once() {
 async fn a_credential_that_was_never_used_can_be_had_again_and_replaces_the_first() {
     let plane = Plane::start().await;
     let token = plane.enrol_token();
-    let first = FakeAgent::try_enrol(plane.address, &token, "n1").await.unwrap();
-    let second = FakeAgent::try_enrol(plane.address, &token, "n1").await.unwrap();
+    let first = FakeAgent::try_enrol(plane.address, &token, "n1")
+        .await
+        .unwrap();
+    let second = FakeAgent::try_enrol(plane.address, &token, "n1")
+        .await
+        .unwrap();
     let mut lost = FakeAgent::with(plane.address, "n1", &first);
-    assert_eq!(lost.connect().await.unwrap_err().code(), Code::Unauthenticated);
-    FakeAgent::with(plane.address, "n1", &second).connect().await.unwrap();
+    assert_eq!(
+        lost.connect().await.unwrap_err().code(),
+        Code::Unauthenticated
+    );
+    FakeAgent::with(plane.address, "n1", &second)
+        .connect()
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -116,11 +142,20 @@ async fn a_credential_speaks_for_its_own_identity_only() {
     let one = plane.agent("n1").await;
     let mut other = FakeAgent::with(plane.address, "n2", &one.credential);
     other.connect().await.unwrap();
-    assert_eq!(other.next().await.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(
+        other.next().await.unwrap_err().code(),
+        Code::PermissionDenied
+    );
     let mut wrong = FakeAgent::with(plane.address, "n1", "made-up");
-    assert_eq!(wrong.connect().await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(
+        wrong.connect().await.unwrap_err().code(),
+        Code::Unauthenticated
+    );
     let mut none = FakeAgent::with(plane.address, "n1", "");
-    assert_eq!(none.connect().await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(
+        none.connect().await.unwrap_err().code(),
+        Code::Unauthenticated
+    );
 }
 
 #[tokio::test]
@@ -130,11 +165,16 @@ async fn a_deleted_agent_is_sent_away_and_may_enrol_again() {
     agent.desired(|_| true).await;
     assert_eq!(plane.rest.delete("/agents/n1").await.status, 204);
     assert_eq!(agent.next().await.unwrap_err().code(), Code::Aborted);
-    assert_eq!(agent.connect().await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(
+        agent.connect().await.unwrap_err().code(),
+        Code::Unauthenticated
+    );
     plane.rest.get("/agents/n1").await.refused(404, "not-found");
     let seen = agent.desired.clone();
     let token = plane.enrol_token();
-    agent.credential = FakeAgent::try_enrol(plane.address, &token, "n1").await.unwrap();
+    agent.credential = FakeAgent::try_enrol(plane.address, &token, "n1")
+        .await
+        .unwrap();
     agent.connect().await.unwrap();
     // The agent refuses an older revision of the same store: the server must go on from there.
     let state = agent.desired(|_| true).await;

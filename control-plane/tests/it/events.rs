@@ -13,17 +13,22 @@ async fn every_change_has_its_event() {
     let hash = plane.pipeline("p", "y").await;
     agent.baseline(&hash).await;
     agent.report(PlanState::Healthy, &hash).await;
-    rest.until("/agents/n1", |a| a.at("/state") == "healthy").await;
+    rest.until("/agents/n1", |a| a.at("/state") == "healthy")
+        .await;
     rest.put("/experiments/e", &experiment("e", &hash)).await;
     rest.delete("/experiments/e").await;
     agent.disconnect();
-    rest.until("/agents/n1", |a| a.at("/connected") == false).await;
+    rest.until("/agents/n1", |a| a.at("/connected") == false)
+        .await;
     rest.delete("/agents/n1").await;
     rest.delete("/assignments/a").await;
     rest.delete("/pipelines/p").await;
     let all = rest.get("/events").await;
     let all = all.body.as_array().unwrap();
-    let sequences: Vec<u64> = all.iter().map(|e| e["sequence"].as_u64().unwrap()).collect();
+    let sequences: Vec<u64> = all
+        .iter()
+        .map(|e| e["sequence"].as_u64().unwrap())
+        .collect();
     assert!(sequences.windows(2).all(|w| w[0] < w[1]), "{sequences:?}");
     let kinds: Vec<&str> = all.iter().map(|e| e["kind"].as_str().unwrap()).collect();
     let mut sorted = kinds.clone();
@@ -48,13 +53,20 @@ async fn every_change_has_its_event() {
         ],
         "{kinds:?}"
     );
-    let changed = all.iter().find(|e| e["kind"] == "assignment.changed").unwrap();
+    let changed = all
+        .iter()
+        .find(|e| e["kind"] == "assignment.changed")
+        .unwrap();
     assert_eq!(changed["object"], "assignment/a");
     assert_eq!(changed["actor"], "admin");
     assert_eq!(changed["body"]["to"], hash.as_str());
     let healthy = all.iter().find(|e| e["kind"] == "agent.healthy").unwrap();
     assert_eq!(
-        (healthy["actor"].as_str(), healthy["node"].as_str(), healthy["cluster"].as_str()),
+        (
+            healthy["actor"].as_str(),
+            healthy["node"].as_str(),
+            healthy["cluster"].as_str()
+        ),
         (Some("agent:n1"), Some("n1"), Some("default"))
     );
     let later = rest.get(&format!("/events?after={}", sequences[2])).await;

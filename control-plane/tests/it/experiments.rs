@@ -78,17 +78,36 @@ fn window(of: &ExperimentAssignment, start: u64, out: u64) -> WindowReport {
 async fn an_experiment_with_mistakes_or_without_its_pipelines_is_refused() {
     let plane = Plane::start().await;
     let rest = &plane.rest;
-    let answer = rest.put("/experiments/e", "kind: Experiment\nspec: { mode: both }").await;
+    let answer = rest
+        .put("/experiments/e", "kind: Experiment\nspec: { mode: both }")
+        .await;
     answer.refused(422, "invalid-document");
-    assert!(answer.at("/error/problems").as_array().unwrap().len() > 2, "{answer:?}");
-    let answer = rest.put("/experiments/e", &experiment("e", "nowhere")).await;
+    assert!(
+        answer.at("/error/problems").as_array().unwrap().len() > 2,
+        "{answer:?}"
+    );
+    let answer = rest
+        .put("/experiments/e", &experiment("e", "nowhere"))
+        .await;
     answer.refused(422, "invalid-document");
     assert_eq!(answer.text("/error/problems/0/path"), "spec.candidate");
     plane.pipeline("cut", "x").await;
-    assert_eq!(rest.put("/experiments/e", &experiment("e", "cut")).await.status, 201);
-    assert_eq!(rest.put("/experiments/e", &experiment("e", "cut")).await.status, 200);
+    assert_eq!(
+        rest.put("/experiments/e", &experiment("e", "cut"))
+            .await
+            .status,
+        201
+    );
+    assert_eq!(
+        rest.put("/experiments/e", &experiment("e", "cut"))
+            .await
+            .status,
+        200
+    );
     // Nobody to run it on.
-    rest.post("/experiments/e/start", "").await.refused(409, "no-agents");
+    rest.post("/experiments/e/start", "")
+        .await
+        .refused(409, "no-agents");
     let shown = rest.get("/experiments/e").await;
     assert_eq!(shown.text("/document/spec/window"), "1s");
     assert!(shown.at("/verdict").is_null() && shown.at("/live").is_null());
@@ -106,7 +125,12 @@ async fn an_agent_is_in_one_experiment_at_a_time() {
     assert_eq!(rest.put("/experiments/f", &apart).await.status, 201);
     rest.delete("/experiments/e").await;
     rest.delete("/experiments/f").await;
-    assert_eq!(rest.put("/experiments/f", &experiment("f", "cut")).await.status, 201);
+    assert_eq!(
+        rest.put("/experiments/f", &experiment("f", "cut"))
+            .await
+            .status,
+        201
+    );
 }
 
 #[tokio::test]
@@ -121,15 +145,30 @@ async fn the_candidate_comes_with_its_terms_and_its_lease_is_renewed() {
     let begin = tokio::time::Instant::now();
     for _ in 0..3 {
         let renewed = lab.agent.desired(|_| true).await;
-        assert_eq!((renewed.revision, renewed.experiment.is_some()), (revision, true));
+        assert_eq!(
+            (renewed.revision, renewed.experiment.is_some()),
+            (revision, true)
+        );
     }
     // A third of the lease each.
-    assert!(begin.elapsed() >= Duration::from_millis(300), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() >= Duration::from_millis(300),
+        "{:?}",
+        begin.elapsed()
+    );
     let shown = lab.plane.rest.get("/experiments/e").await;
     assert_eq!(shown.text("/id"), given.experiment);
     assert_eq!(shown.text("/baselineHash"), lab.baseline);
-    lab.plane.rest.delete("/experiments/e").await.refused(409, "experiment-running");
-    lab.plane.rest.delete("/pipelines/cut").await.refused(409, "pipeline-in-experiment");
+    lab.plane
+        .rest
+        .delete("/experiments/e")
+        .await
+        .refused(409, "experiment-running");
+    lab.plane
+        .rest
+        .delete("/pipelines/cut")
+        .await
+        .refused(409, "pipeline-in-experiment");
 }
 
 #[tokio::test]
@@ -137,12 +176,23 @@ async fn cancelling_takes_the_candidate_back_at_once() {
     let mut lab = lab().await;
     lab.start().await;
     let rest = &lab.plane.rest;
-    let ended = rest.post("/experiments/e/cancel", "{ \"reason\": \"enough\" }").await;
-    assert_eq!((ended.text("/phase"), ended.text("/reason")), ("Cancelled".into(), "enough".into()));
+    let ended = rest
+        .post("/experiments/e/cancel", "{ \"reason\": \"enough\" }")
+        .await;
+    assert_eq!(
+        (ended.text("/phase"), ended.text("/reason")),
+        ("Cancelled".into(), "enough".into())
+    );
     lab.agent.desired(none).await;
-    rest.post("/experiments/e/cancel", "").await.refused(409, "experiment-ended");
-    rest.post("/experiments/e/start", "").await.refused(409, "experiment-not-pending");
-    rest.post("/experiments/e/promote", "").await.refused(409, "not-promotable");
+    rest.post("/experiments/e/cancel", "")
+        .await
+        .refused(409, "experiment-ended");
+    rest.post("/experiments/e/start", "")
+        .await
+        .refused(409, "experiment-not-pending");
+    rest.post("/experiments/e/promote", "")
+        .await
+        .refused(409, "not-promotable");
     // Applied again it is a new run under a new id.
     let again = rest.put("/experiments/e", &experiment("e", "cut")).await;
     assert_ne!(again.text("/id"), ended.text("/id"));
@@ -177,7 +227,10 @@ async fn windows_are_stored_once_and_acknowledged_always() {
     let given = lab.start().await;
     for start in [10_000, 11_000, 11_000] {
         let ack = lab.agent.window(window(&given, start, 40)).await;
-        assert_eq!((ack.start_ms, ack.experiment.as_str()), (start, given.experiment.as_str()));
+        assert_eq!(
+            (ack.start_ms, ack.experiment.as_str()),
+            (start, given.experiment.as_str())
+        );
     }
     let rest = &lab.plane.rest;
     let windows = rest.get("/experiments/e/windows").await;
@@ -185,7 +238,10 @@ async fn windows_are_stored_once_and_acknowledged_always() {
     assert_eq!(windows.at("/1/ledger/exported").as_u64(), Some(40));
     let events = rest.get("/events").await;
     let stored = events.body.as_array().unwrap().iter();
-    assert_eq!(stored.filter(|e| e["kind"] == "experiment.window").count(), 2);
+    assert_eq!(
+        stored.filter(|e| e["kind"] == "experiment.window").count(),
+        2
+    );
     let live = rest.get("/experiments/e").await;
     assert_eq!(live.at("/live/comparable").as_u64(), Some(2));
     assert_eq!(live.at("/live/baseline/pointsOut").as_u64(), Some(200));

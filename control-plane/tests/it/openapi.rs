@@ -23,5 +23,9 @@ async fn the_server_serves_the_document() {
     let plane = Plane::start().await;
     let served = plane.rest.get("/openapi.json").await;
     assert_eq!(served.text("/openapi"), "3.1.0");
-    assert!(served.at("/paths/~1api~1v1~1assignments~1{name}~1rollback/post").is_object());
+    assert!(
+        served
+            .at("/paths/~1api~1v1~1assignments~1{name}~1rollback/post")
+            .is_object()
+    );
 }

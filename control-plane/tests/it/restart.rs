@@ -17,7 +17,10 @@ async fn a_restart_keeps_documents_agents_credentials_tokens_and_events() {
         .rest
         .until("/agents/n1", |a| a.at("/state") == "rejected")
         .await;
-    plane.rest.put("/experiments/e", &experiment("e", &bad)).await;
+    plane
+        .rest
+        .put("/experiments/e", &experiment("e", &bad))
+        .await;
     let token = plane.rest.token.clone();
     let events = plane.rest.get("/events").await;
     let plane = plane.restart().await;
@@ -26,7 +29,10 @@ async fn a_restart_keeps_documents_agents_credentials_tokens_and_events() {
     let before = events.body.as_array().unwrap();
     assert_eq!(&after.body.as_array().unwrap()[..before.len()], before);
     assert_eq!(plane.rest.get("/assignments/a").await.text("/hash"), hash);
-    assert_eq!(plane.rest.get("/experiments/e").await.text("/phase"), "Pending");
+    assert_eq!(
+        plane.rest.get("/experiments/e").await.text("/phase"),
+        "Pending"
+    );
     let shown = plane.rest.get("/agents/n1").await;
     assert_eq!(shown.at("/connected").as_bool(), Some(false));
     assert_eq!(shown.text("/quarantine/0/hash"), bad);

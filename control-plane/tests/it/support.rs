@@ -79,7 +79,9 @@ impl Plane {
 
     pub async fn assign(&self, name: &str, pipeline: &str, priority: i64) -> Answer {
         let path = format!("/assignments/{name}");
-        self.rest.put(&path, &assignment(name, pipeline, priority)).await
+        self.rest
+            .put(&path, &assignment(name, pipeline, priority))
+            .await
     }
 }
 

@@ -28,7 +28,8 @@ impl App {
         e.baseline_hash = match &e.spec.baseline {
             Some(reference) => {
                 let found = self.resolve(&e.tenant, reference).await?;
-                let found = found.ok_or_else(|| Error::NotFound(format!("pipeline {reference}")))?;
+                let found =
+                    found.ok_or_else(|| Error::NotFound(format!("pipeline {reference}")))?;
                 Some(found.hash.clone())
             }
             None => {

@@ -131,8 +131,11 @@ impl App {
             cause: "promoted",
         };
         let new = self.edited(caller, &before, edit, changes, events)?;
-        let mut after: Vec<Assignment> =
-            before.iter().filter(|a| a.name != new.name).cloned().collect();
+        let mut after: Vec<Assignment> = before
+            .iter()
+            .filter(|a| a.name != new.name)
+            .cloned()
+            .collect();
         after.push(new);
         self.end_disturbed(caller, &before, &after, Some(&e.name), changes, events)
             .await?;

@@ -14,9 +14,10 @@ impl App {
         identity: &Identity,
         report: &proto::WindowReport,
     ) -> Result<bool, Error> {
-        let _turn = self.turn.lock().await;
-        let experiments = self.store.experiments(Some(&identity.tenant)).await?;
-        let Some(experiment) = experiments.iter().find(|e| e.id == report.experiment) else {
+        let _lane = self.lane(identity).await;
+        let documents = self.current(&identity.tenant).await?;
+        let mut experiments = documents.experiments.iter();
+        let Some(experiment) = experiments.find(|e| e.id == report.experiment) else {
             return Ok(false);
         };
         let mut changes = Vec::new();

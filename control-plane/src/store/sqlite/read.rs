@@ -20,10 +20,7 @@ fn objects<T: DeserializeOwned>(rows: Vec<(String,)>) -> Result<Vec<T>, Error> {
 }
 
 /// An object with the count of writes of its row.
-fn counted<T: DeserializeOwned>(
-    row: (i64, String),
-    put: impl Fn(&mut T, u64),
-) -> Result<T, Error> {
+fn counted<T: DeserializeOwned>(row: (i64, String), put: impl Fn(&mut T, u64)) -> Result<T, Error> {
     let mut value: T = object(&row.1)?;
     put(&mut value, uint(row.0));
     Ok(value)
@@ -88,10 +85,7 @@ pub(super) async fn pipeline_by_hash(
     row.map(|(body,)| object(&body)).transpose()
 }
 
-pub(super) async fn assignments(
-    pool: &SqlitePool,
-    tenant: &str,
-) -> Result<Vec<Assignment>, Error> {
+pub(super) async fn assignments(pool: &SqlitePool, tenant: &str) -> Result<Vec<Assignment>, Error> {
     let rows: Vec<(i64, String)> =
         sqlx::query_as("SELECT row, body FROM assignments WHERE tenant = ? ORDER BY name")
             .bind(tenant)

@@ -1,25 +1,79 @@
-//! The one write, and leases.
+//! The one writer, and leases.
 
 use super::int;
 use crate::model::{Fence, Identity, NewEvent, Window};
 use crate::store::{Change, Commit, Error, LeaseRequest};
 use prost::Message;
 use serde::Serialize;
-use sqlx::sqlite::{SqlitePool, SqliteQueryResult};
-use sqlx::{Sqlite, Transaction};
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteQueryResult};
+use tokio::sync::{mpsc, oneshot};
 
-type Tx = Transaction<'static, Sqlite>;
+type Tx = SqliteConnection;
 
-pub(super) async fn commit(
+/// Most commits that share one transaction.
+const MOST: usize = 512;
+
+/// A commit on its way to the writer.
+pub(super) struct Job {
+    pub commit: Commit,
+    pub now_ms: u64,
+    pub done: oneshot::Sender<Result<u64, Error>>,
+}
+
+/// The writer: commits that wait together go to the disk together, each in its own savepoint. Making
+/// a write durable costs milliseconds; thousands of agents that report at once must not queue for it.
+pub(super) async fn run(pool: SqlitePool, mut jobs: mpsc::Receiver<Job>) {
+    let mut waiting = Vec::new();
+    while jobs.recv_many(&mut waiting, MOST).await > 0 {
+        let mut answers = Vec::with_capacity(waiting.len());
+        let result = together(&pool, waiting.drain(..), &mut answers).await;
+        let failed = result.err().map(|e| e.to_string());
+        for (done, answer) in answers {
+            let _ = done.send(match &failed {
+                None => answer,
+                Some(reason) => Err(Error::Write(reason.clone())),
+            });
+        }
+    }
+}
+
+type Answer = (oneshot::Sender<Result<u64, Error>>, Result<u64, Error>);
+
+async fn together(
     pool: &SqlitePool,
-    commit: Commit,
-    now_ms: u64,
-) -> Result<u64, Error> {
+    jobs: impl Iterator<Item = Job>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), Error> {
+    let mut failed = None;
+    // "Immediate" takes the write lock at once: a read inside sees what the write will meet.
+    let mut tx = match pool.begin_with("BEGIN IMMEDIATE").await {
+        Ok(tx) => Some(tx),
+        Err(error) => {
+            failed = Some(error);
+            None
+        }
+    };
+    for job in jobs {
+        let answer = match &mut tx {
+            Some(tx) => alone(tx, job.commit, job.now_ms).await,
+            None => Ok(0),
+        };
+        answers.push((job.done, answer));
+    }
+    match (tx, failed) {
+        (Some(tx), _) => Ok(tx.commit().await?),
+        (None, Some(error)) => Err(error.into()),
+        (None, None) => Ok(()),
+    }
+}
+
+/// One commit in its savepoint.
+async fn alone(tx: &mut Tx, commit: Commit, now_ms: u64) -> Result<u64, Error> {
     if commit.events.is_empty() {
         return Err(Error::Silent);
     }
-    // "Immediate" takes the write lock at once: a read inside sees what the write will meet.
-    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let mut tx = tx.begin().await?;
     if let Some(fence) = &commit.fence {
         check(&mut tx, fence, now_ms).await?;
     }
@@ -41,7 +95,7 @@ async fn check(tx: &mut Tx, fence: &Fence, now_ms: u64) -> Result<(), Error> {
     .bind(&fence.lease)
     .bind(int(fence.number))
     .bind(int(now_ms))
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await?;
     match held {
         Some(_) => Ok(()),
@@ -62,7 +116,7 @@ async fn append(tx: &mut Tx, event: NewEvent, now_ms: u64) -> Result<u64, Error>
     .bind(event.actor)
     .bind(event.body.to_string())
     .bind(int(now_ms))
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(super::uint(done.last_insert_rowid()))
 }
@@ -78,14 +132,14 @@ async fn apply(tx: &mut Tx, change: Change, now_ms: u64) -> Result<(), Error> {
             .bind(int(p.version))
             .bind(&p.hash)
             .bind(json(&p)?)
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await?;
         }
         Change::DropPipeline { tenant, name } => {
             sqlx::query("DELETE FROM pipelines WHERE tenant = ? AND name = ?")
                 .bind(tenant)
                 .bind(name)
-                .execute(&mut **tx)
+                .execute(&mut *tx)
                 .await?;
         }
         Change::PutAssignment(a) => {
@@ -97,7 +151,7 @@ async fn apply(tx: &mut Tx, change: Change, now_ms: u64) -> Result<(), Error> {
                 .bind(&a.tenant)
                 .bind(&a.name)
                 .bind(json(&a)?)
-                .execute(&mut **tx)
+                .execute(&mut *tx)
                 .await?
             } else {
                 sqlx::query(
@@ -108,7 +162,7 @@ async fn apply(tx: &mut Tx, change: Change, now_ms: u64) -> Result<(), Error> {
                 .bind(&a.tenant)
                 .bind(&a.name)
                 .bind(int(a.row))
-                .execute(&mut **tx)
+                .execute(&mut *tx)
                 .await?
             };
             one_row(&done)?;
@@ -118,7 +172,7 @@ async fn apply(tx: &mut Tx, change: Change, now_ms: u64) -> Result<(), Error> {
                 .bind(&c.tenant)
                 .bind(&c.name)
                 .bind(json(&c)?)
-                .execute(&mut **tx)
+                .execute(&mut *tx)
                 .await?;
         }
         Change::DropAssignment(a) => {
@@ -127,7 +181,7 @@ async fn apply(tx: &mut Tx, change: Change, now_ms: u64) -> Result<(), Error> {
                     .bind(&a.tenant)
                     .bind(&a.name)
                     .bind(int(a.row))
-                    .execute(&mut **tx)
+                    .execute(&mut *tx)
                     .await?;
             one_row(&done)?;
         }
@@ -142,7 +196,7 @@ async fn apply(tx: &mut Tx, change: Change, now_ms: u64) -> Result<(), Error> {
                 .bind(&e.id)
                 .bind(e.phase.name())
                 .bind(json(&e)?)
-                .execute(&mut **tx)
+                .execute(&mut *tx)
                 .await?
             } else {
                 sqlx::query(
@@ -155,7 +209,7 @@ async fn apply(tx: &mut Tx, change: Change, now_ms: u64) -> Result<(), Error> {
                 .bind(&e.tenant)
                 .bind(&e.name)
                 .bind(int(e.row))
-                .execute(&mut **tx)
+                .execute(&mut *tx)
                 .await?
             };
             one_row(&done)?;
@@ -166,13 +220,13 @@ async fn apply(tx: &mut Tx, change: Change, now_ms: u64) -> Result<(), Error> {
                     .bind(&e.tenant)
                     .bind(&e.name)
                     .bind(int(e.row))
-                    .execute(&mut **tx)
+                    .execute(&mut *tx)
                     .await?;
             one_row(&done)?;
             sqlx::query("DELETE FROM windows WHERE tenant = ? AND experiment = ?")
                 .bind(&e.tenant)
                 .bind(&e.id)
-                .execute(&mut **tx)
+                .execute(&mut *tx)
                 .await?;
         }
         Change::AddWindow(w) => add_window(tx, &w).await?,
@@ -186,7 +240,7 @@ async fn apply(tx: &mut Tx, change: Change, now_ms: u64) -> Result<(), Error> {
                 .bind(&a.identity.cluster)
                 .bind(&a.identity.node)
                 .bind(json(&a)?)
-                .execute(&mut **tx)
+                .execute(&mut *tx)
                 .await?
             } else {
                 sqlx::query(
@@ -198,7 +252,7 @@ async fn apply(tx: &mut Tx, change: Change, now_ms: u64) -> Result<(), Error> {
                 .bind(&a.identity.cluster)
                 .bind(&a.identity.node)
                 .bind(int(a.row))
-                .execute(&mut **tx)
+                .execute(&mut *tx)
                 .await?
             };
             one_row(&done)?;
@@ -212,7 +266,7 @@ async fn apply(tx: &mut Tx, change: Change, now_ms: u64) -> Result<(), Error> {
                     .bind(&identity.tenant)
                     .bind(&identity.cluster)
                     .bind(&identity.node)
-                    .execute(&mut **tx)
+                    .execute(&mut *tx)
                     .await?;
             }
         }
@@ -239,7 +293,7 @@ async fn put_credential(
     .bind(&identity.node)
     .bind(hash)
     .bind(int(now_ms))
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -267,7 +321,7 @@ async fn add_window(tx: &mut Tx, w: &Window) -> Result<(), Error> {
     .bind(int(w.export_errors))
     .bind(int(w.requests_refused))
     .bind(w.report.encode_to_vec())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -278,11 +332,12 @@ pub(super) async fn lease(
     now_ms: u64,
 ) -> Result<Option<Fence>, Error> {
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-    let row: Option<(String, i64, i64)> =
-        sqlx::query_as("SELECT holder, fence, expires_ms FROM leases WHERE tenant = '' AND name = ?")
-            .bind(&request.name)
-            .fetch_optional(&mut *tx)
-            .await?;
+    let row: Option<(String, i64, i64)> = sqlx::query_as(
+        "SELECT holder, fence, expires_ms FROM leases WHERE tenant = '' AND name = ?",
+    )
+    .bind(&request.name)
+    .fetch_optional(&mut *tx)
+    .await?;
     let (fence, changed) = match row {
         Some((holder, fence, expires)) if expires > int(now_ms) => {
             if holder != request.holder {

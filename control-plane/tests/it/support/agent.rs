@@ -160,7 +160,11 @@ impl FakeAgent {
             hash: hash.into(),
             problems: Vec::new(),
             reason: "as the test says".into(),
-            active_hash: d.baseline.as_ref().map(|p| p.hash.clone()).unwrap_or_default(),
+            active_hash: d
+                .baseline
+                .as_ref()
+                .map(|p| p.hash.clone())
+                .unwrap_or_default(),
             candidate_hash: candidate.map(|p| p.hash.clone()).unwrap_or_default(),
             experiment: e.map(|e| e.experiment.clone()).unwrap_or_default(),
         }))

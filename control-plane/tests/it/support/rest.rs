@@ -66,7 +66,9 @@ impl Rest {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
+        let request = request
+            .body(Full::new(Bytes::from(body.to_owned())))
+            .unwrap();
         tokio::time::timeout(Duration::from_secs(20), self.client.request(request))
             .await
             .expect("no answer in 20 s")
@@ -104,22 +106,15 @@ impl Rest {
     }
 
     /// Asks until the answer is as wanted.
-    #[track_caller]
-    pub fn until<'a>(
-        &'a self,
-        path: &'a str,
-        wanted: impl Fn(&Answer) -> bool + 'a,
-    ) -> impl Future<Output = Answer> + 'a {
-        async move {
-            for _ in 0..400 {
-                let answer = self.get(path).await;
-                if wanted(&answer) {
-                    return answer;
-                }
-                tokio::time::sleep(Duration::from_millis(25)).await;
+    pub async fn until(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
+        for _ in 0..400 {
+            let answer = self.get(path).await;
+            if wanted(&answer) {
+                return answer;
             }
-            panic!("not in 10 s: {path}: {:?}", self.get(path).await);
+            tokio::time::sleep(Duration::from_millis(25)).await;
         }
+        panic!("not in 10 s: {path}: {:?}", self.get(path).await);
     }
 
     pub async fn events(&self, last_id: Option<u64>) -> Sse {
