@@ -10,10 +10,10 @@ pub fn render(outcome: &Outcome, top: usize) -> String {
     let mut page = String::new();
     // Writing to a String cannot fail.
     let _ = head(&mut page, outcome);
-    let _ = writeln!(page, "\n{}", volume(outcome));
-    let _ = writeln!(page, "\nLedger\n{}", ledger(outcome));
+    let _ = write!(page, "\n{}", volume(outcome));
+    let _ = write!(page, "\nLedger\n{}", ledger(outcome));
     if !outcome.figures.stages.is_empty() {
-        let _ = writeln!(page, "\nStages\n{}", stages(outcome));
+        let _ = write!(page, "\nStages\n{}", stages(outcome));
     }
     let changed = changed(&outcome.figures.metrics);
     if changed.is_empty() {
@@ -62,7 +62,7 @@ fn head(page: &mut String, outcome: &Outcome) -> std::fmt::Result {
     Ok(())
 }
 
-fn volume(outcome: &Outcome) -> Table {
+fn volume(outcome: &Outcome) -> String {
     let mut table = new(&["", "received", "exported", "cut"], 1);
     let ledger = outcome.ledger();
     let figures = &outcome.figures;
@@ -94,10 +94,10 @@ fn volume(outcome: &Outcome) -> Table {
             ],
         );
     }
-    table
+    draw(table)
 }
 
-fn ledger(outcome: &Outcome) -> Table {
+fn ledger(outcome: &Outcome) -> String {
     let ledger = outcome.ledger();
     let mut table = new(&["", "points", "of received"], 1);
     let mut line = |name: String, points: i64| {
@@ -132,10 +132,10 @@ fn ledger(outcome: &Outcome) -> Table {
             i64::try_from(ledger.imbalance()).unwrap_or(i64::MAX),
         );
     }
-    table
+    draw(table)
 }
 
-fn stages(outcome: &Outcome) -> Table {
+fn stages(outcome: &Outcome) -> String {
     let mut table = new(
         &[
             "id",
@@ -173,7 +173,7 @@ fn stages(outcome: &Outcome) -> Table {
         }
         table.add_row(cells);
     }
-    table
+    draw(table)
 }
 
 /// Metrics whose points or series are not as they were, most points changed first.
@@ -188,7 +188,7 @@ fn changed(metrics: &[MetricFigures]) -> Vec<&MetricFigures> {
     changed
 }
 
-fn metrics(metrics: &[&MetricFigures]) -> Table {
+fn metrics(metrics: &[&MetricFigures]) -> String {
     let mut table = new(
         &[
             "metric",
@@ -213,13 +213,24 @@ fn metrics(metrics: &[&MetricFigures]) -> Table {
         ];
         row(&mut table, 1, cells);
     }
-    table
+    draw(table)
+}
+
+/// The table without the blanks at the ends of its lines.
+fn draw(mut table: Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let text = table.to_string();
+    text.lines()
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect()
 }
 
 /// A table whose columns from `texts` on are numbers.
 fn new(header: &[&str], texts: usize) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_preset(presets::NOTHING);
     table.set_header(aligned(
         texts,
         header.iter().map(ToString::to_string).collect(),
