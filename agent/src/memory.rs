@@ -8,11 +8,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-const LOOK: Duration = Duration::from_millis(100);
-/// Shares of the limit, in percent.
-const END_SHADOW: usize = 85;
-const REFUSE: usize = 92;
-const TAKE_AGAIN: usize = 88;
+const LOOK: Duration = Duration::from_millis(50);
+/// Shares of the limit, in percent. What is above REFUSE is room for what was accepted already:
+/// closing windows and a drain write points while their state is still there.
+const END_SHADOW: usize = 75;
+const REFUSE: usize = 85;
+const TAKE_AGAIN: usize = 80;
 
 /// What is to be done at a share of the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,7 @@ fn measures(resident: usize, limit: usize, refusing: bool) -> Measures {
     }
 }
 
-/// Looks ten times a second until `stop`.
+/// Looks twenty times a second until `stop`.
 pub async fn watch(worker: WorkerHandle, limit: usize, stop: CancellationToken) {
     let mut refusing = false;
     loop {
@@ -87,10 +88,10 @@ mod tests {
             let m = measures(percent * 10, 1000, refusing);
             (m.end_shadow, m.refuse)
         };
-        assert_eq!(at(84, false), (false, false));
-        assert_eq!(at(85, false), (true, false));
-        assert_eq!(at(92, false), (true, true));
-        assert_eq!(at(90, true), (true, true), "until it has fallen well below");
-        assert_eq!(at(87, true), (true, false));
+        assert_eq!(at(74, false), (false, false));
+        assert_eq!(at(75, false), (true, false));
+        assert_eq!(at(85, false), (true, true));
+        assert_eq!(at(82, true), (true, true), "until it has fallen well below");
+        assert_eq!(at(79, true), (true, false));
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod body;
 pub mod budget;
+pub mod file;
 pub mod grpc;
 pub mod http;
 pub mod inflate;

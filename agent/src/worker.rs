@@ -23,7 +23,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 pub use run::{Outlets, Start, Worker, spawn};
 
 /// Requests that wait for the worker; more wait at the receivers, inside the in-flight budget.
-const REQUESTS: usize = 64;
+const REQUESTS: usize = 16;
 /// Questions that wait for the worker.
 const COMMANDS: usize = 16;
 

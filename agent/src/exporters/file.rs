@@ -3,7 +3,7 @@
 
 use super::Outcome;
 use super::queue::Outgoing;
-use crate::json;
+use crate::capture;
 use crate::settings::{Compression, FileExporter, FileFormat};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -45,7 +45,7 @@ impl FileSink {
     pub fn write(&mut self, request: &Outgoing) -> Outcome {
         let message = match self.message(request) {
             Ok(message) => message,
-            Err(reason) => return Outcome::Refused(reason),
+            Err(error) => return Outcome::Refused(error.to_string()),
         };
         match self.append(&message) {
             Ok(()) => Outcome::Accepted {
@@ -71,27 +71,24 @@ impl FileSink {
         Ok(())
     }
 
-    fn message(&self, request: &Outgoing) -> Result<Vec<u8>, String> {
-        let mut bytes = Vec::with_capacity(request.bytes + 4);
+    fn message(&self, request: &Outgoing) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(request.bytes);
         request
             .parts
             .iter()
-            .for_each(|p| bytes.extend_from_slice(p));
-        let json = self.settings.format == FileFormat::Json;
-        if json {
-            bytes = json::encode(&bytes).map_err(|e| e.to_string())?;
-        }
-        let zstd = self.settings.compression == Compression::Zstd;
-        if zstd {
-            bytes = ::zstd::encode_all(&bytes[..], 1).map_err(|e| e.to_string())?;
-        }
-        if json && !zstd {
-            bytes.push(b'\n');
-            return Ok(bytes);
-        }
-        let length = u32::try_from(bytes.len()).map_err(|_| "more than 4 GiB in one message")?;
-        bytes.splice(..0, length.to_be_bytes());
-        Ok(bytes)
+            .for_each(|part| bytes.extend_from_slice(part));
+        let format = match self.settings.format {
+            FileFormat::Proto => capture::Format::Proto,
+            FileFormat::Json => capture::Format::Json,
+        };
+        let compression = match self.settings.compression {
+            Compression::None | Compression::Gzip => capture::Compression::None,
+            Compression::Zstd => capture::Compression::Messages,
+        };
+        let room = Vec::with_capacity(bytes.len() + 4);
+        let mut writer = capture::Writer::new(room, format, compression)?;
+        writer.write(&bytes)?;
+        writer.finish()
     }
 
     /// Makes everything written durable.

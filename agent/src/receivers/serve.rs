@@ -59,12 +59,13 @@ pub async fn run(listener: TcpListener, kind: Kind, intake: Intake, stop: Cancel
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            break;
+        let next = async {
+            let place = places.clone().acquire_owned().await;
+            (place, accept(&listener).await)
         };
-        let (stream, _peer) = tokio::select! {
+        let (place, (stream, _peer)) = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener) => accepted,
+            next = next => next,
         };
         let _nodelay = stream.set_nodelay(true);
         let connection: Pin<Box<dyn Future<Output = ()> + Send>> = match kind {

@@ -3,6 +3,7 @@
 use super::reader::{Problems, Section};
 use super::*;
 use crate::exporters::headers::Header;
+use phoenix_engine::yaml;
 
 const MIB: usize = 1024 * 1024;
 /// Used where no cgroup limits the process.
@@ -12,18 +13,19 @@ const DEFAULT_MEMORY: usize = 256 * MIB;
 ///
 /// # Errors
 /// Every mistake, with its path.
-pub fn check(root: serde_yaml::Value) -> Result<Settings, Vec<Problem>> {
+pub fn check(root: yaml::Node) -> Result<Settings, Vec<Problem>> {
     let problems = Problems::default();
     let root = Section::root(root, problems.clone());
+    let limits = limits(&root);
     let settings = Settings {
         node: node(&root),
         receivers: receivers(&root),
-        exporters: exporters(&root),
+        exporters: exporters(&root, limits.memory),
         pipeline_file: pipeline(&root),
         control_plane: control_plane(&root),
         state: root.text("state").map(PathBuf::from),
         admin: address(&root, "admin").unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8889))),
-        limits: limits(&root),
+        limits,
         drain: root.duration("drain").unwrap_or(Duration::from_secs(20)),
     };
     if let Some(workers) = root.count("workers", 1).filter(|w| *w != 1) {
@@ -170,14 +172,16 @@ fn host_receiver(s: &Section) -> HostReceiver {
     receiver
 }
 
-fn exporters(root: &Section) -> Exporters {
+fn exporters(root: &Section, memory: usize) -> Exporters {
     let Some(section) = root.section("exporters") else {
         return Exporters::default();
     };
     let exporters = Exporters {
-        otlp: section.section("otlp").and_then(|s| otlp_exporter(&s)),
+        otlp: section
+            .section("otlp")
+            .and_then(|s| otlp_exporter(&s, memory)),
         file: section.section("file").and_then(|s| file_exporter(&s)),
-        shadow: section.section("shadow").and_then(|s| shadow(&s)),
+        shadow: section.section("shadow").and_then(|s| shadow(&s, memory)),
     };
     if !["otlp", "file"].iter().any(|k| section.has(k)) {
         root.wrong(
@@ -189,8 +193,8 @@ fn exporters(root: &Section) -> Exporters {
     exporters
 }
 
-fn shadow(s: &Section) -> Option<ShadowExporter> {
-    let otlp = s.section("otlp").map(|s| otlp_exporter(&s));
+fn shadow(s: &Section, memory: usize) -> Option<ShadowExporter> {
+    let otlp = s.section("otlp").map(|s| otlp_exporter(&s, memory));
     let file = s.section("file").map(|s| file_exporter(&s));
     s.finish();
     match (otlp, file) {
@@ -203,7 +207,7 @@ fn shadow(s: &Section) -> Option<ShadowExporter> {
     }
 }
 
-fn otlp_exporter(s: &Section) -> Option<OtlpExporter> {
+fn otlp_exporter(s: &Section, memory: usize) -> Option<OtlpExporter> {
     let protocol = s.parsed("protocol", |t| match t {
         "grpc" => Ok(Protocol::Grpc),
         "http" | "http/protobuf" => Ok(Protocol::Http),
@@ -217,7 +221,7 @@ fn otlp_exporter(s: &Section) -> Option<OtlpExporter> {
         headers: headers(s),
         tls: tls(s, endpoint.as_ref()),
         batch: batch(s),
-        queue_bytes: queue(s),
+        queue_bytes: queue(s, memory),
         retry: retry(s),
         endpoint: endpoint.clone().unwrap_or_default(),
     };
@@ -241,13 +245,22 @@ fn batch(s: &Section) -> Batch {
     batch
 }
 
-fn queue(s: &Section) -> usize {
-    let section = s.section("queue");
-    let bytes = section.as_ref().and_then(|s| s.size("bytes"));
-    if let Some(s) = section {
-        s.finish();
+fn queue(s: &Section, memory: usize) -> usize {
+    let default = (64 * MIB).min(memory / 4);
+    let Some(section) = s.section("queue") else {
+        return default;
+    };
+    let bytes = section.size("bytes").unwrap_or(default);
+    if bytes > memory / 2 {
+        section.wrong(
+            "bytes",
+            format!(
+                "{bytes} is more than half of limits.memory ({memory}); lower it or raise the memory"
+            ),
+        );
     }
-    bytes.unwrap_or(64 * MIB)
+    section.finish();
+    bytes
 }
 
 fn retry(s: &Section) -> Retry {

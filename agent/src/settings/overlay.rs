@@ -2,7 +2,7 @@
 
 use super::{Settings, SettingsError};
 use phoenix_engine::document::Problem;
-use serde_yaml::{Mapping, Value};
+use phoenix_engine::yaml::{self, Node};
 use std::path::Path;
 
 /// Settings that a variable can set: `node.name` is `PHOENIX_NODE_NAME`. Other `PHOENIX_*`
@@ -76,34 +76,35 @@ fn variable(path: &str) -> String {
     format!("PHOENIX_{}", path.replace('.', "_").to_ascii_uppercase())
 }
 
-fn tree(text: &str) -> Result<Value, Vec<Problem>> {
-    serde_yaml::from_str(text).map_err(|e| {
-        vec![Problem {
-            path: String::new(),
-            message: format!("is no valid YAML: {e}"),
-        }]
-    })
+/// An empty file is a file without settings.
+fn tree(text: &str) -> Result<Node, Vec<Problem>> {
+    let is_comment = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    if text.lines().all(is_comment) {
+        return Ok(Node::Null);
+    }
+    yaml::read(text)
 }
 
 /// Sets one scalar, making the mappings on the way to it.
-fn put(root: &mut Value, path: &str, value: &str) -> Result<(), Problem> {
-    let wrong = || Problem {
-        path: path.to_owned(),
-        message: "cannot be set: a part of this path is no mapping".to_owned(),
-    };
+fn put(root: &mut Node, path: &str, value: &str) -> Result<(), Problem> {
     let mut at = root;
-    let mut keys = path.split('.').peekable();
-    while let Some(key) = keys.next() {
-        if at.is_null() {
-            *at = Value::Mapping(Mapping::new());
+    for key in path.split('.') {
+        if *at == Node::Null {
+            *at = Node::Map(Vec::new());
         }
-        let map = at.as_mapping_mut().ok_or_else(wrong)?;
-        let slot = map.entry(Value::from(key)).or_insert(Value::Null);
-        if keys.peek().is_none() {
-            *slot = Value::from(value);
-            return Ok(());
-        }
-        at = slot;
+        let Node::Map(map) = at else {
+            return Err(Problem {
+                path: path.to_owned(),
+                message: "cannot be set: a part of this path is no mapping".to_owned(),
+            });
+        };
+        let found = map.iter().position(|(k, _)| k == key);
+        let index = found.unwrap_or_else(|| {
+            map.push((key.to_owned(), Node::Null));
+            map.len() - 1
+        });
+        at = &mut map[index].1;
     }
-    Err(wrong())
+    *at = Node::Text(value.to_owned());
+    Ok(())
 }

@@ -2,7 +2,7 @@
 //! first, and that knows which keys nobody read.
 
 use phoenix_engine::document::Problem;
-use serde_yaml::{Mapping, Value};
+use phoenix_engine::yaml::Node;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -14,20 +14,20 @@ pub type Problems = Rc<RefCell<Vec<Problem>>>;
 /// One mapping of the tree.
 pub struct Section {
     path: String,
-    map: Mapping,
+    map: Vec<(String, Node)>,
     seen: RefCell<Vec<String>>,
     problems: Problems,
 }
 
 impl Section {
     /// The root.
-    pub fn root(value: Value, problems: Problems) -> Section {
-        let map = match value {
-            Value::Mapping(map) => map,
-            Value::Null => Mapping::new(),
+    pub fn root(tree: Node, problems: Problems) -> Section {
+        let map = match tree {
+            Node::Map(map) => map,
+            Node::Null => Vec::new(),
             _ => {
                 push(&problems, "", "must be a mapping of settings");
-                Mapping::new()
+                Vec::new()
             }
         };
         Section {
@@ -53,26 +53,30 @@ impl Section {
     }
 
     /// Marks `key` as known and returns its value; null counts as absent.
-    pub fn value(&self, key: &str) -> Option<&Value> {
+    pub fn value(&self, key: &str) -> Option<&Node> {
         self.seen.borrow_mut().push(key.to_owned());
-        self.map.get(key).filter(|v| !v.is_null())
+        self.find(key).filter(|v| **v != Node::Null)
     }
 
     /// Whether the key is there at all, also without a value (`file:`).
     pub fn has(&self, key: &str) -> bool {
-        self.map.contains_key(key)
+        self.find(key).is_some()
+    }
+
+    fn find(&self, key: &str) -> Option<&Node> {
+        self.map.iter().find(|(k, _)| k == key).map(|(_, v)| v)
     }
 
     /// A nested mapping; `key:` without a value is an empty one.
     pub fn section(&self, key: &str) -> Option<Section> {
         let found = self.value(key).cloned();
         let map = match found {
-            Some(Value::Mapping(map)) => map,
+            Some(Node::Map(map)) => map,
             Some(_) => {
                 self.wrong(key, "must be a mapping");
                 return None;
             }
-            None if self.has(key) => Mapping::new(),
+            None if self.has(key) => Vec::new(),
             None => return None,
         };
         Some(Section {
@@ -141,7 +145,7 @@ impl Section {
     pub fn texts(&self, key: &str) -> Option<Vec<String>> {
         let value = self.value(key)?;
         let list = match value {
-            Value::Sequence(items) => items.iter().map(scalar).collect::<Option<Vec<_>>>(),
+            Node::List(items) => items.iter().map(scalar).collect::<Option<Vec<_>>>(),
             one => scalar(one).map(|t| vec![t]),
         };
         if list.is_none() {
@@ -155,12 +159,11 @@ impl Section {
         let section = self.section(key)?;
         let mut table = BTreeMap::new();
         for (name, value) in &section.map {
-            match (scalar(name), scalar(value)) {
-                (Some(name), Some(value)) => {
-                    table.insert(name, value);
+            match scalar(value) {
+                Some(value) => {
+                    table.insert(name.clone(), value);
                 }
-                (Some(name), None) => section.wrong(&name, "must be a text"),
-                (None, _) => self.wrong(key, "has a key that is no text"),
+                None => section.wrong(name, "must be a text"),
             }
         }
         Some(table)
@@ -169,14 +172,10 @@ impl Section {
     /// Reports every key that nobody asked for. Call it last.
     pub fn finish(&self) {
         let seen = self.seen.borrow();
-        for key in self.map.keys() {
-            match key.as_str() {
-                Some(key) if seen.iter().any(|s| s == key) => {}
-                Some(key) => self.wrong(
-                    key,
-                    format!("is not known here; known are: {}", seen.join(", ")),
-                ),
-                None => self.wrong("", "has a key that is no text"),
+        for (key, _) in &self.map {
+            if !seen.contains(key) {
+                let known = seen.join(", ");
+                self.wrong(key, format!("is not known here; known are: {known}"));
             }
         }
     }
@@ -189,11 +188,12 @@ fn push(problems: &Problems, path: &str, message: &str) {
     });
 }
 
-fn scalar(value: &Value) -> Option<String> {
+fn scalar(value: &Node) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(n) => Some(n.to_string()),
-        Value::Bool(b) => Some(b.to_string()),
+        Node::Text(text) => Some(text.clone()),
+        Node::Int(n) => Some(n.to_string()),
+        Node::Float(n) => Some(n.to_string()),
+        Node::Bool(b) => Some(b.to_string()),
         _ => None,
     }
 }

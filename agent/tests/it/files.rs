@@ -70,3 +70,26 @@ async fn a_file_that_cannot_be_written_stops_the_start() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn what_one_agent_wrote_another_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (dir.path().join("a.binpb"), dir.path().join("b.binpb"));
+    let writer = agent(&to_file(&first, "")).await;
+    client(&writer).await.export(request(0..100)).await.unwrap();
+    assert_eq!(writer.drain().await.lost, 0);
+    let settings = to_file(&second, "").replace(
+        "{ otlp: { grpc: \"127.0.0.1:0\" } }",
+        &format!("{{ file: {{ path: {} }} }}", first.display()),
+    );
+    let reader = agent(&settings).await;
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while crate::delivery::balanced(&reader).await["received"] != 100 {
+        assert!(std::time::Instant::now() < end);
+    }
+    assert_eq!(reader.drain().await.lost, 0);
+    assert_eq!(
+        std::fs::read(&first).unwrap(),
+        std::fs::read(&second).unwrap()
+    );
+}

@@ -9,3 +9,4 @@ mod http;
 mod settings;
 mod support;
 mod tls;
+mod windows;
