@@ -1,6 +1,9 @@
 //! The server's process: settings, the one port for API and agents, an orderly end.
 
 mod listen;
+mod tls;
+
+pub use tls::TlsError;
 
 use crate::api;
 use crate::app::{App, Timing, wall_clock};
@@ -11,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// Start-up options of `phoenix serve`.
@@ -25,6 +29,15 @@ pub struct ServeArgs {
     /// Allow plain text on an address that is not loopback (behind a proxy that ends TLS).
     #[arg(long, env = "PHOENIX_PLAIN_TEXT")]
     pub plain_text: bool,
+    /// Certificate chain (PEM): TLS for API and agents.
+    #[arg(long, env = "PHOENIX_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM).
+    #[arg(long, env = "PHOENIX_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Every client must show a certificate of this authority (PEM).
+    #[arg(long, env = "PHOENIX_TLS_CLIENT_CA", requires = "tls_cert")]
+    pub tls_client_ca: Option<PathBuf>,
     /// A candidate runs this long without word from the server.
     #[arg(long, env = "PHOENIX_LEASE", default_value = "30s", value_parser = humantime::parse_duration)]
     pub lease: std::time::Duration,
@@ -37,10 +50,12 @@ pub struct ServeArgs {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "{0} is not loopback: tokens would cross the network in plain text; give --plain-text if \
-         something in front of it ends TLS"
+        "{0} is not loopback: tokens would cross the network in plain text; give --tls-cert and \
+         --tls-key, or --plain-text if something in front of it ends TLS"
     )]
     PlainText(SocketAddr),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("the data folder {path}: {source}")]
     Data {
         path: PathBuf,
@@ -66,12 +81,14 @@ pub struct Server {
     app: Arc<App>,
     tokens: Arc<Tokens>,
     store: Sqlite,
+    tls: Option<TlsAcceptor>,
 }
 
 impl Server {
     /// Opens the store and the port.
     pub async fn bind(args: &ServeArgs) -> Result<Server, Error> {
-        if !args.listen.ip().is_loopback() && !args.plain_text {
+        let tls = tls::acceptor(args)?;
+        if tls.is_none() && !args.listen.ip().is_loopback() && !args.plain_text {
             return Err(Error::PlainText(args.listen));
         }
         std::fs::create_dir_all(&args.data).map_err(|source| Error::Data {
@@ -99,6 +116,7 @@ impl Server {
             app,
             tokens,
             store,
+            tls,
         })
     }
 
@@ -124,7 +142,7 @@ impl Server {
         ));
         let planner = push::spawn_planner(self.app.clone(), shutdown.clone());
         let driver = driver::spawn(self.app, shutdown.clone());
-        listen::serve(self.listener, router, shutdown).await;
+        listen::serve(self.listener, self.tls, router, shutdown).await;
         for (name, task) in [("planner", planner), ("driver", driver)] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "the {name} ended badly");

@@ -1,20 +1,29 @@
-//! Connections: HTTP/1.1 and HTTP/2 in plain text on one port, and their orderly end.
+//! Connections: HTTP/1.1 and HTTP/2 on one port, in plain text or TLS, and their orderly end.
 
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// Requests that run at the end get this long.
 const GRACE: Duration = Duration::from_secs(5);
+/// A TLS handshake takes no longer.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A peer that is silent is asked whether it lives; the agents' sessions are silent for long.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-pub(super) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    shutdown: CancellationToken,
+) {
     let graceful = GracefulShutdown::new();
     let builder = builder();
     loop {
@@ -23,7 +32,14 @@ pub(super) async fn serve(listener: TcpListener, router: Router, shutdown: Cance
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => talk(&builder, &graceful, stream, router.clone()),
+            Ok((stream, _)) => {
+                let connection = Connection {
+                    builder: builder.clone(),
+                    watcher: graceful.watcher(),
+                    router: router.clone(),
+                };
+                tokio::spawn(connection.open(stream, tls.clone()));
+            }
             Err(error) => {
                 // Out of file descriptors, mostly: others may close theirs.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -55,22 +71,34 @@ fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
-fn talk(
-    builder: &Builder<TokioExecutor>,
-    graceful: &GracefulShutdown,
-    stream: TcpStream,
+struct Connection {
+    builder: Builder<TokioExecutor>,
+    watcher: Watcher,
     router: Router,
-) {
-    // Small messages both ways: waiting to fill a packet only adds delay.
-    let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router);
-    let connection = builder
-        .serve_connection_with_upgrades(TokioIo::new(stream), service)
-        .into_owned();
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
+}
+
+impl Connection {
+    async fn open(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+        // Small messages both ways: waiting to fill a packet only adds delay.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = tls else {
+            return self.talk(stream).await;
+        };
+        match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.talk(stream).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
+        let service = TowerToHyperService::new(self.router);
+        let connection = self
+            .builder
+            .serve_connection_with_upgrades(TokioIo::new(stream), service)
+            .into_owned();
+        if let Err(error) = self.watcher.watch(connection).await {
             tracing::debug!(%error, "a connection ended");
         }
-    });
+    }
 }

@@ -11,3 +11,4 @@ mod openapi;
 mod pipelines;
 mod restart;
 mod support;
+mod tls;

@@ -90,6 +90,9 @@ pub fn args(dir: &Path, listen: &str) -> ServeArgs {
         listen: listen.parse().unwrap(),
         data: dir.into(),
         plain_text: false,
+        tls_cert: None,
+        tls_key: None,
+        tls_client_ca: None,
         lease: std::time::Duration::from_millis(600),
         bake: std::time::Duration::from_secs(1),
     }
