@@ -220,7 +220,7 @@ impl Aggregation {
         };
         if let Some(group) = self.book.groups.get_mut(slot) {
             let window = self.windows.at(end);
-            self.counts.exemplars_dropped += window.take(group, speaker, point, intake);
+            window.take(group, speaker, point, intake);
         }
         Added::Absorbed
     }

@@ -129,6 +129,7 @@ impl Outputs {
                 output.place = self.ranks.place(&output.head, false);
             }
             *place = output.place;
+            counts.exemplars_dropped += part.cell.exemplars_dropped;
             let from = bodies.len();
             let span = (closed.start, closed.stamp);
             if output.put(&mut bodies, part, span, counts) {

@@ -52,6 +52,8 @@ pub struct Cell {
     pub content: Content,
     /// `Exemplar` bodies, oldest first.
     pub exemplars: Vec<Vec<u8>>,
+    /// Exemplars that found no room.
+    pub exemplars_dropped: u64,
 }
 
 /// One open window.
@@ -191,14 +193,14 @@ impl Windows {
 }
 
 impl Window {
-    /// Takes one point; how many exemplars found no room.
+    /// Takes one point.
     pub fn take(
         &mut self,
         group: &mut Group,
         speaker: Speaker,
         point: &PointView<'_>,
         intake: Intake<'_>,
-    ) -> u64 {
+    ) {
         self.absorbed += 1;
         let cell = cell(&mut self.cells, speaker.slot);
         if !cell.touched {
@@ -217,7 +219,7 @@ impl Window {
             hold(&mut self.values, &mut self.spoke, speaker.member, held);
         }
         cell.add(group, intake);
-        cell.keep_exemplars(point)
+        cell.keep_exemplars(point);
     }
 
     /// Takes what another window holds, as if it were later in the same window.
@@ -304,24 +306,22 @@ impl Cell {
         }
     }
 
-    /// Keeps the point's exemplars in place of the oldest ones; how many found no room.
-    fn keep_exemplars(&mut self, point: &PointView<'_>) -> u64 {
-        let mut dropped = 0;
+    /// Keeps the point's exemplars in place of the oldest ones.
+    fn keep_exemplars(&mut self, point: &PointView<'_>) {
         let field = exemplars_field(point.kind);
         for body in raw_attributes(point.body, field) {
             let mut room = Vec::new();
             if self.exemplars.len() == EXEMPLARS {
                 room = self.exemplars.remove(0);
-                dropped += 1;
+                self.exemplars_dropped += 1;
             }
             room.clear();
             room.extend_from_slice(body);
             self.exemplars.push(room);
         }
-        dropped
     }
 
-    /// Takes what another cell of the same group holds. Exemplars beyond the limit go.
+    /// Takes what another cell of the same group holds.
     pub fn merge(&mut self, other: &mut Cell) {
         self.touched |= other.touched;
         self.flagged |= other.flagged;
@@ -331,6 +331,7 @@ impl Cell {
         self.exemplars.append(&mut other.exemplars);
         let over = self.exemplars.len().saturating_sub(EXEMPLARS);
         self.exemplars.drain(..over);
+        self.exemplars_dropped += other.exemplars_dropped + over as u64;
     }
 }
 
