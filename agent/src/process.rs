@@ -8,13 +8,15 @@ mod outlets;
 mod thread;
 
 use crate::control;
+use crate::host::{self, HostError, Scanner};
 use crate::receivers::Intake;
 use crate::receivers::budget::Budget;
 use crate::receivers::serve::{self, Kind};
 use crate::settings::{ControlPlane, Settings};
 use crate::worker::{self, Notice, Outlets, Start, WorkerHandle};
-use crate::{admin, limits, memory, pipeline_file};
+use crate::{admin, limits, memory, pipeline_file, receivers};
 use listeners::Listeners;
+pub use outlets::FILE_QUEUE;
 use phoenix_engine::compile::{Pipeline, Plan};
 use phoenix_proto::control::Identity;
 use std::net::SocketAddr;
@@ -47,6 +49,9 @@ pub enum StartError {
         /// What to change.
         message: String,
     },
+    /// The host receiver cannot work.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// The data thread could not be made.
     #[error("cannot start the worker's thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -101,6 +106,10 @@ impl Agent {
         let listeners = Listeners::bind(&settings).await?;
         let addresses = listeners.addresses()?;
         let (outlets, exporters) = outlets::exporters(&settings)?;
+        let scanner = match &settings.receivers.host {
+            Some(host) => Some((Scanner::open(host, &settings.node.name)?, host.every)),
+            None => None,
+        };
         let boot = settings
             .control_plane
             .as_ref()
@@ -142,6 +151,18 @@ impl Agent {
         agent.follow_plans(&settings, boot, notices).await;
         agent.watch_memory(&settings);
         agent.receive(listeners, &settings);
+        if let Some((scanner, every)) = scanner {
+            let (intake, stop) = (agent.intake.clone(), agent.stop_receivers.clone());
+            agent
+                .receivers
+                .spawn(host::run(scanner, every, intake, stop));
+        }
+        if let Some(path) = settings.receivers.file {
+            let (intake, stop) = (agent.intake.clone(), agent.stop_receivers.clone());
+            agent
+                .receivers
+                .spawn(receivers::file::run(path, intake, stop));
+        }
         Ok(agent)
     }
 
@@ -309,7 +330,7 @@ fn control_options(
         labels: settings.node.labels.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: state_folder(settings).to_owned(),
-        reconnect_max: control::RECONNECT_MAX,
+        reconnect_max: plane.reconnect_max,
         heartbeat: control::HEARTBEAT,
         vitals: Arc::new(move || control::Vitals {
             queue_bytes: queues.iter().map(|q| q.account().bytes as u64).sum(),

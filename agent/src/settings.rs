@@ -225,6 +225,8 @@ pub struct ControlPlane {
     pub token_file: Option<PathBuf>,
     /// For https endpoints.
     pub tls: Tls,
+    /// Bound of the jittered pause before a lost stream is opened again.
+    pub reconnect_max: Duration,
 }
 
 /// `limits`.
@@ -270,12 +272,13 @@ fn list(problems: &[Problem]) -> String {
 impl Settings {
     /// What an operator should know before the agent runs: what can be lost, what is open.
     pub fn warnings(&self) -> Vec<String> {
+        let queue = self
+            .exporters
+            .otlp
+            .as_ref()
+            .map_or(crate::process::FILE_QUEUE, |otlp| otlp.queue_bytes);
         let mut lines = vec![format!(
-            "held in memory only, so lost if this process is killed: open windows and {} of queue; SIGTERM writes both",
-            self.exporters.otlp.as_ref().map_or_else(
-                || "what the file exporter".to_owned(),
-                |o| format!("up to {} bytes", o.queue_bytes)
-            )
+            "what is held in memory is lost if this process is killed: open windows and up to {queue} bytes of queue; SIGTERM and SIGINT write both"
         )];
         if let Some(otlp) = &self.receivers.otlp {
             for address in [otlp.grpc, otlp.http].into_iter().flatten() {

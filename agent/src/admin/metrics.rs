@@ -8,7 +8,7 @@ use http::StatusCode;
 use phoenix_engine::ledger::Ledger;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use std::sync::atomic::Ordering;
@@ -35,14 +35,21 @@ impl Collector for Snapshot {
             let mut metric =
                 encoder.encode_descriptor(family.name, family.help, None, family.kind)?;
             for (labels, value) in &family.rows {
-                let mut row = metric.encode_family(labels)?;
-                match family.kind {
-                    MetricType::Counter => row.encode_counter::<NoLabelSet, _, u64>(value, None)?,
-                    _ => row.encode_gauge(value)?,
+                if labels.is_empty() {
+                    write(&mut metric, family.kind, *value)?;
+                } else {
+                    write(&mut metric.encode_family(labels)?, family.kind, *value)?;
                 }
             }
         }
         Ok(())
+    }
+}
+
+fn write(row: &mut MetricEncoder<'_>, kind: MetricType, value: f64) -> std::fmt::Result {
+    match kind {
+        MetricType::Counter => row.encode_counter::<NoLabelSet, _, u64>(&value, None),
+        _ => row.encode_gauge(&value),
     }
 }
 

@@ -10,6 +10,9 @@ use crate::worker::Outlets;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Bytes that may wait for a file.
+pub const FILE_QUEUE: usize = 16 << 20;
+
 /// The queues and the tasks behind them; the first destination is the one that the ledger follows.
 pub fn exporters(settings: &Settings) -> Result<(Outlets, Vec<Exporter>), StartError> {
     let mut next = Vec::new();
@@ -54,7 +57,7 @@ fn otlp_exporter(name: &'static str, otlp: OtlpExporter) -> Result<Exporter, Sta
 }
 
 fn file_exporter(name: &'static str, file: FileExporter) -> Result<Exporter, StartError> {
-    let queue = Arc::new(Queue::new(64 << 20));
+    let queue = Arc::new(Queue::new(FILE_QUEUE));
     let sink = FileSink::open(file).map_err(|message| StartError::Exporter { name, message })?;
     let batch = Batch {
         points: 8192,

@@ -334,6 +334,9 @@ fn control_plane(root: &Section) -> Option<ControlPlane> {
     let endpoint = endpoint(&s, "endpoint", "http://127.0.0.1:7070");
     let plane = ControlPlane {
         token_file: s.text("token_file").map(PathBuf::from),
+        reconnect_max: s
+            .duration("reconnect_max")
+            .unwrap_or(crate::control::RECONNECT_MAX),
         tls: tls(&s, endpoint.as_ref()),
         endpoint: endpoint.clone().unwrap_or_default(),
     };

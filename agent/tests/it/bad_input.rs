@@ -8,6 +8,14 @@ use phoenix_agent::rpc::{self, Code, Status};
 use prost::Message;
 use std::io::Write;
 
+/// What it is, the status that is due, headers, body.
+type Row = (
+    &'static str,
+    u16,
+    Vec<(&'static str, &'static str)>,
+    Vec<u8>,
+);
+
 const METRICS: &str = "/v1/metrics";
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -108,7 +116,7 @@ async fn over_http_every_kind_of_bad_request_has_its_status() {
     let bomb = gzip(&vec![0u8; 40_000_000]);
     let large = vec![0u8; 1_100_000];
     let wrong_types = br#"{"resourceMetrics":"none"}"#;
-    let table: Vec<(&str, u16, Vec<(&str, &str)>, Vec<u8>)> = vec![
+    let table: Vec<Row> = vec![
         ("malformed protobuf", 400, vec![PROTOBUF], vec![0xff; 40]),
         ("truncated protobuf", 400, vec![PROTOBUF], truncated()),
         ("invalid UTF-8", 400, vec![PROTOBUF], invalid_utf8()),

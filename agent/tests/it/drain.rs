@@ -1,8 +1,7 @@
 //! SIGTERM: nothing accepted is left behind, and the process says when that was not possible.
 
-use crate::support::{Fault, Sink, agent, client, request, to};
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use crate::support::{Fault, Process, Sink, agent, client, request, to};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
@@ -33,43 +32,10 @@ async fn a_drain_ends_in_time_with_a_next_hop_that_is_away() {
     assert_eq!(drained.lost, 7);
 }
 
-struct Process {
-    child: Child,
-    line: String,
-}
-
-impl Process {
-    fn start(settings: &str) -> Process {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("s.yaml");
-        std::fs::write(&file, settings).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_phoenix-agent"))
-            .arg("--settings")
-            .arg(&file)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        Process { child, line }
-    }
-
-    fn address(&self, name: &str) -> String {
-        let key = format!("{name}=");
-        let part = self
-            .line
-            .split_whitespace()
-            .find_map(|p| p.strip_prefix(&key));
-        part.unwrap_or_else(|| panic!("{}", self.line)).to_owned()
-    }
-}
-
 #[tokio::test]
 async fn the_process_drains_on_sigterm_under_load_and_exits_0() {
     let (sink, address) = Sink::start().await;
-    let mut process = Process::start(&to(address, ""));
+    let mut process = Process::start(&to(address, ""), &[]);
     assert!(
         process.line.starts_with("phoenix-agent listening grpc="),
         "{}",

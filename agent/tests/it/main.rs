@@ -6,6 +6,7 @@ mod delivery;
 mod drain;
 mod files;
 mod http;
+mod proxy;
 mod settings;
 mod support;
 mod tls;

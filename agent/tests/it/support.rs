@@ -18,7 +18,9 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use phoenix_agent::process::Agent;
 use phoenix_agent::settings;
 use std::collections::VecDeque;
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -296,4 +298,46 @@ pub async fn own_metric(agent: &Agent, name: &str) -> f64 {
         .filter(|l| l.starts_with(name))
         .filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok())
         .sum()
+}
+
+/// The program itself.
+pub struct Process {
+    pub child: Child,
+    /// What it said when it was ready.
+    pub line: String,
+}
+
+impl Process {
+    pub fn start(settings: &str, env: &[(&str, &str)]) -> Process {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("s.yaml");
+        std::fs::write(&file, settings).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_phoenix-agent"))
+            .arg("--settings")
+            .arg(&file)
+            .envs(env.iter().copied())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        Process { child, line }
+    }
+
+    pub fn address(&self, name: &str) -> String {
+        let key = format!("{name}=");
+        let part = self
+            .line
+            .split_whitespace()
+            .find_map(|p| p.strip_prefix(&key));
+        part.unwrap_or_else(|| panic!("{}", self.line)).to_owned()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+    }
 }
