@@ -3,10 +3,13 @@
 use super::Options;
 use crate::exporters::tls;
 use crate::settings::Protocol;
+use http::Uri;
+use http::uri::{PathAndQuery, Scheme};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
+use tower::Service;
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// A peer that is silent for longer than both together is taken for gone.
@@ -18,6 +21,8 @@ const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
 pub(super) enum DialError {
     #[error("control_plane.{0}")]
     Tls(String),
+    #[error("control_plane.endpoint: {0}")]
+    Endpoint(String),
     #[error("cannot reach the control plane: {}", chain(.0))]
     Connect(#[from] tonic::transport::Error),
 }
@@ -35,14 +40,8 @@ fn chain(error: &tonic::transport::Error) -> String {
 }
 
 pub(super) async fn connect(options: &Options) -> Result<Channel, DialError> {
-    let endpoint = Endpoint::from(options.endpoint.clone())
-        .user_agent(format!("phoenix-agent/{}", options.version))?
-        .connect_timeout(CONNECT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE_ANSWER)
-        .keep_alive_while_idle(true);
     if options.endpoint.scheme_str() != Some("https") {
+        let endpoint = configure(Endpoint::from(options.endpoint.clone()), options)?;
         return Ok(endpoint.connect().await?);
     }
     // Read anew for each connection, so that a renewed certificate is taken up.
@@ -51,6 +50,31 @@ pub(super) async fn connect(options: &Options) -> Result<Channel, DialError> {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(CONNECT));
-    let connector = HttpsConnector::from((tcp, config));
-    Ok(endpoint.connect_with_connector(connector).await?)
+    let mut connector = HttpsConnector::from((tcp, config));
+    // tonic refuses https where another crate of the build turns its own TLS on: it is told of http
+    // and the connector of https. Requests still name the real origin.
+    let secure = options.endpoint.clone();
+    let plain = Endpoint::from(with_scheme(&secure, Scheme::HTTP)?);
+    let endpoint = configure(plain, options)?.origin(secure.clone());
+    let connect = tower::service_fn(move |_| connector.call(secure.clone()));
+    Ok(endpoint.connect_with_connector(connect).await?)
+}
+
+fn configure(endpoint: Endpoint, options: &Options) -> Result<Endpoint, DialError> {
+    Ok(endpoint
+        .user_agent(format!("phoenix-agent/{}", options.version))?
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE_ANSWER)
+        .keep_alive_while_idle(true))
+}
+
+fn with_scheme(uri: &Uri, scheme: Scheme) -> Result<Uri, DialError> {
+    let mut parts = uri.clone().into_parts();
+    parts.scheme = Some(scheme);
+    parts
+        .path_and_query
+        .get_or_insert_with(|| PathAndQuery::from_static("/"));
+    Uri::from_parts(parts).map_err(|e| DialError::Endpoint(e.to_string()))
 }

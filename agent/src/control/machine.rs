@@ -301,7 +301,8 @@ impl Machine {
                 self.previous = Some(old);
             }
             self.baseline_bake = None;
-            self.validated(&self.baseline.hash().to_owned(), effects);
+            let hash = self.baseline.hash().to_owned();
+            self.validated(&hash, effects);
         }
         if new_candidate {
             self.candidate_bake = None;

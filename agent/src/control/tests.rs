@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 //! The client against a server of the protocol that stands in this file, with a real worker.
 
+mod secure;
+
 use super::*;
 use crate::exporters::queue::Queue;
 use crate::worker::{self, Outlets, Start};
@@ -216,8 +218,10 @@ struct Agent {
 
 fn agent(options: Options) -> Agent {
     let boot = Boot::read(&options.state);
-    let mut engine = phoenix_engine::engine::Settings::default();
-    engine.fleet_seed = boot.fleet_seed();
+    let engine = phoenix_engine::engine::Settings {
+        fleet_seed: boot.fleet_seed(),
+        ..Default::default()
+    };
     let (worker, _, task) = worker::spawn(Start {
         engine,
         plan: boot.plan(),
