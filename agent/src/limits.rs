@@ -51,11 +51,22 @@ fn read_limit(file: &Path) -> Option<usize> {
     text.trim().parse().ok().filter(|n| *n < 1 << 60)
 }
 
-/// Resident bytes of this process.
+/// Resident bytes of this process, shared pages (its own program text) included.
 pub fn resident() -> Option<usize> {
+    Some(resident_pages()?.0 * rustix::param::page_size())
+}
+
+/// Resident bytes that the system cannot take back: what the memory limit is about.
+pub fn private() -> Option<usize> {
+    let (all, shared) = resident_pages()?;
+    Some(all.saturating_sub(shared) * rustix::param::page_size())
+}
+
+fn resident_pages() -> Option<(usize, usize)> {
     let status = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: usize = status.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size())
+    let mut fields = status.split_ascii_whitespace().skip(1);
+    let resident = fields.next()?.parse().ok()?;
+    Some((resident, fields.next()?.parse().ok()?))
 }
 
 /// CPU time of this process, seconds.
@@ -118,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_process_knows_what_it_uses() {
-        assert!(resident().unwrap() > 100_000);
+        assert!(private().unwrap() > 10_000 && resident() >= private());
         assert!(process_cpu() > 0.0 && thread_cpu() > 0.0);
     }
 }

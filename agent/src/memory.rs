@@ -22,8 +22,8 @@ struct Measures {
     refuse: bool,
 }
 
-fn measures(resident: usize, limit: usize, refusing: bool) -> Measures {
-    let percent = resident.saturating_mul(100) / limit.max(1);
+fn measures(used: usize, limit: usize, refusing: bool) -> Measures {
+    let percent = used.saturating_mul(100) / limit.max(1);
     Measures {
         end_shadow: percent >= END_SHADOW,
         refuse: percent >= if refusing { TAKE_AGAIN } else { REFUSE },
@@ -38,13 +38,13 @@ pub async fn watch(worker: WorkerHandle, limit: usize, stop: CancellationToken) 
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
-        let Some(resident) = limits::resident() else {
+        let Some(used) = limits::private() else {
             continue;
         };
-        let measures = measures(resident, limit, refusing);
+        let measures = measures(used, limit, refusing);
         if measures.end_shadow && has_shadow(&worker) {
             let reason =
-                format!("memory was near the limit: {resident} of {limit} bytes (limits.memory)");
+                format!("memory was near the limit: {used} of {limit} bytes (limits.memory)");
             if worker.end_candidate(reason).await.is_err() {
                 return;
             }
@@ -57,16 +57,12 @@ pub async fn watch(worker: WorkerHandle, limit: usize, stop: CancellationToken) 
                 .store(refusing, Ordering::Relaxed);
             if refusing {
                 tracing::error!(
-                    resident,
+                    used,
                     limit,
                     "memory is near its limit: requests are refused"
                 );
             } else {
-                tracing::info!(
-                    resident,
-                    limit,
-                    "memory has fallen: requests are taken again"
-                );
+                tracing::info!(used, limit, "memory has fallen: requests are taken again");
             }
         }
     }

@@ -5,6 +5,7 @@
 
 mod listeners;
 mod outlets;
+mod plans;
 mod thread;
 
 use crate::control;
@@ -12,19 +13,16 @@ use crate::host::{self, HostError, Scanner};
 use crate::receivers::Intake;
 use crate::receivers::budget::Budget;
 use crate::receivers::serve::{self, Kind};
-use crate::settings::{ControlPlane, Settings};
-use crate::worker::{self, Notice, Outlets, Start, WorkerHandle};
-use crate::{admin, limits, memory, pipeline_file, receivers};
+use crate::settings::Settings;
+use crate::worker::{self, Outlets, Start, WorkerHandle};
+use crate::{admin, memory, pipeline_file, receivers};
 use listeners::Listeners;
 pub use outlets::FILE_QUEUE;
 use phoenix_engine::compile::{Pipeline, Plan};
-use phoenix_proto::control::Identity;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thread::DataThread;
-use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -113,7 +111,7 @@ impl Agent {
         let boot = settings
             .control_plane
             .as_ref()
-            .map(|_| control::Boot::read(state_folder(&settings)));
+            .map(|_| control::Boot::read(plans::state_folder(&settings)));
         let (handle, notices, worker) = worker::spawn(Start {
             engine: engine_settings(&settings, boot.as_ref()),
             plan: boot.as_ref().map_or_else(pass_through, control::Boot::plan),
@@ -164,40 +162,6 @@ impl Agent {
                 .spawn(receivers::file::run(path, intake, stop));
         }
         Ok(agent)
-    }
-
-    /// Plans come from a watched file or from the control plane. A file is looked at before
-    /// anything is received.
-    async fn follow_plans(
-        &mut self,
-        settings: &Settings,
-        boot: Option<control::Boot>,
-        notices: mpsc::Receiver<Notice>,
-    ) {
-        let plans = self.plans.clone();
-        let stop = self.stop_rest.clone();
-        if let Some(path) = settings.pipeline_file.clone() {
-            let mut file = pipeline_file::Watched::new(path, plans);
-            file.look(&self.worker).await;
-            let worker = self.worker.clone();
-            self.rest
-                .spawn(async move { file.watch(worker, stop).await });
-        } else if let (Some(plane), Some(boot)) = (&settings.control_plane, boot) {
-            let options = control_options(settings, plane, &self.outlets);
-            let client = control::spawn(options, boot, self.worker.clone(), notices);
-            let mut view = client.view;
-            self.rest.spawn(async move {
-                loop {
-                    plans.set_missing(!view.borrow_and_update().has_plan);
-                    if view.changed().await.is_err() {
-                        break;
-                    }
-                }
-                if let Err(error) = client.task.await {
-                    tracing::error!(%error, "the control client failed; the plan keeps running");
-                }
-            });
-        }
     }
 
     fn watch_memory(&mut self, settings: &Settings) {
@@ -277,11 +241,6 @@ fn pass_through() -> Arc<Plan> {
     })
 }
 
-/// Settings that name a control plane name a state folder too; this is their check's rule.
-fn state_folder(settings: &Settings) -> &Path {
-    settings.state.as_deref().unwrap_or(Path::new("."))
-}
-
 fn intake(settings: &Settings, worker: &WorkerHandle) -> Intake {
     let otlp = settings.receivers.otlp.as_ref();
     Intake {
@@ -305,37 +264,5 @@ fn engine_settings(
             series: settings.limits.series,
             ..Default::default()
         },
-    }
-}
-
-fn control_options(
-    settings: &Settings,
-    plane: &ControlPlane,
-    outlets: &Outlets,
-) -> control::Options {
-    let queues: Vec<_> = std::iter::once(&outlets.next_hop)
-        .chain(&outlets.copies)
-        .chain(&outlets.shadow)
-        .cloned()
-        .collect();
-    control::Options {
-        endpoint: plane.endpoint.clone(),
-        tls: plane.tls.clone(),
-        token_file: plane.token_file.clone(),
-        identity: Identity {
-            tenant: settings.node.tenant.clone(),
-            cluster: settings.node.cluster.clone(),
-            node: settings.node.name.clone(),
-        },
-        labels: settings.node.labels.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        state: state_folder(settings).to_owned(),
-        reconnect_max: plane.reconnect_max,
-        heartbeat: control::HEARTBEAT,
-        vitals: Arc::new(move || control::Vitals {
-            queue_bytes: queues.iter().map(|q| q.account().bytes as u64).sum(),
-            rss_bytes: limits::resident().map(|b| b as u64),
-            cpu_seconds: Some(limits::process_cpu()),
-        }),
     }
 }
