@@ -10,6 +10,7 @@ use crate::app::{App, Timing, wall_clock};
 use crate::auth::{self, Tokens};
 use crate::store::{self, Sqlite};
 use crate::{driver, push};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -155,7 +156,12 @@ impl Server {
 /// Runs the control plane until `shutdown`.
 pub async fn serve(args: ServeArgs, shutdown: CancellationToken) -> Result<(), Error> {
     let server = Server::bind(&args).await?;
-    println!("phoenix serve listening http={}", server.address());
+    // Who started the server may not read what it says.
+    let _ = writeln!(
+        std::io::stdout(),
+        "phoenix serve listening http={}",
+        server.address()
+    );
     tracing::info!(data = %args.data.display(), "control plane started");
     server.run(shutdown).await;
     Ok(())

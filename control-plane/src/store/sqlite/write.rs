@@ -1,12 +1,13 @@
 //! The one writer, and leases.
 
+mod change;
+
 use super::int;
-use crate::model::{Fence, Identity, NewEvent, Window};
-use crate::store::{Change, Commit, Error, LeaseRequest};
-use prost::Message;
-use serde::Serialize;
+use crate::model::{Fence, NewEvent};
+use crate::store::{Commit, Error, LeaseRequest};
+use change::apply;
 use sqlx::Connection;
-use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteQueryResult};
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 
 type Tx = SqliteConnection;
@@ -121,211 +122,6 @@ async fn append(tx: &mut Tx, event: NewEvent, now_ms: u64) -> Result<u64, Error>
     Ok(super::uint(done.last_insert_rowid()))
 }
 
-async fn apply(tx: &mut Tx, change: Change, now_ms: u64) -> Result<(), Error> {
-    match change {
-        Change::AddPipeline(p) => {
-            sqlx::query(
-                "INSERT INTO pipelines (tenant, name, version, hash, body) VALUES (?, ?, ?, ?, ?)",
-            )
-            .bind(&p.tenant)
-            .bind(&p.name)
-            .bind(int(p.version))
-            .bind(&p.hash)
-            .bind(json(&p)?)
-            .execute(&mut *tx)
-            .await?;
-        }
-        Change::DropPipeline { tenant, name } => {
-            sqlx::query("DELETE FROM pipelines WHERE tenant = ? AND name = ?")
-                .bind(tenant)
-                .bind(name)
-                .execute(&mut *tx)
-                .await?;
-        }
-        Change::PutAssignment(a) => {
-            let done = if a.row == 0 {
-                sqlx::query(
-                    "INSERT INTO assignments (tenant, name, row, body) VALUES (?, ?, 1, ?)
-                     ON CONFLICT DO NOTHING",
-                )
-                .bind(&a.tenant)
-                .bind(&a.name)
-                .bind(json(&a)?)
-                .execute(&mut *tx)
-                .await?
-            } else {
-                sqlx::query(
-                    "UPDATE assignments SET body = ?, row = row + 1
-                     WHERE tenant = ? AND name = ? AND row = ?",
-                )
-                .bind(json(&a)?)
-                .bind(&a.tenant)
-                .bind(&a.name)
-                .bind(int(a.row))
-                .execute(&mut *tx)
-                .await?
-            };
-            one_row(&done)?;
-        }
-        Change::AddAssignmentChange(c) => {
-            sqlx::query("INSERT INTO assignment_history (tenant, name, body) VALUES (?, ?, ?)")
-                .bind(&c.tenant)
-                .bind(&c.name)
-                .bind(json(&c)?)
-                .execute(&mut *tx)
-                .await?;
-        }
-        Change::DropAssignment(a) => {
-            let done =
-                sqlx::query("DELETE FROM assignments WHERE tenant = ? AND name = ? AND row = ?")
-                    .bind(&a.tenant)
-                    .bind(&a.name)
-                    .bind(int(a.row))
-                    .execute(&mut *tx)
-                    .await?;
-            one_row(&done)?;
-        }
-        Change::PutExperiment(e) => {
-            let done = if e.row == 0 {
-                sqlx::query(
-                    "INSERT INTO experiments (tenant, name, id, phase, row, body)
-                     VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT DO NOTHING",
-                )
-                .bind(&e.tenant)
-                .bind(&e.name)
-                .bind(&e.id)
-                .bind(e.phase.name())
-                .bind(json(&e)?)
-                .execute(&mut *tx)
-                .await?
-            } else {
-                sqlx::query(
-                    "UPDATE experiments SET id = ?, phase = ?, body = ?, row = row + 1
-                     WHERE tenant = ? AND name = ? AND row = ?",
-                )
-                .bind(&e.id)
-                .bind(e.phase.name())
-                .bind(json(&e)?)
-                .bind(&e.tenant)
-                .bind(&e.name)
-                .bind(int(e.row))
-                .execute(&mut *tx)
-                .await?
-            };
-            one_row(&done)?;
-        }
-        Change::DropExperiment(e) => {
-            let done =
-                sqlx::query("DELETE FROM experiments WHERE tenant = ? AND name = ? AND row = ?")
-                    .bind(&e.tenant)
-                    .bind(&e.name)
-                    .bind(int(e.row))
-                    .execute(&mut *tx)
-                    .await?;
-            one_row(&done)?;
-            sqlx::query("DELETE FROM windows WHERE tenant = ? AND experiment = ?")
-                .bind(&e.tenant)
-                .bind(&e.id)
-                .execute(&mut *tx)
-                .await?;
-        }
-        Change::AddWindow(w) => add_window(tx, &w).await?,
-        Change::PutAgent(a) => {
-            let done = if a.row == 0 {
-                sqlx::query(
-                    "INSERT INTO agents (tenant, cluster, node, row, body) VALUES (?, ?, ?, 1, ?)
-                     ON CONFLICT DO NOTHING",
-                )
-                .bind(&a.identity.tenant)
-                .bind(&a.identity.cluster)
-                .bind(&a.identity.node)
-                .bind(json(&a)?)
-                .execute(&mut *tx)
-                .await?
-            } else {
-                sqlx::query(
-                    "UPDATE agents SET body = ?, row = row + 1
-                     WHERE tenant = ? AND cluster = ? AND node = ? AND row = ?",
-                )
-                .bind(json(&a)?)
-                .bind(&a.identity.tenant)
-                .bind(&a.identity.cluster)
-                .bind(&a.identity.node)
-                .bind(int(a.row))
-                .execute(&mut *tx)
-                .await?
-            };
-            one_row(&done)?;
-        }
-        Change::DropAgent(identity) => {
-            for sql in [
-                "DELETE FROM agents WHERE tenant = ? AND cluster = ? AND node = ?",
-                "DELETE FROM credentials WHERE tenant = ? AND cluster = ? AND node = ?",
-            ] {
-                sqlx::query(sql)
-                    .bind(&identity.tenant)
-                    .bind(&identity.cluster)
-                    .bind(&identity.node)
-                    .execute(&mut *tx)
-                    .await?;
-            }
-        }
-        Change::PutCredential { identity, hash } => {
-            put_credential(tx, &identity, &hash, now_ms).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn put_credential(
-    tx: &mut Tx,
-    identity: &Identity,
-    hash: &str,
-    now_ms: u64,
-) -> Result<(), Error> {
-    sqlx::query(
-        "INSERT INTO credentials (tenant, cluster, node, hash, created_ms) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT (tenant, cluster, node)
-         DO UPDATE SET hash = excluded.hash, created_ms = excluded.created_ms",
-    )
-    .bind(&identity.tenant)
-    .bind(&identity.cluster)
-    .bind(&identity.node)
-    .bind(hash)
-    .bind(int(now_ms))
-    .execute(&mut *tx)
-    .await?;
-    Ok(())
-}
-
-async fn add_window(tx: &mut Tx, w: &Window) -> Result<(), Error> {
-    sqlx::query(
-        "INSERT INTO windows (tenant, cluster, node, incarnation, experiment, experiment_revision,
-           arm, start_ms, end_ms, received_ms, void_reason, cpu_seconds, rss_bytes, export_errors,
-           requests_refused, report)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-    )
-    .bind(&w.identity.tenant)
-    .bind(&w.identity.cluster)
-    .bind(&w.identity.node)
-    .bind(&w.incarnation)
-    .bind(&w.experiment)
-    .bind(int(w.experiment_revision))
-    .bind(&w.arm)
-    .bind(int(w.start_ms))
-    .bind(int(w.end_ms))
-    .bind(int(w.received_ms))
-    .bind(&w.void_reason)
-    .bind(w.cpu_seconds)
-    .bind(w.rss_bytes.map(int))
-    .bind(int(w.export_errors))
-    .bind(int(w.requests_refused))
-    .bind(w.report.encode_to_vec())
-    .execute(&mut *tx)
-    .await?;
-    Ok(())
-}
-
 pub(super) async fn lease(
     pool: &SqlitePool,
     request: LeaseRequest,
@@ -378,16 +174,4 @@ pub(super) async fn lease(
     }
     tx.commit().await?;
     Ok(Some(fence))
-}
-
-fn one_row(done: &SqliteQueryResult) -> Result<(), Error> {
-    if done.rows_affected() == 1 {
-        Ok(())
-    } else {
-        Err(Error::Conflict)
-    }
-}
-
-fn json<T: Serialize>(value: &T) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|e| Error::Row(e.to_string()))
 }
