@@ -12,4 +12,4 @@ pub mod window;
 pub use criteria::{Criteria, Goal, Guardrails, Measure, Mode};
 pub use judge::{JUDGE_VERSION, judge};
 pub use verdict::{Criterion, Outcome, Ruling, Saving, Savings, Verdict};
-pub use window::{Arm, Cardinality, Protected, Volume, Window};
+pub use window::{Arm, Cardinality, Metric, Protected, Stage, Volume, Window};

@@ -2,6 +2,7 @@
 
 use phoenix_engine::ledger::Ledger;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use std::collections::BTreeMap;
 
 /// One agent's report of one window. Figures are absolute figures of that window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,6 +101,46 @@ pub struct Arm {
     /// See `stream_from`.
     #[serde(default)]
     pub stream_to: u64,
+    /// By stage, in document order. Not judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
+    /// The metrics with most points, then a row without a name for the rest. Not judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<Metric>,
+}
+
+/// One stage of one arm.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// `stages[].id`.
+    pub id: String,
+    /// `filter`, `aggregate`, `sample`.
+    pub kind: String,
+    /// Points that reached it.
+    pub points_in: u64,
+    /// Points that went on.
+    pub points_out: u64,
+    /// Points taken into state.
+    pub absorbed: u64,
+    /// Points written from state.
+    pub emitted: u64,
+    /// By rule and reason.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// One metric name of one arm.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metric {
+    /// Metric name; empty: the rest.
+    pub name: String,
+    /// Points that came in.
+    pub points_in: u64,
+    /// Points written.
+    pub points_out: u64,
+    /// Distinct series that came in.
+    pub series_in: u64,
+    /// Distinct series written.
+    pub series_out: u64,
 }
 
 /// Distinct identities seen by one agent in one window.

@@ -22,14 +22,8 @@ pub struct ServerArgs {
         global = true
     )]
     pub url: Url,
-    /// Bearer token (better in the environment than here).
-    #[arg(
-        long,
-        env = "PHOENIX_TOKEN",
-        hide_env_values = true,
-        global = true,
-        conflicts_with = "token_file"
-    )]
+    /// Bearer token (better in the environment than here); goes before a token file.
+    #[arg(long, env = "PHOENIX_TOKEN", hide_env_values = true, global = true)]
     pub token: Option<String>,
     /// File with the token: DIR/admin.token of `phoenix serve --data DIR`. Without it
     /// phoenix-data/admin.token is tried for a server on this machine.

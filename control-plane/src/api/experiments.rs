@@ -2,8 +2,9 @@
 
 use super::Shared;
 use super::error::{ApiError, ErrorBody};
-use super::types::{CancelRequest, ExperimentBody, PromoteRequest, WindowBody};
+use super::types::{CancelRequest, ExperimentBody, PromoteRequest};
 use crate::app::{App, Caller};
+use crate::driver::reports;
 use crate::model::Experiment;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -112,18 +113,19 @@ pub async fn cancel(
     Ok(Json(ExperimentBody::new(experiment, None)))
 }
 
-/// Every stored window of every arm: what the verdict was made from.
+/// The window reports of the present run, in the form that the judge reads: one object an agent and
+/// window with both arms. `void_reason` is empty where the window was compared.
 #[utoipa::path(get, path = "/experiments/{name}/windows", tag = "experiments",
     params(("name" = String, Path)),
-    responses((status = 200, body = Vec<WindowBody>), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = Vec<serde_json::Value>), (status = 404, body = ErrorBody)))]
 pub async fn windows(
     State(shared): State<Shared>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
-) -> Result<Json<Vec<WindowBody>>, ApiError> {
+) -> Result<Json<Vec<phoenix_analysis::Window>>, ApiError> {
     let experiment = shared.app.experiment(&caller.tenant, &name).await?;
     let windows = shared.app.windows(&caller.tenant, &experiment.id).await?;
-    Ok(Json(windows.into_iter().map(Into::into).collect()))
+    Ok(Json(reports::detailed(&experiment, &windows)))
 }
 
 /// Removes an experiment that does not run, with its windows.

@@ -2,11 +2,9 @@
 
 mod agent;
 mod experiment;
-mod window;
 
 pub use agent::AgentBody;
 pub use experiment::{CancelRequest, ExperimentBody, PromoteRequest};
-pub use window::WindowBody;
 
 use super::error::ApiError;
 use crate::app::{Applied, Validation};

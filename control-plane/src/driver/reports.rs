@@ -11,9 +11,18 @@ use std::collections::BTreeMap;
 /// Why a window that came after the verdict is not part of it.
 const TOO_LATE: &str = "after the verdict";
 
+/// The same with what is not judged: figures by stage and by metric.
+pub fn detailed(experiment: &Experiment, rows: &[Window]) -> Vec<judge::Window> {
+    gather(experiment, rows, true)
+}
+
 /// The reports of an experiment's present run, one a window and agent, in order of time. What came
 /// after the verdict is void: a verdict is only about what it saw.
 pub fn reports(experiment: &Experiment, rows: &[Window]) -> Vec<judge::Window> {
+    gather(experiment, rows, false)
+}
+
+fn gather(experiment: &Experiment, rows: &[Window], detail: bool) -> Vec<judge::Window> {
     let judged = Memory::of(experiment).judged_ms;
     let mut reports: BTreeMap<(u64, String, String), judge::Window> = BTreeMap::new();
     let own = |row: &&Window| {
@@ -41,9 +50,14 @@ pub fn reports(experiment: &Experiment, rows: &[Window]) -> Vec<judge::Window> {
             export_errors: row.export_errors,
             requests_refused: row.requests_refused,
         });
+        let mut figures = arm(&row.report);
+        if detail {
+            figures.stages = row.report.stages.iter().map(stage).collect();
+            figures.metrics = row.report.metrics.iter().map(metric).collect();
+        }
         match row.arm.as_str() {
-            "candidate" => report.candidate = Some(arm(&row.report)),
-            _ => report.baseline = Some(arm(&row.report)),
+            "candidate" => report.candidate = Some(figures),
+            _ => report.baseline = Some(figures),
         }
     }
     reports.into_values().collect()
@@ -52,13 +66,6 @@ pub fn reports(experiment: &Experiment, rows: &[Window]) -> Vec<judge::Window> {
 /// When the newest of these windows was stored.
 pub fn newest(rows: &[Window]) -> u64 {
     rows.iter().map(|r| r.received_ms).max().unwrap_or(0)
-}
-
-/// The verdict as it would be on what has been stored so far: the running figures.
-pub fn so_far(experiment: &Experiment, rows: &[Window], now_ms: u64) -> judge::Verdict {
-    let memory = Memory::of(experiment);
-    let criteria = criteria(experiment, &memory, expected_until(experiment, now_ms));
-    judge::judge(&criteria, &reports(experiment, rows))
 }
 
 /// Reports of windows that ended up to here should have come by now.
@@ -135,6 +142,30 @@ fn arm(report: &proto::ArmReport) -> judge::Arm {
         }),
         stream_from: report.stream_from,
         stream_to: report.stream_to,
+        stages: Vec::new(),
+        metrics: Vec::new(),
+    }
+}
+
+fn stage(s: &proto::StageReport) -> judge::Stage {
+    judge::Stage {
+        id: s.id.clone(),
+        kind: s.kind.clone(),
+        points_in: s.points_in,
+        points_out: s.points_out,
+        absorbed: s.absorbed,
+        emitted: s.emitted,
+        counts: s.counts.clone().into_iter().collect(),
+    }
+}
+
+fn metric(m: &proto::MetricReport) -> judge::Metric {
+    judge::Metric {
+        name: m.name.clone(),
+        points_in: m.points_in,
+        points_out: m.points_out,
+        series_in: m.series_in,
+        series_out: m.series_out,
     }
 }
 

@@ -1,6 +1,6 @@
 //! How an experiment is shown to people.
 
-use crate::output::{coloured, count, hash, percent, rows, table, text};
+use crate::output::{coloured, count, grouped, hash, percent, rows, table, text};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -54,10 +54,22 @@ fn verdict(verdict: &Value) -> String {
         ],
         ["points", "series", "bytes"].map(|what| {
             let at = |field: &str| format!("/savings/{what}/{field}");
+            // Series are distinct in a window: their sum over windows means nothing to people.
+            let (label, windows) = match what {
+                "series" => ("series a window", verdict.pointer("/windows/used")),
+                other => (other, None),
+            };
+            let shown = |field: &str| {
+                let windows = windows.and_then(Value::as_f64).filter(|n| *n > 0.0);
+                match (verdict.pointer(&at(field)).and_then(Value::as_f64), windows) {
+                    (Some(sum), Some(n)) => grouped((sum / n).round() as i128),
+                    _ => count(verdict, &at(field)),
+                }
+            };
             vec![
-                what.into(),
-                count(verdict, &at("baseline")),
-                count(verdict, &at("candidate")),
+                label.into(),
+                shown("baseline"),
+                shown("candidate"),
                 percent(verdict, &at("saving")),
                 percent(verdict, &at("lower")),
                 percent(verdict, &at("upper")),

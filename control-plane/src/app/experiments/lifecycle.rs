@@ -77,6 +77,9 @@ impl App {
     ) -> Result<Experiment, Error> {
         let _turn = self.turn.lock().await;
         let e = self.experiment(&caller.tenant, name).await?;
+        if e.phase == Phase::Cancelled {
+            return Ok(e);
+        }
         if e.phase.is_terminal() {
             return Err(Error::refused(
                 "experiment-ended",
