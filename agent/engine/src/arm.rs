@@ -87,8 +87,6 @@ pub struct Around<'a> {
     pub settings: &'a Settings,
     /// Buffer of canonical encoding.
     pub canonical: &'a mut Canonical,
-    /// Buffers of observation.
-    pub scratch: &'a mut Scratch,
     /// Metric names.
     pub names: &'a mut crate::series::names::Names,
     /// The protected set that is measured in both arms.
@@ -161,6 +159,7 @@ pub struct Arm {
     carried: Carried,
     lengths: Lengths,
     spliced: Vec<u8>,
+    scratch: Scratch,
 }
 
 impl Arm {
@@ -200,6 +199,7 @@ impl Arm {
             carried: Carried::default(),
             lengths: Lengths::default(),
             spliced: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 

@@ -215,7 +215,6 @@ impl Engine {
         let mut around = Around {
             settings: &self.settings,
             canonical: &mut self.canonical,
-            scratch: &mut self.scratch,
             names: &mut self.names,
             measured: &self.measured,
             split: self.split.as_mut(),

@@ -177,3 +177,6 @@ pub fn share(hash: u64) -> f64 {
     // 2^53: every such quotient is exact in a double.
     (hash >> 11) as f64 / 9_007_199_254_740_992.0
 }
+
+#[cfg(test)]
+mod tests;

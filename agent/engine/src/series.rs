@@ -139,11 +139,6 @@ impl Table {
         self.by_identity.len()
     }
 
-    /// Whether no series is known.
-    pub fn is_empty(&self) -> bool {
-        self.by_identity.is_empty()
-    }
-
     /// An estimate of the bytes it takes.
     pub fn bytes(&self) -> usize {
         let heap: usize = self

@@ -5,7 +5,7 @@ use super::{Arm, Around, Event, Origin};
 use crate::Nanos;
 use crate::aggregate::Written;
 use crate::engine::Limits;
-use crate::input::Input;
+use crate::input::{Input, Scratch};
 use crate::route::{End, Route};
 use crate::series::{Entry, Found, Table};
 use crate::splice::{Kept, splice};
@@ -149,6 +149,7 @@ impl Arm {
         // What a drain writes may lie ahead of now; it is not from the future for that.
         let latest = index.points.iter().map(|p| p.time).max().unwrap_or(0);
         let now = at.now.max(latest);
+        let mut scratch = std::mem::take(&mut self.scratch);
         for (number, point) in index.points.iter().enumerate() {
             let Some(kind) = index
                 .metrics
@@ -182,10 +183,11 @@ impl Arm {
             let output = known.unwrap_or(&mut spare);
             output.seen = now.max(1);
             (event.identity, event.metric) = (output.identity, output.metric);
-            if self.take_output(output, &event, around) {
+            if self.take_output(output, &event, &mut scratch, around) {
                 kept.keep(number);
             }
         }
+        self.scratch = scratch;
         out.points += kept.count as u64;
         if kept.count == index.points.len() {
             out.bytes.extend_from_slice(bytes);
@@ -198,6 +200,7 @@ impl Arm {
         &mut self,
         output: &mut Entry,
         event: &Event<'_>,
+        scratch: &mut Scratch,
         around: &mut Around<'_>,
     ) -> bool {
         let Entry {
@@ -209,21 +212,17 @@ impl Arm {
             self.resolve(route, event, around);
         }
         let observes = self.observes(route);
-        // The scratch is lent to the observation, which lives as long as the point.
-        let mut scratch = std::mem::take(around.scratch);
         let began = around.settings.began;
         let seen = input.as_mut().and_then(|input| {
             let view = event.view();
             if observes {
-                Some(input.observe(&view, began, event.now, &mut scratch))
+                Some(input.observe(&view, began, event.now, scratch))
             } else {
                 input.follow(&view, event.now);
                 None
             }
         });
-        let kept = self.take(route, event, seen.as_ref(), around);
-        *around.scratch = scratch;
-        kept
+        self.take(route, event, seen.as_ref(), around)
     }
 
     /// The series of an output, by its canonical identity.

@@ -46,7 +46,7 @@ impl Arm {
         for running in &mut self.stages {
             running.tally = Tally::default();
             if let State::Aggregate(aggregation) = &mut running.state {
-                drop(aggregation.take_counts());
+                aggregation.take_counts();
             }
         }
         self.metrics.clear();

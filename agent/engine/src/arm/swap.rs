@@ -74,7 +74,7 @@ impl Arm {
         for running in &mut self.stages {
             running.tally = Default::default();
             if let State::Aggregate(aggregation) = &mut running.state {
-                drop(aggregation.take_counts());
+                aggregation.take_counts();
             }
         }
         self.rejected = 0;

@@ -96,7 +96,6 @@ impl Engine {
         let mut around = Around {
             settings: &self.settings,
             canonical: &mut self.canonical,
-            scratch: &mut self.scratch,
             names: &mut self.names,
             measured: &self.measured,
             split: self.split.as_mut(),
@@ -138,15 +137,13 @@ impl Engine {
             }
             observes |= arm.observes(theirs);
         }
-        // The scratch is lent to the observation, which both arms read.
-        let mut scratch = std::mem::take(around.scratch);
         let view = event.view();
         let seen = input.as_mut().and_then(|input| {
             if input.expired(event.now, around.expiry) {
                 *input = Input::new(monotonic || kind != MetricType::Sum, true);
             }
             if observes {
-                Some(input.observe(&view, around.settings.began, event.now, &mut scratch))
+                Some(input.observe(&view, around.settings.began, event.now, &mut self.scratch))
             } else {
                 input.follow(&view, event.now);
                 None
@@ -171,7 +168,6 @@ impl Engine {
                 arm.bytes_in += point.at.field.len() as u64;
             }
         }
-        *around.scratch = scratch;
         if fresh || fresh_candidate {
             self.conflicts(series, fresh, fresh_candidate);
         }

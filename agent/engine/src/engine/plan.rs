@@ -114,7 +114,6 @@ impl Engine {
         let mut around = crate::arm::Around {
             settings: &self.settings,
             canonical: &mut self.canonical,
-            scratch: &mut self.scratch,
             names: &mut self.names,
             measured: &self.measured,
             split: self.split.as_mut(),

@@ -48,7 +48,6 @@ pub struct Every {
     around: HashMap<u128, Arc<Surroundings>>,
     /// Points that left before their window closed: at a reset, or before the end of the series.
     early: Vec<(Arc<Surroundings>, Vec<u8>)>,
-    waiting: u64,
     swept: Nanos,
 }
 
@@ -91,7 +90,6 @@ impl Every {
             by_identity: HashTable::new(),
             around: HashMap::new(),
             early: Vec::new(),
-            waiting: 0,
             swept: 0,
         }
     }
@@ -181,7 +179,6 @@ impl Every {
         };
         slot.seen = now;
         if point.ended || point.new_epoch {
-            self.waiting -= slot.held.len() as u64;
             for held in slot.held.drain(..) {
                 self.early.push((slot.surroundings.clone(), held.body));
             }
@@ -219,15 +216,9 @@ impl Every {
                         body,
                     },
                 );
-                self.waiting += 1;
             }
         }
         Took::Held
-    }
-
-    /// Points that wait.
-    pub fn held(&self) -> u64 {
-        self.waiting + self.early.len() as u64
     }
 
     /// Whether something left before its window closed.
@@ -281,7 +272,6 @@ impl Every {
                 .extend(slot.held.drain(..gone).map(|held| held.body));
             slot.spare.truncate(1);
         }
-        self.waiting -= leaving.len() as u64;
         release(leaving.len() as u64, written, tally);
         let last = leaving.last().map_or(0, |(end, _, _)| *end);
         self.closed_to = self
@@ -296,7 +286,6 @@ impl Every {
             if slot.held.len() > open + 1 {
                 let last = slot.held.len() - 1;
                 tally.sampled_out += (last - open) as u64;
-                self.waiting -= (last - open) as u64;
                 slot.held.drain(open..last);
             }
         }
