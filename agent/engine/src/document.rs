@@ -135,7 +135,7 @@ pub struct Match {
     /// Temporality of sums and histograms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temporality: Option<Temporality>,
-    /// Whether a sum only grows.
+    /// Whether a sum only grows; false for every other type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monotonic: Option<bool>,
     /// Attributes, looked up on the point, then the scope, then the resource.

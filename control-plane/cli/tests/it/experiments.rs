@@ -1,0 +1,163 @@
+//! Experiments from start to verdict through the command, with a played agent.
+
+use crate::actor::{Actor, Manner};
+use crate::server::{Server, assignment, experiment, pipeline};
+use serde_json::Value;
+use std::time::Duration;
+
+/// A server with a baseline assigned, an agent, and an experiment that was applied.
+async fn begin(manner: Manner, rest: &str) -> (Server, Actor) {
+    let server = Server::start();
+    server.apply(
+        &(pipeline("base", "")
+            + &pipeline("cut", "a.*")
+            + &assignment("all", "base")
+            + &experiment("e", rest)),
+    );
+    let token = server.enrol_token();
+    let actor = Actor::start(server.address, &token, "n1", manner).await;
+    loop {
+        let agents = server.phoenix(&["agents", "-o", "json"]).json();
+        if agents[0]["activeHash"].is_string() {
+            return (server, actor);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn assigned(server: &Server) -> Value {
+    let found = server.phoenix(&["get", "assignment", "all", "-o", "json"]);
+    found.json()["spec"]["pipeline"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_good_candidate_is_promoted_and_wait_exits_with_0() {
+    let (server, _actor) = begin(Manner::default(), "minWindows: 4, onSuccess: promote").await;
+    server.phoenix(&["experiment", "start", "e"]).good();
+    let run = server.phoenix(&["experiment", "wait", "e", "--timeout", "60"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(assigned(&server), "cut");
+    let e = server
+        .phoenix(&["get", "experiment", "e", "-o", "json"])
+        .json();
+    assert_eq!(e["verdict"]["outcome"], "promote");
+    assert_eq!(e["verdict"]["savings"]["points"]["baseline"], 500);
+    assert_eq!(e["verdict"]["savings"]["points"]["candidate"], 200);
+    assert_eq!(e["promotedTo"], "all");
+    let shown = server.phoenix(&["experiment", "status", "e"]).good();
+    for part in ["Completed", "60.00 %", "protected points", "goal"] {
+        assert!(shown.contains(part), "{part} is missing in {shown}");
+    }
+    let windows = server.phoenix(&["experiment", "windows", "e"]).good();
+    assert_eq!(windows.lines().count(), 6);
+    // What was stored can be judged again, with the same answer.
+    let windows: Vec<phoenix_analysis::Window> = windows
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    let verdict: phoenix_analysis::Verdict = serde_json::from_value(e["verdict"].clone()).unwrap();
+    assert_eq!(phoenix_analysis::judge(&verdict.asked, &windows), verdict);
+    let history = server.phoenix(&["history", "all"]).good();
+    assert!(history.contains("promoted"), "{history}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hold_waits_for_promote_which_may_be_said_twice() {
+    let (server, _actor) = begin(Manner::default(), "minWindows: 4, onSuccess: hold").await;
+    server.phoenix(&["experiment", "start", "e"]).good();
+    assert_eq!(server.phoenix(&["experiment", "wait", "e"]).code, 0);
+    assert_eq!(assigned(&server), "base");
+    for _ in 0..2 {
+        let said = server.phoenix(&["experiment", "promote", "e"]).good();
+        assert!(said.contains("assignment/all"), "{said}");
+    }
+    assert_eq!(assigned(&server), "cut");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn harm_rejects_at_once_and_wait_exits_with_2() {
+    let manner = Manner {
+        windows: 2,
+        protected: 9,
+        ..Manner::default()
+    };
+    let (server, _actor) = begin(manner, "minWindows: 4, onSuccess: promote").await;
+    server.phoenix(&["experiment", "start", "e"]).good();
+    let run = server.phoenix(&["experiment", "wait", "e", "--timeout", "60"]);
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(
+        run.stdout.contains("1 of 10 protected points were lost"),
+        "{run:?}"
+    );
+    assert_eq!(assigned(&server), "base");
+    let refused = server.phoenix(&["experiment", "promote", "e", "--force"]);
+    assert_eq!(
+        refused.code, 1,
+        "a rejected candidate cannot be promoted: {refused:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_little_data_exits_with_3_and_none_with_4() {
+    for (windows, code) in [(3, 3), (0, 4)] {
+        let manner = Manner {
+            windows,
+            ..Manner::default()
+        };
+        let (server, _actor) = begin(manner, "minWindows: 40, maxDuration: 3s").await;
+        server.phoenix(&["experiment", "start", "e"]).good();
+        let run = server.phoenix(&["experiment", "wait", "e", "--timeout", "60"]);
+        assert_eq!(run.code, code, "{run:?}");
+        assert_eq!(assigned(&server), "base");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_in_every_phase_comes_to_the_same_verdict() {
+    let (mut server, _actor) = begin(Manner::default(), "minWindows: 4, onSuccess: promote").await;
+    server.phoenix(&["experiment", "start", "e"]).good();
+    let phase = |server: &Server| {
+        let e = server.phoenix(&["get", "experiment", "e", "-o", "json"]);
+        e.json()["phase"].as_str().unwrap().to_owned()
+    };
+    let mut killed = Vec::new();
+    loop {
+        let now = phase(&server);
+        if now == "Completed" {
+            break;
+        }
+        assert!(
+            now != "Failed" && now != "Cancelled",
+            "{now} after {killed:?}"
+        );
+        if !killed.contains(&now) {
+            server.kill_and_restart();
+            killed.push(now);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(killed.len() >= 2, "killed in {killed:?}");
+    assert_eq!(server.phoenix(&["experiment", "wait", "e"]).code, 0);
+    assert_eq!(assigned(&server), "cut");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancel_ends_it_and_may_be_said_twice() {
+    let (server, _actor) = begin(
+        Manner {
+            windows: 0,
+            ..Manner::default()
+        },
+        "minWindows: 4",
+    )
+    .await;
+    server.phoenix(&["experiment", "start", "e"]).good();
+    for _ in 0..2 {
+        let said = server
+            .phoenix(&["experiment", "cancel", "e", "--reason", "enough"])
+            .good();
+        assert!(said.contains("Cancelled"), "{said}");
+    }
+    assert_eq!(server.phoenix(&["experiment", "wait", "e"]).code, 1);
+    assert_eq!(assigned(&server), "base");
+}

@@ -1,0 +1,11 @@
+//! The `phoenix` command from outside.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod actor;
+mod commands;
+mod experiments;
+mod replay;
+mod server;
+mod support;
+mod validate;

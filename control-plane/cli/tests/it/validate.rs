@@ -1,0 +1,83 @@
+//! `phoenix validate` as a script uses it.
+
+use crate::support::{Folder, phoenix};
+use serde_json::Value;
+use std::path::Path;
+
+/// Every document that is shipped.
+#[test]
+fn the_examples_are_valid() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut files = Vec::new();
+    for folder in [examples.clone(), examples.join("demo")] {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "yaml") {
+                files.push(path.to_string_lossy().into_owned());
+            }
+        }
+    }
+    assert!(files.len() >= 6, "{files:?}");
+    let mut arguments = vec!["validate"];
+    arguments.extend(files.iter().map(String::as_str));
+    let run = phoenix(&arguments);
+    assert!(run.ok, "{}{}", run.stdout, run.stderr);
+}
+
+#[test]
+fn every_problem_of_every_document_is_a_line() {
+    let folder = Folder::new();
+    let text = "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: { name: P }\nspec: { stages: [ {} ] }\n---\n\
+                apiVersion: phoenix/v1\nkind: Pipelin\nmetadata: { name: q }\nspec: {}\n---\n\
+                apiVersion: phoenix/v1\nkind: Assignment\nmetadata: { name: a }\nspec: { selectr: {}, pipeline: p }\n";
+    let file = folder.write("all.yaml", text);
+    let run = phoenix(&["validate", &file]);
+    assert!(!run.ok);
+    for place in [
+        "metadata.name",
+        "spec.stages[0].id",
+        "spec.stages[0]",
+        "kind",
+    ] {
+        let line = format!("{file}: {place}: ");
+        assert!(
+            run.stdout.lines().any(|l| l.starts_with(&line)),
+            "{line} in\n{}",
+            run.stdout
+        );
+    }
+    assert!(run.stdout.contains("selectr"), "{}", run.stdout);
+}
+
+#[test]
+fn json_tells_each_document() {
+    let folder = Folder::new();
+    let text = "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: { name: p }\nspec: { stages: [] }\n---\nkind: Pipeline\n";
+    let file = folder.write("two.yaml", text);
+    let run = phoenix(&["validate", &file, "-o", "json"]);
+    assert!(!run.ok);
+    let found: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(found[0]["valid"], true);
+    assert_eq!(found[0]["name"], "p");
+    assert_eq!(found[0]["hash"].as_str().map(str::len), Some(64));
+    assert_eq!(found[1]["valid"], false);
+    assert!(
+        found[1]["problems"]
+            .as_array()
+            .is_some_and(|p| p.len() >= 3),
+        "{found}"
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_a_problem() {
+    let folder = Folder::new();
+    let binary = folder.write("b.yaml", [0xff, 0xfe, 0]);
+    let nothing = folder.write("n.yaml", "# only a comment\n");
+    let missing = folder.path("missing.yaml");
+    let run = phoenix(&["validate", &binary, &nothing, &missing]);
+    assert!(!run.ok);
+    for words in ["UTF-8", "no document", "cannot be read"] {
+        assert!(run.stdout.contains(words), "{}", run.stdout);
+    }
+}
