@@ -149,14 +149,11 @@ async fn talk(
             () = shutdown.cancelled() => {
                 return Err(Status::unavailable("the server is stopping"));
             }
-            () = session.close.cancelled() => {
-                return Err(Status::aborted(
-                    "another session took over, or the agent was deleted",
-                ));
-            }
+            () = session.close.cancelled() => return Err(closed()),
             changed = session.desired.changed() => {
+                // The entry is gone: the same as being told to close, which may be seen later.
                 if changed.is_err() {
-                    return Ok(());
+                    return Err(closed());
                 }
                 let desired = session.desired.borrow_and_update().clone();
                 give(out, desired).await?;
@@ -173,6 +170,10 @@ async fn talk(
             },
         }
     }
+}
+
+fn closed() -> Status {
+    Status::aborted("another session took over, or the agent was deleted")
 }
 
 async fn heard(
