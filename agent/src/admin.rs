@@ -132,6 +132,7 @@ async fn ledger(state: &State) -> Page {
         "baseline": figures.baseline,
         "candidate": figures.candidate,
         "node": figures.node,
+        "began": figures.began,
         "generation": figures.desired.generation,
         "baseline_hash": figures.desired.plan.baseline.hash,
     })))

@@ -100,6 +100,8 @@ pub struct Gone;
 pub struct Figures {
     /// What runs.
     pub desired: Arc<Desired>,
+    /// When this node began to observe: counters that started before are baselined.
+    pub began: Nanos,
     /// The baseline arm; all traffic where there is no experiment.
     pub baseline: Ledger,
     /// The candidate arm of the present experiment, since it began.

@@ -356,6 +356,7 @@ impl Worker {
         let (series_in, series_out) = self.cuts.last_minute();
         Figures {
             desired: self.running.clone(),
+            began: self.settings.began,
             baseline: view.baseline,
             candidate: view.candidate,
             node: view.node,

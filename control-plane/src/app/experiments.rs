@@ -1,5 +1,6 @@
 //! Experiments: documents, phases, windows, promotion. The driver decides; this writes.
 
+mod divide;
 mod figures;
 mod lifecycle;
 mod promote;
@@ -100,6 +101,10 @@ impl App {
             Some(reference) => Some(self.existing(caller, "spec.baseline", reference).await?),
             None => None,
         };
+        if baseline.is_some() {
+            self.check_split(&caller.tenant, &spec, baseline.as_deref(), &candidate)
+                .await?;
+        }
         let now = self.now_ms();
         Ok(Experiment {
             tenant: caller.tenant.clone(),

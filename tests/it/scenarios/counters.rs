@@ -33,7 +33,7 @@ pub async fn send(to: SocketAddr, host: String, seed: u64, stop: CancellationTok
     let mut previous = start;
     while !stop.is_cancelled() {
         let time = now().max(previous + 1);
-        let [mut cumulative, mut delta, mut histogram] = [vec![], vec![], vec![]];
+        let (mut cumulative, mut delta, mut histogram) = (vec![], vec![], vec![]);
         for (a, b) in (0..5).flat_map(|a| (0..10).map(move |b| (a, b))) {
             let (n, h) = (rng.random_range(0..1000), rng.random_range(1..5));
             let total = totals.entry((a, b)).or_default();

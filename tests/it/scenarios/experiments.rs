@@ -146,10 +146,19 @@ async fn a_candidate_that_drops_a_protected_series_is_rejected_and_never_promote
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_little_data_is_inconclusive_and_keeps_the_baseline() {
-    let (world, _fleet) = begin(&[]).await;
+    let (mut world, _fleet) = begin(&[]).await;
     let before = world.control.api.get("/assignments/all").await;
-    let rest = "mode: shadow, minWindows: 50, maxDuration: 6s, goal: { saving: points, target: 20% }, onSuccess: promote";
-    let ended = world.run("short", &experiment("short", "fold", rest)).await;
+    let rest = "mode: shadow, minWindows: 12, maxDuration: 15s, goal: { saving: points, target: 20% }, onSuccess: promote";
+    world.apply(&experiment("short", "fold", rest)).await;
+    world.control.api.post("/experiments/short/start", None).await;
+    eventually("some windows", async || {
+        let windows = world.control.api.try_get("/experiments/short/windows").await?;
+        (windows.as_array()?.len() >= 4).then_some(())
+    })
+    .await;
+    // The only agent goes away: what it saw is not enough to judge.
+    assert!(world.agent.process.terminate().await.success());
+    let ended = world.ended("short").await;
     assert_eq!(ended["verdict"]["outcome"], "inconclusive", "{ended:#}");
     let after = world.control.api.get("/assignments/all").await;
     assert_eq!(after["hash"], before["hash"]);

@@ -81,6 +81,6 @@ async fn rollback_is_one_command_done_everywhere_in_ten_seconds() {
     assert_eq!(code, 0, "{out}");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     world.active(&first).await;
-    let (code, out) = world.control.cli(&["history", "assignment", "all"]).await;
+    let (code, out) = world.control.cli(&["history", "all"]).await;
     assert!(code == 0 && out.contains(&first[..8]), "{out}");
 }

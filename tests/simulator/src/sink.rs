@@ -7,7 +7,7 @@ mod count;
 mod rest;
 mod wire;
 
-pub use count::{Division, Sink, Totals};
+pub use count::{Division, Kept, Sink, Totals};
 
 use anyhow::Context;
 use std::net::SocketAddr;

@@ -115,22 +115,19 @@ impl Process {
 
     /// SIGTERM, then waits for the end.
     pub async fn terminate(&mut self) -> ExitStatus {
-        let id = self.id().to_string();
-        let sent = Command::new("kill")
-            .args(["-TERM", &id])
-            .status()
+        Process::stop(&mut self.child)
             .await
-            .expect("kill runs");
-        assert!(
-            sent.success(),
-            "{} is gone already:\n{}",
-            self.name,
-            self.output()
-        );
-        tokio::time::timeout(Duration::from_secs(40), self.child.wait())
-            .await
-            .unwrap_or_else(|_| panic!("{} did not end on SIGTERM:\n{}", self.name, self.output()))
-            .expect("waited")
+            .unwrap_or_else(|| panic!("{} did not end on SIGTERM:\n{}", self.name, self.output()))
+    }
+
+    /// SIGTERM to any child; `None` when it does not end.
+    pub async fn stop(child: &mut Child) -> Option<ExitStatus> {
+        if let Some(id) = child.id() {
+            let sent = Command::new("kill").args(["-TERM", &id.to_string()]).status().await;
+            assert!(sent.is_ok_and(|s| s.success()), "kill -TERM {id}");
+        }
+        let ended = tokio::time::timeout(Duration::from_secs(40), child.wait()).await;
+        ended.ok().map(|status| status.expect("waited"))
     }
 
     /// SIGKILL.

@@ -243,7 +243,7 @@ receivers:
 exporters:
   otlp: {{ endpoint: "http://{sink}", protocol: grpc, compression: none }}
   shadow: {{ otlp: {{ endpoint: "http://{shadow}", protocol: grpc, compression: none }} }}
-control_plane: {{ endpoint: "http://{server}", token_file: "{dir}/server/enrol.token", reconnect_max: 1s }}
+control_plane: {{ endpoint: "http://{server}", token_file: "{dir}/server/enrol.token" }}
 state: "{dir}/agent"
 admin: "127.0.0.1:0"
 workers: 1

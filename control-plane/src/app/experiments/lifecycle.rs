@@ -44,6 +44,13 @@ impl App {
                 "baseline and candidate are the same pipeline",
             ));
         }
+        self.check_split(
+            &e.tenant,
+            &e.spec,
+            e.baseline_hash.as_deref(),
+            &e.candidate_hash,
+        )
+        .await?;
         e.revision += 1;
         let reason = format!("started by {}", caller.actor);
         let change = PhaseChange {
