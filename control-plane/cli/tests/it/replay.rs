@@ -259,7 +259,7 @@ fn a_pipeline_with_mistakes_is_told_all_of_them() {
     let capture = folder.capture("a.binpb", &[gauge("a", 1, 10)], Format::Proto);
     let document = folder.write(
         "p.yaml",
-        &pipeline("{ id: A, filtr: {} }, { filter: { drop: [] } }"),
+        pipeline("{ id: A, filtr: {} }, { filter: { drop: [] } }"),
     );
     let run = phoenix(&["replay", "-p", &document, &capture]);
     assert!(!run.ok);
@@ -282,7 +282,7 @@ fn points_that_json_holds_wrongly_are_rejected_and_counted() {
     let folder = Folder::new();
     let empty = folder.write("empty.yaml", EMPTY);
     let line = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[{"timeUnixNano":"1","asInt":"x"},{"timeUnixNano":"1","asInt":"2"}]}}]}]}]}"#;
-    let capture = folder.write("a.json", &format!("{line}\n"));
+    let capture = folder.write("a.json", format!("{line}\n"));
     let found = json(&["replay", "-p", &empty, &capture, "-o", "json"]);
     assert_eq!(number(&found, "/received/points"), 2);
     assert_eq!(number(&found, "/ledger/rejected"), 1);
@@ -299,7 +299,7 @@ fn the_table_shows_volume_ledger_stages_and_metrics() {
     );
     let document = folder.write(
         "p.yaml",
-        &pipeline("{ id: no-a, filter: { drop: [ { metric: a } ] } }"),
+        pipeline("{ id: no-a, filter: { drop: [ { metric: a } ] } }"),
     );
     let run = phoenix(&["replay", "-p", &document, &capture]);
     assert!(run.ok, "{}", run.stderr);
