@@ -229,7 +229,7 @@ impl Aggregation {
     pub fn close(&mut self, now: Nanos, written: &mut Written) {
         let mut partials = std::mem::take(&mut self.partials);
         self.close_partials(now, &mut partials);
-        self.merge(&mut partials, written);
+        self.merge(&mut partials, now, written);
         self.partials = partials;
     }
 
@@ -246,14 +246,16 @@ impl Aggregation {
         if now.saturating_sub(self.swept) >= self.rules.expiry / 4 {
             self.swept = now;
             self.book.sweep(now, self.rules.expiry, &self.windows);
-            self.outputs.sweep(now, self.rules.expiry);
         }
     }
 
     /// The writer side: merges partials of any number of workers and writes the outputs.
-    pub fn merge(&mut self, partials: &mut Partials, written: &mut Written) {
+    pub fn merge(&mut self, partials: &mut Partials, now: Nanos, written: &mut Written) {
+        let expiry = self.rules.expiry;
         self.outputs
-            .merge(partials, self.rules.expiry, &mut self.counts, written);
+            .merge(partials, expiry, &mut self.counts, written);
+        // Not before the merge: a total whose last window has just closed is still to be written.
+        self.outputs.sweep(now, expiry);
     }
 
     /// Closes every window, each stamped with its own end: a drain, or the end of a capture.
@@ -275,7 +277,7 @@ impl Aggregation {
         let mut partials = std::mem::take(&mut self.partials);
         self.drain(rest, stamp, now, &mut partials);
         self.windows.closed_to = self.windows.closed_to.max(stamp);
-        self.merge(&mut partials, written);
+        self.merge(&mut partials, now, written);
         self.partials = partials;
         stamp
     }
@@ -288,7 +290,7 @@ impl Aggregation {
             self.drain(window, stamp, now, &mut partials);
             self.windows.closed_to = self.windows.closed_to.max(stamp);
         }
-        self.merge(&mut partials, written);
+        self.merge(&mut partials, now, written);
         self.partials = partials;
     }
 

@@ -51,10 +51,11 @@ impl Book {
                 .get(seat, join.now, join.rules.expiry)
                 .is_some();
             // A value that waits in an open window keeps its seat, however long the window is.
-            if live || join.windows.holds(seat.member) {
-                if let Some(member) = self.members.get_mut(seat) {
-                    member.seen = join.now;
-                }
+            let waits = !live && join.windows.holds(seat.member);
+            if let (true, Some(member)) = (waits, self.members.get_mut(seat)) {
+                member.seen = join.now;
+            }
+            if live || waits {
                 return Joined::Seat(seat);
             }
             self.vacate(seat.member);

@@ -67,6 +67,8 @@ pub struct Outputs {
     ranks: Ranks,
     /// Time of the newest point written.
     pub last_written: Nanos,
+    /// When silent outputs were last looked for.
+    swept: Nanos,
     bodies: Vec<u8>,
 }
 
@@ -202,8 +204,12 @@ impl Outputs {
         number
     }
 
-    /// Frees outputs that have been silent for longer than the expiry.
+    /// Frees outputs that have been silent for longer than the expiry, once every quarter of it.
     pub fn sweep(&mut self, now: Nanos, expiry: Nanos) {
+        if now.saturating_sub(self.swept) < expiry / 4 {
+            return;
+        }
+        self.swept = now;
         for (number, slot) in (0u32..).zip(self.outputs.iter_mut()) {
             if let Some(output) = slot
                 && now.saturating_sub(output.seen) > expiry

@@ -77,7 +77,7 @@ fn windows_and_totals_of_two_workers_merge_to_what_one_would_write() {
     b.stage.close_partials(65 * S, &mut others);
     parts.unite(others);
     let mut written = Written::default();
-    a.stage.merge(&mut parts, &mut written);
+    a.stage.merge(&mut parts, 65 * S, &mut written);
     assert_eq!(lines(&written), one.tick(65));
     assert_eq!((written.absorbed, written.points), (4, 1));
 }
