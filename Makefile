@@ -29,8 +29,8 @@ fmt:
 
 generate: ## regenerate checked-in generated files (protobuf code, OpenAPI, JSON Schema)
 	UPDATE=1 cargo test -p phoenix-tests --test it tidy::generated
-	UPDATE=1 cargo test -p phoenix-engine schema
-	UPDATE=1 cargo test -p phoenix-control-plane openapi
+	UPDATE=1 cargo test -p phoenix-engine --test schema
+	UPDATE=1 cargo test -p phoenix-control-plane --test it openapi
 
 table: ## what each shipped template cuts on the captures, as in the README
 	cargo build --release --bin phoenix

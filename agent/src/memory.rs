@@ -32,7 +32,10 @@ fn measures(used: usize, limit: usize, refusing: bool) -> Measures {
 
 /// Looks twenty times a second until `stop`.
 pub async fn watch(worker: WorkerHandle, limit: usize, stop: CancellationToken) {
-    let mut refusing = false;
+    let mut said = false;
+    let refuse_at = limit / 100 * REFUSE;
+    let stats = worker.stats();
+    stats.refuse_at.store(refuse_at as u64, Ordering::Relaxed);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -41,7 +44,8 @@ pub async fn watch(worker: WorkerHandle, limit: usize, stop: CancellationToken) 
         let Some(used) = limits::private() else {
             continue;
         };
-        let measures = measures(used, limit, refusing);
+        // The worker may have begun to refuse by itself.
+        let measures = measures(used, limit, stats.memory_short.load(Ordering::Relaxed));
         if measures.end_shadow && has_shadow(&worker) {
             let reason =
                 format!("memory was near the limit: {used} of {limit} bytes (limits.memory)");
@@ -49,13 +53,10 @@ pub async fn watch(worker: WorkerHandle, limit: usize, stop: CancellationToken) 
                 return;
             }
         }
-        if measures.refuse != refusing {
-            refusing = measures.refuse;
-            worker
-                .stats()
-                .memory_short
-                .store(refusing, Ordering::Relaxed);
-            if refusing {
+        stats.memory_short.store(measures.refuse, Ordering::Relaxed);
+        if measures.refuse != said {
+            said = measures.refuse;
+            if said {
                 tracing::error!(
                     used,
                     limit,

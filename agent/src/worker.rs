@@ -144,6 +144,8 @@ pub struct Stats {
     pub candidates_ended: AtomicU64,
     /// Set near the memory limit: nothing is taken in.
     pub memory_short: AtomicBool,
+    /// Bytes of memory from which on nothing is taken in; 0 = not watched.
+    pub refuse_at: AtomicU64,
     /// Thread CPU time of the worker, nanoseconds.
     pub cpu_nanos: AtomicU64,
 }

@@ -315,6 +315,11 @@ impl Aggregation {
         (self.book.members.len(), self.book.groups.len(), bytes)
     }
 
+    /// At most how many points its open windows will write.
+    pub fn to_write(&self) -> usize {
+        self.book.groups.len().min(self.windows.held() as usize)
+    }
+
     /// The output that a seat's points go to, for explanations.
     pub fn output_of(&self, seat: Seat) -> Option<Place<'_>> {
         let slot = self.book.members.slot(seat)?;

@@ -171,6 +171,11 @@ impl Engine {
             .explain(&question, &self.table, &arms, self.settings.fleet_seed)
     }
 
+    /// At most how many points the windows that are open will write.
+    pub fn to_write(&self) -> usize {
+        self.baseline.to_write() + self.candidate.as_ref().map_or(0, Arm::to_write)
+    }
+
     /// Series whose state is kept, and an estimate of its bytes.
     pub fn state_size(&self) -> (usize, usize) {
         let arms = self.baseline.bytes() + self.candidate.as_ref().map_or(0, Arm::bytes);

@@ -1,3 +1,5 @@
+//! The control client against a server in this process.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 //! The client against a server of the protocol that stands in this file, with a real worker.
 

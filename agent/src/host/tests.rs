@@ -1,3 +1,5 @@
+//! The host receiver against this machine, a folder, and the Collector's capture.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of OTLP/JSON both ways, on the captures and by hand.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;

@@ -1,5 +1,5 @@
 //! The OpenAPI document that is checked in is the one that the code makes.
-//! To write it anew: `PHOENIX_WRITE=1 cargo test -p phoenix-control-plane --test it openapi`.
+//! To write it anew: `UPDATE=1 cargo test -p phoenix-control-plane --test it openapi`.
 
 use crate::support::Plane;
 use std::path::Path;
@@ -8,13 +8,13 @@ use std::path::Path;
 fn the_checked_in_document_has_not_drifted() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
     let made = phoenix_control_plane::api::openapi();
-    if std::env::var_os("PHOENIX_WRITE").is_some() {
+    if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&path, &made).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         kept == made,
-        "openapi.json is out of date: run this test with PHOENIX_WRITE=1"
+        "openapi.json is out of date: run this test with UPDATE=1"
     );
 }
 

@@ -69,7 +69,7 @@ async fn in_64_mib_a_flood_of_series_is_refused_not_fatal() {
     let ledger: serde_json::Value = http_client().get(url).send().await.expect("alive").json().await.expect("JSON");
     balances(&ledger["baseline"]);
     let status = agent.terminate().await;
-    assert!(status.success(), "{}", agent.output());
+    assert!(status.success(), "{status}: {}", agent.output());
 }
 
 /// `n` counters never seen before.

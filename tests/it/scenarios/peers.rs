@@ -39,10 +39,10 @@ async fn path(pipeline: &str) -> Line {
     Line { folder, agent, before, behind, sink, pipeline: pipeline.to_owned() }
 }
 
-/// Waits until a window has just begun, and gives its end.
+/// Waits until a window has begun and the one before is closed (lateness 1 s), and gives its end.
 async fn window_begins() -> u64 {
     let into = Duration::from_nanos(now() % WINDOW);
-    tokio::time::sleep(Duration::from_nanos(WINDOW) - into + Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_nanos(WINDOW) - into + Duration::from_millis(1300)).await;
     (now() / WINDOW + 1) * WINDOW
 }
 

@@ -215,6 +215,9 @@ impl Arm {
         let began = around.settings.began;
         let seen = input.as_mut().and_then(|input| {
             let view = event.view();
+            if input.expired(event.now, around.expiry) {
+                *input = Input::new(event.monotonic(), true);
+            }
             if observes {
                 Some(input.observe(&view, began, event.now, scratch))
             } else {
@@ -316,6 +319,16 @@ impl Arm {
                 every.sweep(now, expiry);
             }
         }
+    }
+
+    /// At most how many points its open windows will write.
+    pub fn to_write(&self) -> usize {
+        let of = |running: &crate::stage::Running| match &running.state {
+            State::None => 0,
+            State::Every(every) => every.to_write(),
+            State::Aggregate(aggregation) => aggregation.to_write(),
+        };
+        self.stages.iter().map(of).sum()
     }
 
     /// An estimate of the bytes of its state.

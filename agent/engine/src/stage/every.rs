@@ -179,8 +179,15 @@ impl Every {
         };
         slot.seen = now;
         if point.ended || point.new_epoch {
+            let waited = !slot.held.is_empty();
             for held in slot.held.drain(..) {
                 self.early.push((slot.surroundings.clone(), held.body));
+            }
+            if point.ended && waited {
+                // Behind what it ends: a later stage must not hear of the end first.
+                let end = (slot.surroundings.clone(), point.body.to_vec());
+                self.early.push(end);
+                return Took::Held;
             }
             if point.ended {
                 return Took::Passes;
@@ -239,6 +246,10 @@ impl Every {
 
     /// Closes windows and writes their points.
     pub fn close(&mut self, now: Nanos, how: Closing, written: &mut Written, tally: &mut Tally) {
+        // What an earlier stage has just released can be the end of an epoch here.
+        if self.has_early() {
+            self.release_early(written, tally);
+        }
         let due = now.saturating_sub(self.lateness);
         let until = if how == Closing::Due {
             due - due % self.interval
@@ -317,6 +328,11 @@ impl Every {
         }
         self.around
             .retain(|_, around| Arc::strong_count(around) > 1);
+    }
+
+    /// At most how many points its open windows will write, but for those before a reset.
+    pub fn to_write(&self) -> usize {
+        self.slots.len()
     }
 
     /// An estimate of the bytes it takes.

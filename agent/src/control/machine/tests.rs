@@ -1,3 +1,5 @@
+//! Decisions of the control client, with injected time.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
