@@ -119,7 +119,7 @@ pub struct Saving {
     pub candidate: Option<u64>,
     /// Share saved.
     pub saving: Option<f64>,
-    /// It is not less than this (see ARCHITECTURE, "How a verdict is reached").
+    /// It is not less than this (see README.md of this crate).
     pub lower: Option<f64>,
     /// It is not more than this.
     pub upper: Option<f64>,

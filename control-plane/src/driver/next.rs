@@ -102,7 +102,10 @@ fn initializing(e: &Experiment, facts: &Facts, mut memory: Memory, now_ms: u64) 
             .iter()
             .filter_map(|a| Some((a.agent.clone(), a.rss_bytes?)))
             .collect();
-        let reason = format!("{} agents run the candidate", memory.agents.len());
+        let reason = match memory.agents.as_slice() {
+            [one] => format!("{one} runs the candidate"),
+            all => format!("{} agents run the candidate", all.len()),
+        };
         return go(Phase::Running, reason, memory);
     }
     if now_ms < e.phase_ms.saturating_add(INITIALIZE_MS) {
@@ -161,7 +164,11 @@ fn analyzing(e: &Experiment, facts: &Facts, mut memory: Memory, now_ms: u64) -> 
     }
     let until = expected_until(e, e.phase_ms);
     let verdict = judge(&criteria(e, &memory, until), &facts.windows);
-    if let Some(fallen) = memory.fallen.clone().filter(|_| verdict.outcome != Outcome::Reject) {
+    if let Some(fallen) = memory
+        .fallen
+        .clone()
+        .filter(|_| verdict.outcome != Outcome::Reject)
+    {
         return go(Phase::Failed, fallen, memory);
     }
     memory.judged_ms = Some(facts.newest_ms);
