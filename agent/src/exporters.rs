@@ -1,6 +1,7 @@
 //! Where points go: one queue, one task and one request in flight for each destination, in order.
 
 pub mod compress;
+mod divide;
 pub mod file;
 pub mod headers;
 pub mod otlp;
@@ -92,7 +93,9 @@ impl Exporter {
     /// Sends until the queue is closed and empty.
     pub async fn run(mut self) {
         while let Some(request) = self.queue.next(&self.batch).await {
-            self.deliver(&request).await;
+            for piece in divide::divide(request, self.batch.bytes) {
+                self.deliver(&piece).await;
+            }
         }
         if let Sink::File(file) = &mut self.sink
             && let Err(error) = file.sync()

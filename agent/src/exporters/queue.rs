@@ -84,6 +84,8 @@ pub struct Outgoing {
     pub bytes: usize,
     /// Points in them.
     pub points: u64,
+    /// Bytes that the queue gets back.
+    pub held: usize,
 }
 
 impl Queue {
@@ -179,7 +181,7 @@ impl Queue {
         let refused = refused.min(request.points);
         state.account.refused += refused;
         state.account.accepted += request.points - refused;
-        state.account.bytes -= request.bytes;
+        state.account.bytes = state.account.bytes.saturating_sub(request.held);
         if sent > 0 {
             state.account.requests += 1;
             state.account.bytes_accepted += request.bytes as u64;
@@ -268,6 +270,7 @@ impl State {
             parts: Vec::with_capacity(count),
             bytes,
             points,
+            held: bytes,
         };
         for item in self.items.drain(..count) {
             if let Item::Points { bytes, .. } = item {

@@ -175,3 +175,21 @@ pub async fn balanced(agent: &phoenix_agent::process::Agent) -> serde_json::Valu
     }
     all["baseline"].clone()
 }
+
+#[tokio::test]
+async fn what_is_larger_than_a_batch_is_divided_between_points() {
+    let (sink, address) = Sink::start().await;
+    let settings = to(address, "").replace("{ timeout: 20ms }", "{ timeout: 20ms, bytes: 8KiB }");
+    let agent = agent(&settings).await;
+    client(&agent).await.export(request(0..2000)).await.unwrap();
+    sink.wait_for(2000).await;
+    assert_eq!(sink.values(), (0..2000).collect::<Vec<_>>());
+    let sizes: Vec<usize> = sink
+        .requests()
+        .iter()
+        .map(prost::Message::encoded_len)
+        .collect();
+    assert!(sizes.iter().all(|s| *s <= 8192), "{sizes:?}");
+    assert_eq!(own_metric(&agent, "phoenix_agent_queue_bytes").await, 0.0);
+    assert_eq!(balanced(&agent).await["exported"], 2000);
+}
