@@ -36,6 +36,7 @@ const PLAIN: Wanted = Wanted {
     menu: ALL,
     swaps: false,
     arms: false,
+    foreign_bounds: false,
     shapes: false,
     rounds: 40,
 };
@@ -54,7 +55,9 @@ fn for_all(name: &str, cases: u64, wanted: Wanted, holds: fn(&Case) -> Result<()
         if holds(&case).is_ok() {
             continue;
         }
-        let small = shrink(&case, 3_000, &mut |c| holds(c).is_err());
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let mut fails = |c: &Case| std::time::Instant::now() < until && holds(c).is_err();
+        let small = shrink(&case, 3_000, &mut fails);
         let why = holds(&small).err().unwrap_or_default();
         panic!("{name}: seed {seed}\n{}\n{why}", duel::describe(&small));
     }

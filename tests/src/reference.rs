@@ -15,15 +15,16 @@ pub mod number;
 pub mod point;
 pub mod progress;
 mod sample;
+mod tracker;
 mod window;
 
-use aggregate::Known;
-use arm::Arm;
+use arm::{Arm, Clock, track};
 use document::Document;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use point::{Point, points};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use tracker::Tracker;
 
 /// Counts by reason.
 pub type Counts = BTreeMap<&'static str, u64>;
@@ -84,7 +85,7 @@ pub struct Model {
     plan: Plan,
     baseline: Arm,
     candidate: Option<Arm>,
-    raw: Known,
+    raw: Tracker,
     now: u64,
 }
 
@@ -96,17 +97,28 @@ pub fn read(document: &str) -> Document {
 impl Model {
     pub fn new(plan: Plan, settings: Settings) -> Model {
         let settings = Rc::new(settings);
-        let created = settings.began;
+        let created = 0;
         Model {
             baseline: Arm::new(read(&plan.baseline), &settings, created),
             candidate: plan
                 .candidate
                 .as_ref()
                 .map(|c| Arm::new(read(&c.document), &settings, created)),
-            raw: Known::new(),
+            raw: Tracker::default(),
             now: 0,
             plan,
             settings,
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        let arms = std::iter::once(&self.baseline).chain(&self.candidate);
+        Clock {
+            now: self.now,
+            expiry: arms
+                .filter_map(Arm::expiry)
+                .max()
+                .unwrap_or(300_000_000_000),
         }
     }
 
@@ -117,7 +129,6 @@ impl Model {
 
     pub fn feed(&mut self, request: &ExportMetricsServiceRequest, now: u64) -> Output {
         let mut output = self.tick(now);
-        let now = self.now;
         for point in points(request) {
             if self.is_too_much(&point) {
                 for arm in [Some(&mut self.baseline), self.candidate.as_mut()] {
@@ -128,6 +139,8 @@ impl Model {
                 }
                 continue;
             }
+            let clock = self.clock();
+            let before = track(&mut self.raw, &point, clock);
             let shadow = self.is_shadow();
             let split = self.plan.candidate.as_ref().and_then(|c| {
                 let (entity, percent) = c.split.as_ref()?;
@@ -135,15 +148,16 @@ impl Model {
                 Some(place.is_some_and(|u| u < percent / 100.0))
             });
             match (split, &mut self.candidate) {
-                (Some(true), Some(arm)) => output.out.extend(arm.receive(&point, now)),
+                (Some(true), Some(arm)) => output.out.extend(arm.receive(&point, &before, clock)),
                 (_, candidate) => {
-                    output.out.extend(self.baseline.receive(&point, now));
+                    output
+                        .out
+                        .extend(self.baseline.receive(&point, &before, clock));
                     if let (true, Some(arm)) = (shadow, candidate) {
-                        output.shadow.extend(arm.receive(&point, now));
+                        output.shadow.extend(arm.receive(&point, &before, clock));
                     }
                 }
             }
-            arm::remember(&mut self.raw, &point, now);
         }
         output
     }
@@ -174,12 +188,12 @@ impl Model {
 
     fn close(&mut self, everything: bool) -> Output {
         let mut output = Output {
-            out: self.baseline.close(self.now, everything),
+            out: self.baseline.close(self.clock(), everything),
             shadow: Vec::new(),
         };
-        let shadow = self.is_shadow();
+        let (shadow, clock) = (self.is_shadow(), self.clock());
         if let Some(arm) = &mut self.candidate {
-            let points = arm.close(self.now, everything);
+            let points = arm.close(clock, everything);
             let to = if shadow {
                 &mut output.shadow
             } else {
@@ -192,9 +206,8 @@ impl Model {
 
     /// Runs another plan from `now` on.
     pub fn swap(&mut self, plan: Plan, now: u64) -> Output {
-        self.now = self.now.max(now);
+        let mut output = self.tick(now);
         let now = self.now;
-        let mut output = Output::default();
         let (was, was_shadow) = (self.plan.clone(), self.is_shadow());
         let mut old_candidate = self.candidate.take();
         let document = read(&plan.baseline);

@@ -46,6 +46,8 @@ pub struct Metric {
     /// Goes up and down.
     pub wanders: bool,
     pub delta: bool,
+    /// Its histograms may have bounds that others have not.
+    pub foreign_bounds: bool,
     /// How often it misbehaves.
     pub oddity: f64,
 }
@@ -110,6 +112,9 @@ pub struct Wanted {
     pub menu: Menu,
     pub swaps: bool,
     pub arms: bool,
+    /// Series whose histograms have no bounds in common: which of them is first decides, and that
+    /// is open where a stage reads what another one wrote.
+    pub foreign_bounds: bool,
     /// Odd encodings.
     pub shapes: bool,
     pub rounds: usize,
@@ -132,15 +137,25 @@ pub fn case(seed: u64, wanted: Wanted, features: &mut Features) -> Case {
         pipelines.push(changed);
     }
     let first = choice(wanted, pipelines.len(), rng);
-    let mut sources = fleet::sources(began, features, rng);
+    let mut sources = fleet::sources(began, wanted.foreign_bounds, features, rng);
     let mut now = began + rng.random_range(0..3 * SECOND);
     let mut actions = Vec::new();
     for _ in 0..rng.random_range(1..=wanted.rounds) {
-        now += match rng.random_range(0..20) {
+        let jump = match rng.random_range(0..20) {
             0 => rng.random_range(0..200 * SECOND),
             1 => rng.random_range(0..SECOND / 100),
             _ => rng.random_range(SECOND..12 * SECOND),
         };
+        if wanted.menu.most > 1 {
+            // A stage hears of the one before when that one's window closes; without ticks it would
+            // hear so late that silence and delay cannot be told apart.
+            for passed in 1..=jump / (20 * SECOND) {
+                actions.push(Action::Tick {
+                    now: now + passed * 20 * SECOND - 1,
+                });
+            }
+        }
+        now += jump;
         let mut points = Vec::new();
         for source in &mut sources {
             if rng.random_bool(0.9) {

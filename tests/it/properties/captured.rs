@@ -1,1 +1,136 @@
-//! wip
+//! Recorded traffic over pipelines that a user would write: the engine writes the model's points.
+//!
+//! Real captures hold few oddities and many series. Skipped, loudly, where there are none.
+
+use super::duel::{model_settings, settings};
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::MetricsData;
+use phoenix_engine::compile::{self, compile};
+use phoenix_engine::engine::Engine;
+use phoenix_tests::harness::captures;
+use phoenix_tests::reference::compare::{Exemplars, differences};
+use phoenix_tests::reference::point::points;
+use phoenix_tests::reference::{Model, Plan};
+use prost::Message;
+use std::path::Path;
+
+const PIPELINES: [&str; 4] = [
+    "    - { id: f, filter: { drop: [ { metric: \"system.*\" }, { type: summary } ] } }
+    - { id: n, sample: { match: { metric: \"process.*\" }, fraction: 0.3, entity: [process.pid] } }",
+    "    - { id: e, sample: { match: { metric: \"*\" }, every: 30s } }",
+    "    - { id: a, aggregate: { match: { metric: \"*\" }, without: [process.pid, process.parent_pid, process.command_line, process.command, customer.id, url.path], interval: 10s, function: sum } }",
+    "    - { id: a, aggregate: { match: { metric: \"*\" }, by: [process.executable.name, service.name, http.request.method, host.name], interval: 30s, function: max } }
+    - { id: b, aggregate: { match: { metric: \"*\" }, by: [host.name], interval: 60s, function: max, rename: \"all.{name}\" } }",
+];
+
+/// Messages of a capture, at most `most`.
+fn read(path: &Path, most: usize) -> Vec<Vec<u8>> {
+    let packed = std::fs::read(path).expect("a capture");
+    let bytes = zstd::decode_all(&packed[..]).expect("zstd");
+    if path.to_string_lossy().contains(".json") {
+        let text = String::from_utf8(bytes).expect("UTF-8");
+        let parse = |line: &str| {
+            let data: MetricsData = serde_json::from_str(line).expect("OTLP/JSON");
+            data.encode_to_vec()
+        };
+        return text.lines().take(most).map(parse).collect();
+    }
+    let mut rest = &bytes[..];
+    let mut all = Vec::new();
+    while let (Some((length, tail)), true) = (rest.split_first_chunk::<4>(), all.len() < most) {
+        let (message, tail) = tail.split_at(u32::from_be_bytes(*length) as usize);
+        all.push(message.to_vec());
+        rest = tail;
+    }
+    all
+}
+
+fn replay(name: &str, messages: &[Vec<u8>], stages: &str) {
+    let document = format!(
+        "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: {{ name: p }}\nspec:\n  stages:\n{stages}\n"
+    );
+    let requests: Vec<(Bytes, ExportMetricsServiceRequest, u64)> = messages
+        .iter()
+        .map(|m| {
+            let request = ExportMetricsServiceRequest::decode(&m[..]).expect("OTLP");
+            let latest = points(&request).iter().map(|p| p.time).max().unwrap_or(0);
+            (Bytes::from(m.clone()), request, latest)
+        })
+        .collect();
+    let times = requests
+        .iter()
+        .flat_map(|(_, r, _)| points(r))
+        .map(|p| p.time);
+    let began = times.min().unwrap_or(0);
+    let settings = settings(began);
+    let pipeline = compile(&document).unwrap_or_else(|p| panic!("{p:?}"));
+    let plan = compile::Plan::new(pipeline, None).expect("a plan");
+    let model_plan = Plan {
+        baseline: document,
+        candidate: None,
+    };
+    let mut model = Model::new(model_plan, model_settings(&settings));
+    let mut engine = Engine::new(settings, plan, began);
+    let mut now = began;
+    let mut written = 0;
+    let look = Exemplars::AsMany;
+    let check =
+        |at: usize, emitted: &Bytes, expected: &[phoenix_tests::reference::point::Point]| {
+            let got = super::duel::decoded(emitted).expect("OTLP");
+            let lines = differences(expected, &got, look);
+            let shown: Vec<&String> = lines.iter().take(20).collect();
+            assert!(
+                lines.is_empty(),
+                "{name}, message {at}: {} lines\n{shown:#?}\n{stages}",
+                lines.len()
+            );
+            got.len()
+        };
+    for (at, (bytes, request, latest)) in requests.iter().enumerate() {
+        now = now.max(*latest);
+        let fed = engine.feed(bytes, now).expect("a valid request");
+        written += check(at, &fed.emitted.out, &model.feed(request, now).out);
+    }
+    written += check(usize::MAX, &engine.finish(now).out, &model.finish(now).out);
+    let ledger = engine.figures().baseline.ledger;
+    let account = model.accounts().0;
+    assert_eq!(ledger.imbalance(), 0);
+    assert_eq!(
+        (ledger.received, ledger.exported),
+        (account.received, account.exported)
+    );
+    assert_eq!(
+        (ledger.filtered, ledger.sampled_out),
+        (account.filtered, account.sampled_out)
+    );
+    assert_eq!(ledger.merged, account.merged, "{name} {stages}");
+    eprintln!("{name}: {} points in, {written} out", ledger.received);
+}
+
+#[test]
+fn captures_are_cut_like_the_model_says() {
+    let Some(folder) = captures() else { return };
+    // All of them take minutes; a part of each shows every metric.
+    let most = std::env::var("PHOENIX_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(12);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .expect("the folder of captures")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.to_string_lossy().ends_with(".zst"))
+        .collect();
+    files.sort();
+    for file in files {
+        let messages = read(&file, most);
+        let name = file
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        for stages in PIPELINES {
+            replay(&name, &messages, stages);
+        }
+    }
+}

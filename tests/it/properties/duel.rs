@@ -6,9 +6,10 @@ use phoenix_engine::compile::{self, compile};
 use phoenix_engine::engine::{Emitted, Engine, Settings};
 use phoenix_engine::ledger::Ledger;
 use phoenix_engine::report::ArmFigures;
-use phoenix_tests::reference::compare::{clock, differences, row};
+use phoenix_tests::reference::compare::{Exemplars, clock, differences, row};
 use phoenix_tests::reference::point::{Point, points};
 use phoenix_tests::reference::{self, Account, Counts, Model};
+use phoenix_tests::traffic::pipelines::Parts;
 use phoenix_tests::traffic::{Action, Case, Choice, encode};
 use prost::Message;
 use std::collections::BTreeMap;
@@ -66,6 +67,17 @@ pub fn plans(case: &Case, choice: &Choice) -> Option<(Arc<compile::Plan>, refere
     Some((plan, model))
 }
 
+/// How closely the exemplars of a case can be compared.
+pub fn exemplars(case: &Case) -> Exemplars {
+    let stateful = |stage: &&String| stage.contains("aggregate") || stage.contains("every");
+    let in_a_row = |parts: &Parts| parts.stages.iter().filter(stateful).count() > 1;
+    if case.pipelines.iter().any(in_a_row) {
+        Exemplars::AsMany
+    } else {
+        Exemplars::Same
+    }
+}
+
 /// Points of emitted bytes.
 pub fn decoded(bytes: &Bytes) -> Result<Vec<Point>, String> {
     let request = ExportMetricsServiceRequest::decode(bytes.clone());
@@ -84,6 +96,7 @@ pub fn duel(case: &Case) -> Result<(), String> {
     let mut engine = Engine::new(settings, plan, case.began);
     let mut now = case.began;
     let mut swapped = false;
+    let look = exemplars(case);
     for (at, action) in case.actions.iter().enumerate() {
         let (emitted, expected) = match action {
             Action::Feed {
@@ -113,7 +126,7 @@ pub fn duel(case: &Case) -> Result<(), String> {
                 (engine.swap(plan, now), model.swap(model_plan, now))
             }
         };
-        check(&emitted, &expected, &engine, &model, swapped)
+        check(&emitted, &expected, &engine, &model, swapped, look)
             .map_err(|why| format!("call {at} at {}:\n{why}", clock(now)))?;
     }
     check(
@@ -122,6 +135,7 @@ pub fn duel(case: &Case) -> Result<(), String> {
         &engine,
         &model,
         swapped,
+        look,
     )
     .map_err(|why| format!("finish at {}:\n{why}", clock(now)))?;
     Ok(())
@@ -133,6 +147,7 @@ fn check(
     engine: &Engine,
     model: &Model,
     swapped: bool,
+    look: Exemplars,
 ) -> Result<(), String> {
     let mut lines = Vec::new();
     for (what, bytes, n, points) in [
@@ -149,7 +164,7 @@ fn check(
             lines.push(format!("{what}: says {n} points, wrote {}", got.len()));
         }
         lines.extend(
-            differences(points, &got)
+            differences(points, &got, look)
                 .into_iter()
                 .map(|l| format!("{what}: {l}")),
         );
@@ -264,7 +279,9 @@ fn as_account(ledger: &Ledger) -> Account {
 pub fn describe(case: &Case) -> String {
     let mut text = format!("began {}, first {:?}\n", clock(case.began), case.first);
     for (i, parts) in case.pipelines.iter().enumerate() {
-        text += &format!("pipeline {i}:\n{}", parts.yaml());
+        if !parts.stages.is_empty() || !parts.protect.is_empty() {
+            text += &format!("pipeline {i}:\n{}", parts.yaml());
+        }
     }
     for (at, action) in case.actions.iter().enumerate() {
         match action {
@@ -277,7 +294,13 @@ pub fn describe(case: &Case) -> String {
                 shape,
                 now,
             } => {
-                text += &format!("call {at}: feed {} {shape:?}\n", clock(*now));
+                let plain = *shape == Default::default();
+                let odd = if plain {
+                    String::new()
+                } else {
+                    format!(" as {shape:?}")
+                };
+                text += &format!("call {at}: feed {}{odd}\n", clock(*now));
                 let request = phoenix_tests::traffic::request(sent);
                 for point in points(&request) {
                     text += &format!("    {}\n", row(&point));

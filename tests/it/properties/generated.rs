@@ -43,7 +43,12 @@ fn one_aggregation_counts_like_the_model() {
         aggregate: true,
         most: 1,
     };
-    for_all("one aggregation", 600, Wanted { menu, ..PLAIN }, duel);
+    let wanted = Wanted {
+        menu,
+        foreign_bounds: true,
+        ..PLAIN
+    };
+    for_all("one aggregation", 600, wanted, duel);
 }
 
 #[test]

@@ -1,1 +1,164 @@
-//! wip
+//! Swaps, arms, and that the same calls give the same bytes.
+
+use super::duel::{decoded, duel, exemplars, plans, settings};
+use super::{ALL, PLAIN, Wanted, for_all};
+use bytes::Bytes;
+use phoenix_engine::engine::{Emitted, Engine};
+use phoenix_tests::reference::compare::differences;
+use phoenix_tests::reference::point::Point;
+use phoenix_tests::traffic::pipelines::Menu;
+use phoenix_tests::traffic::{Action, Case, encode};
+
+const AGGREGATES: Menu = Menu {
+    filter: true,
+    fraction: false,
+    every: false,
+    aggregate: true,
+    most: 2,
+};
+
+#[test]
+fn swaps_write_and_keep_what_the_model_says() {
+    let wanted = Wanted {
+        menu: AGGREGATES,
+        swaps: true,
+        ..PLAIN
+    };
+    for_all("swaps", 400, wanted, duel);
+}
+
+#[test]
+fn both_arms_see_what_the_model_says() {
+    let wanted = Wanted {
+        arms: true,
+        ..PLAIN
+    };
+    for_all("arms", 300, wanted, duel);
+}
+
+#[test]
+fn arms_come_and_go_by_swaps() {
+    let wanted = Wanted {
+        menu: ALL,
+        swaps: true,
+        arms: true,
+        ..PLAIN
+    };
+    for_all("arms and swaps", 400, wanted, duel);
+}
+
+/// What an engine emits, call by call; nothing where the plan is refused.
+fn run(
+    case: &Case,
+    mut after: impl FnMut(&mut Engine, u64) -> Result<(), String>,
+) -> Result<Vec<Emitted>, String> {
+    let Some((plan, _)) = plans(case, &case.first) else {
+        return Ok(Vec::new());
+    };
+    let mut engine = Engine::new(settings(case.began), plan, case.began);
+    let mut all = Vec::new();
+    let mut now = case.began;
+    for action in &case.actions {
+        all.push(match action {
+            Action::Feed {
+                points,
+                shape,
+                now: t,
+            } => {
+                now = *t;
+                let bytes = Bytes::from(encode(points, *shape));
+                engine.feed(&bytes, now).map_err(|e| e.to_string())?.emitted
+            }
+            Action::Tick { now: t } => {
+                now = *t;
+                engine.tick(now)
+            }
+            Action::Swap { to, now: t } => {
+                let Some((plan, _)) = plans(case, to) else {
+                    continue;
+                };
+                now = *t;
+                engine.swap(plan, now)
+            }
+        });
+        after(&mut engine, now)?;
+    }
+    all.push(engine.finish(now));
+    Ok(all)
+}
+
+fn points_of(emitted: &Emitted) -> Result<(Vec<Point>, Vec<Point>), String> {
+    Ok((decoded(&emitted.out)?, decoded(&emitted.shadow)?))
+}
+
+/// Call by call the same points, in any order.
+pub fn same_points(case: &Case, one: &[Emitted], other: &[Emitted]) -> Result<(), String> {
+    let look = exemplars(case);
+    for (at, (a, b)) in one.iter().zip(other).enumerate() {
+        let ((a, a_shadow), (b, b_shadow)) = (points_of(a)?, points_of(b)?);
+        let mut lines = differences(&a, &b, look);
+        lines.extend(differences(&a_shadow, &b_shadow, look));
+        if !lines.is_empty() {
+            return Err(format!(
+                "call {at} (`model` is the first run):\n{}",
+                lines.join("\n")
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Another run of the case with other bytes.
+pub fn emitted(case: &Case) -> Result<Vec<Emitted>, String> {
+    run(case, |_, _| Ok(()))
+}
+
+fn is_deterministic(case: &Case) -> Result<(), String> {
+    let (one, other) = (emitted(case)?, emitted(case)?);
+    let differ = one
+        .iter()
+        .zip(&other)
+        .position(|(a, b)| a.out != b.out || a.shadow != b.shadow);
+    match differ {
+        Some(at) => Err(format!("call {at}: other bytes the second time")),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn the_same_calls_give_the_same_bytes() {
+    let wanted = Wanted {
+        swaps: true,
+        arms: true,
+        shapes: true,
+        ..PLAIN
+    };
+    for_all("determinism", 100, wanted, is_deterministic);
+}
+
+fn the_same_plan_changes_nothing(case: &Case) -> Result<(), String> {
+    let calm = emitted(case)?;
+    let swapped = run(case, |engine, now| {
+        let Some((same, _)) = plans(case, &case.first) else {
+            return Ok(());
+        };
+        let emitted = engine.swap(same, now);
+        if emitted.points + emitted.shadow_points > 0 {
+            return Err(format!(
+                "a swap to the same plan wrote {} points",
+                emitted.points
+            ));
+        }
+        Ok(())
+    })?;
+    same_points(case, &calm, &swapped)
+}
+
+#[test]
+fn a_swap_to_the_same_plan_changes_no_output() {
+    let wanted = Wanted {
+        arms: true,
+        ..PLAIN
+    };
+    for_all("same plan", 150, wanted, the_same_plan_changes_nothing);
+}

@@ -3,15 +3,14 @@
 use super::document::{self, Function, duration};
 use super::identity::{Identity, Kind, Temporality, Val, sort};
 use super::matcher;
+use super::number::Num;
 use super::point::{Company, Data, Point};
-use super::progress::{Last, Step, step, whole};
-use super::window::{Counted, Output, Window};
+use super::progress::{Amount, Step, amount, step};
+use super::tracker::Before;
+use super::window::{Counted, Output};
 use super::{Counts, Settings};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-
-/// Last points of cumulative series, by identity.
-pub type Known = BTreeMap<Rc<Identity>, Last>;
 
 /// What became of a point.
 pub enum Fate {
@@ -28,11 +27,21 @@ pub enum Fate {
 pub struct Input {
     pub output: Rc<Identity>,
     pub seen: u64,
-    /// End of the window in which it said "no value any more".
-    pub ended: Option<u64>,
-    pub last: Option<Last>,
-    /// Non-monotonic sums: window, time and value of every accepted point.
-    pub history: Vec<(u64, u64, super::number::Num)>,
+    /// Its last word was that it has no value any more.
+    pub ended: bool,
+    /// Non-monotonic sums: every accepted value.
+    pub history: Vec<Spoken>,
+}
+
+/// One accepted value of a non-monotonic sum.
+#[derive(Debug, Clone, Copy)]
+pub struct Spoken {
+    /// End of the window in which it counts.
+    pub window: u64,
+    pub time: u64,
+    /// Time since the value before; 0 where there was none.
+    pub gap: u64,
+    pub value: Num,
 }
 
 /// One aggregate stage with its state.
@@ -45,59 +54,48 @@ pub struct Aggregate {
     expiry: u64,
     created: u64,
     closed: u64,
-    inherited: Known,
     inputs: BTreeMap<Rc<Identity>, Input>,
-    gone: BTreeSet<Rc<Identity>>,
     outputs: BTreeMap<Rc<Identity>, Output>,
-    written: BTreeMap<Rc<Identity>, u64>,
+    latest_stamp: u64,
     pub counts: Counts,
     arrivals: u64,
 }
 
 impl Aggregate {
+    /// `created`: the swap that made it, 0 at the start.
     pub fn new(spec: &document::Aggregate, settings: Rc<Settings>, created: u64) -> Aggregate {
         let time = |text: &Option<String>, default| text.as_deref().map_or(default, duration);
         Aggregate {
             interval: time(&spec.interval, 60_000_000_000),
             lateness: time(&spec.lateness, 5_000_000_000),
-            expiry: time(&spec.expiry, 300_000_000_000),
+            expiry: expiry(spec),
             spec: spec.clone(),
             settings,
             created,
-            closed: 0,
-            inherited: Known::new(),
+            closed: created,
             inputs: BTreeMap::new(),
-            gone: BTreeSet::new(),
             outputs: BTreeMap::new(),
-            written: BTreeMap::new(),
+            latest_stamp: 0,
             counts: Counts::new(),
             arrivals: 0,
         }
-    }
-
-    /// What node or arm knew at a swap; asked for series this stage does not know.
-    pub fn inherit(&mut self, known: &Known) {
-        self.inherited = known.clone();
     }
 
     fn end_of(&self, time: u64) -> u64 {
         time.div_ceil(self.interval) * self.interval
     }
 
-    fn due(&self, now: u64) -> u64 {
-        now.saturating_sub(self.lateness) / self.interval * self.interval
-    }
-
-    fn is_closed(&self, end: u64) -> bool {
-        end <= self.closed || end < self.created
+    /// End of the window that is open now.
+    fn open_end(&self, now: u64) -> u64 {
+        self.end_of(now.max(self.closed + 1))
     }
 
     fn note(&mut self, what: &'static str) {
         *self.counts.entry(what).or_insert(0) += 1;
     }
 
-    /// Takes one point that reached this stage. `derived`: an earlier stage wrote it.
-    pub fn take(&mut self, point: &Point, now: u64, derived: bool) -> Fate {
+    /// Takes one point that reached this stage. `derived`: another stage gave it.
+    pub fn take(&mut self, point: &Point, before: &Before, now: u64, derived: bool) -> Fate {
         if !matcher::matches(&self.spec.matching, &point.identity) {
             return Fate::Passes;
         }
@@ -105,219 +103,183 @@ impl Aggregate {
             self.note("not_aggregated");
             return Fate::Passes;
         };
-        if !point.ended() && unusable(point, way) {
-            return Fate::Dropped("nan");
-        }
-        let mut end = self.end_of(point.time);
-        let mut timely = None;
-        if !derived && point.time > now + self.lateness {
-            end = self.end_of(now);
-            timely = Some("future");
-        } else if self.is_closed(end) {
-            if matches!(way, Counted::Gauge(_)) {
-                return Fate::Dropped("late");
-            }
-            end = self.end_of(now);
-            timely = Some("late");
-        }
-        let output = Rc::new(self.output_of(&point.identity));
-        let before = self.before(point, now);
-        let returned = self.gone.contains(&point.identity);
-        let mut seen = None;
-        let mut accepted = true;
-        let mut added = None;
+        let output = self.join(point, way, now);
+        let mut added: Option<Amount> = None;
         let mut note = None;
+        let mut accepted = false;
         if !point.ended() {
+            if unusable(point, way) {
+                return Fate::Dropped("nan");
+            }
             match way {
                 Counted::Cumulative => {
-                    match step(before.as_ref(), point, self.settings.began, returned) {
-                        Step::Ignored(why) => (accepted, note) = (false, Some(why)),
+                    let last = before.last.as_ref();
+                    match step(last, point, self.settings.began, before.returned) {
+                        Step::Ignored(why) => note = Some(why),
                         Step::Adds(amount, why) => (added, note) = (Some(amount), why),
                         Step::Incomparable => {
                             self.note("not_aggregated");
-                            self.remember(point, &output, now);
                             return Fate::Passes;
                         }
                     }
                 }
                 Counted::Latest => {
-                    let last = before.as_ref().map(|l| l.time);
-                    note = match last {
+                    note = match before.last.as_ref().map(|last| last.time) {
                         Some(t) if point.time < t => Some("out_of_order"),
                         Some(t) if point.time == t => Some("duplicate"),
                         _ => None,
                     };
                     accepted = note.is_none();
                 }
-                Counted::Delta => added = whole(&point.data),
-                Counted::Gauge(_) => seen = Some(point.time),
+                Counted::Delta => added = amount(&point.data),
+                Counted::Gauge(_) => accepted = true,
+            }
+            if let Some(amount) = &added
+                && !self.outputs[&output].can_add(amount)
+            {
+                self.note("not_aggregated");
+                return Fate::Passes;
             }
         }
-        if let Some(amount) = &added
-            && let Some(existing) = self.outputs.get(&output)
-            && !existing.can_add(end, amount)
-        {
-            self.note("not_aggregated");
-            if matches!(way, Counted::Cumulative) {
-                self.remember(point, &output, now);
+        let mut end = self.end_of(point.time);
+        if !derived && point.time > now + self.lateness {
+            end = self.open_end(now);
+            self.note("future");
+        } else if end <= self.closed {
+            self.note("late");
+            if matches!(way, Counted::Gauge(_)) {
+                return Fate::Dropped("late");
             }
-            return Fate::Passes;
+            end = self.open_end(now);
         }
-        for what in [timely, note].into_iter().flatten() {
-            self.note(what);
+        if let Some(note) = note {
+            self.note(note);
         }
-        let start = self.due(now).max(self.created);
-        let start = start.max(self.written.get(&output).copied().unwrap_or(0));
-        let company = self.company_of(point);
-        let entry = self
-            .outputs
-            .entry(output.clone())
-            .or_insert_with(|| Output::new(output.clone(), way, company.clone(), start));
-        entry.meet(&company);
-        self.arrivals += 1;
-        let window = entry.windows.entry(end).or_insert_with(Window::default);
-        window.absorbed += 1;
-        window.exemplars.extend(point.exemplars.iter().cloned());
-        let input = self
-            .inputs
-            .entry(point.identity.clone())
-            .or_insert_with(|| Input {
-                output,
-                seen: now,
-                ended: None,
-                last: before.clone(),
-                history: Vec::new(),
-            });
+        let input = self.inputs.get_mut(&point.identity).expect("joined");
         input.seen = now;
-        if point.ended() {
-            input.ended = Some(end);
-            return Fate::Held;
+        input.ended = point.ended();
+        let entry = self.outputs.get_mut(&output).expect("joined");
+        if let Some(amount) = &added {
+            entry.add(end, amount);
         }
-        input.ended = None;
-        if let Some(amount) = added {
-            window.add(&amount);
-        }
-        if seen.is_some()
-            && let Data::Number(n) = point.data
-        {
-            window.observe(&point.identity, point.time, self.arrivals, n);
-        }
-        if accepted {
-            if let (Counted::Latest, Data::Number(n)) = (way, &point.data) {
-                input.history.push((end, point.time, *n));
+        self.arrivals += 1;
+        let window = entry.windows.entry(end).or_default();
+        window.absorbed += 1;
+        window.flagged |= point.ended();
+        window.keep_exemplars(&point.exemplars);
+        if let (true, Data::Number(value)) = (accepted, &point.data) {
+            if let Counted::Gauge(_) = way {
+                window.observe(&point.identity, point.time, self.arrivals, *value);
+            } else {
+                input.history.push(Spoken {
+                    window: end,
+                    time: point.time,
+                    gap: before
+                        .last
+                        .as_ref()
+                        .map_or(0, |last| point.time - last.time),
+                    value: *value,
+                });
             }
-            input.last = Some(Last {
-                start: point.start,
-                time: point.time,
-                data: point.data.clone(),
-                seen: now,
-            });
         }
-        self.gone.remove(&point.identity);
         Fate::Held
     }
 
-    fn before(&self, point: &Point, now: u64) -> Option<Last> {
+    /// Makes the series an input of its output, both made if need be.
+    fn join(&mut self, point: &Point, way: Counted, now: u64) -> Rc<Identity> {
         if let Some(input) = self.inputs.get(&point.identity) {
-            return input.last.clone();
+            return input.output.clone();
         }
-        let inherited = self.inherited.get(&point.identity)?;
-        let fresh = now - inherited.seen <= self.expiry && !self.gone.contains(&point.identity);
-        fresh.then(|| inherited.clone())
-    }
-
-    /// A point that passes on its own still is the last one of its series.
-    fn remember(&mut self, point: &Point, output: &Rc<Identity>, now: u64) {
-        let last = Last {
-            start: point.start,
-            time: point.time,
-            data: point.data.clone(),
+        let output = Rc::new(self.output_of(&point.identity));
+        let start = self.closed.max(self.settings.began);
+        let company = self.company_of(point);
+        self.outputs
+            .entry(output.clone())
+            .or_insert_with(|| Output::new(output.clone(), way, company.clone(), start))
+            .meet(&company);
+        let input = Input {
+            output: output.clone(),
             seen: now,
+            ended: false,
+            history: Vec::new(),
         };
-        let input = self
-            .inputs
-            .entry(point.identity.clone())
-            .or_insert_with(|| Input {
-                output: output.clone(),
-                seen: now,
-                ended: None,
-                last: None,
-                history: Vec::new(),
-            });
-        input.seen = now;
-        input.last = Some(last);
+        self.inputs.insert(point.identity.clone(), input);
+        output
     }
 
     /// Closes the windows that are due (all of them with `everything`), in order of their ends.
     pub fn close(&mut self, now: u64, everything: bool) -> (Vec<Point>, u64) {
-        let mark = if everything { u64::MAX } else { self.due(now) };
-        let mut ends: BTreeSet<u64> = BTreeSet::new();
-        for output in self.outputs.values() {
-            ends.extend(output.windows.keys().copied().filter(|end| *end <= mark));
-        }
-        let mut all = Vec::new();
-        let mut absorbed = 0;
-        for end in ends {
-            let (points, taken) = self.write(end, end);
-            all.extend(points);
-            absorbed += taken;
-        }
+        let due = now.saturating_sub(self.lateness) / self.interval * self.interval;
+        let all = self.close_to(if everything { u64::MAX } else { due }, now);
         if !everything {
-            self.closed = self.closed.max(mark);
+            self.closed = self.closed.max(due);
             self.expire(now);
         }
-        (all, absorbed)
+        all
     }
 
-    /// The last words of a stage that a swap removes or changes.
-    pub fn cut(&mut self, now: u64) -> (Vec<Point>, u64) {
+    fn close_to(&mut self, last: u64, now: u64) -> (Vec<Point>, u64) {
         let ends: BTreeSet<u64> = self
             .outputs
             .values()
             .flat_map(|o| o.windows.keys().copied())
-            .filter(|end| *end <= now)
+            .filter(|end| *end <= last)
             .collect();
         let mut all = Vec::new();
         let mut absorbed = 0;
         for end in ends {
-            let (points, taken) = self.write(end, end);
+            let (points, taken) = self.write(end, end, now);
             all.extend(points);
             absorbed += taken;
+            self.closed = self.closed.max(end);
         }
-        for output in self.outputs.values_mut() {
-            output.fold();
+        (all, absorbed)
+    }
+
+    /// The last words of a stage that a swap removes or changes; and the time from which its
+    /// successor counts.
+    pub fn cut(&mut self, now: u64) -> (Vec<Point>, u64, u64) {
+        let (mut all, mut absorbed) = self.close_to(now - 1, now);
+        let open = self.outputs.values().flat_map(|o| o.windows.keys());
+        let Some(first) = open.min().copied() else {
+            return (all, absorbed, now.max(self.closed));
+        };
+        let stamp = now.max(self.latest_stamp.max(self.closed) + 1);
+        self.outputs.values_mut().for_each(Output::fold);
+        for spoken in self.inputs.values_mut().flat_map(|i| &mut i.history) {
+            if spoken.window >= first {
+                spoken.window = u64::MAX;
+            }
         }
-        let (points, taken) = self.write(u64::MAX, now);
+        let (points, taken) = self.write(u64::MAX, stamp, now);
         all.extend(points);
-        (all, absorbed + taken)
+        absorbed += taken;
+        (all, absorbed, stamp)
     }
 
     /// Writes window `end` of every output that has one, stamped `stamp`.
-    fn write(&mut self, end: u64, stamp: u64) -> (Vec<Point>, u64) {
+    fn write(&mut self, end: u64, stamp: u64, now: u64) -> (Vec<Point>, u64) {
         let mut points = Vec::new();
         let mut absorbed = 0;
-        let bounds = (
-            stamp.saturating_sub(1) / self.interval * self.interval,
-            self.created,
-        );
+        let alive = now.saturating_sub(self.expiry);
+        let window_start = ((stamp - 1) / self.interval * self.interval).max(self.created);
+        let mut members: BTreeMap<&Rc<Identity>, Vec<&Input>> = BTreeMap::new();
+        for input in self.inputs.values() {
+            members.entry(&input.output).or_default().push(input);
+        }
         for output in self.outputs.values_mut() {
-            let Some(mut window) = output.windows.remove(&end) else {
+            let Some(window) = output.windows.remove(&end) else {
                 continue;
             };
             absorbed += window.absorbed;
-            let inputs: Vec<&Input> = self
-                .inputs
-                .values()
-                .filter(|i| i.output == output.identity)
-                .collect();
-            let surplus = window.exemplars.len().saturating_sub(4);
-            window.exemplars.drain(..surplus);
-            if surplus > 0 {
-                *self.counts.entry("exemplars_dropped").or_insert(0) += surplus as u64;
+            let inputs = members.get(&output.identity).map_or(&[][..], Vec::as_slice);
+            if window.surplus > 0 {
+                *self.counts.entry("exemplars_dropped").or_insert(0) += window.surplus;
             }
             let seed = self.settings.fleet_seed;
-            if let Some(point) = output.write(window, end, stamp, bounds, &inputs, seed) {
-                self.written.insert(output.identity.clone(), stamp);
+            if let Some(point) = output.write(window, end, stamp, window_start, alive, inputs, seed)
+            {
+                self.latest_stamp = self.latest_stamp.max(stamp);
                 points.push(point);
             }
         }
@@ -326,20 +288,10 @@ impl Aggregate {
 
     fn expire(&mut self, now: u64) {
         let expiry = self.expiry;
-        let gone: Vec<Rc<Identity>> = self
-            .inputs
-            .iter()
-            .filter(|(_, i)| now - i.seen > expiry)
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in gone {
-            self.inputs.remove(&id);
-            self.gone.insert(id);
-        }
-        let inputs = &self.inputs;
-        self.outputs.retain(|id, output| {
-            !output.windows.is_empty() || inputs.values().any(|i| i.output == *id)
-        });
+        self.inputs.retain(|_, input| now - input.seen <= expiry);
+        let fed: BTreeSet<&Rc<Identity>> = self.inputs.values().map(|i| &i.output).collect();
+        self.outputs
+            .retain(|id, output| !output.windows.is_empty() || fed.contains(id));
     }
 
     /// Points in open windows.
@@ -389,6 +341,11 @@ impl Aggregate {
         });
         Rc::new(company)
     }
+}
+
+/// How long a stage remembers a silent input.
+pub fn expiry(spec: &document::Aggregate) -> u64 {
+    spec.expiry.as_deref().map_or(300_000_000_000, duration)
 }
 
 /// Values that cannot be added (or compared) end here.

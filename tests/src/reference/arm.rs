@@ -1,12 +1,11 @@
 //! One arm: a pipeline, the state of its stages, and its account of points.
 
-use super::aggregate::{Aggregate, Fate, Known};
+use super::aggregate::{Aggregate, Fate, expiry};
 use super::document::{Document, Stage};
-use super::identity::{Kind, Temporality};
 use super::matcher;
-use super::point::{Data, Point};
-use super::progress::Last;
+use super::point::Point;
 use super::sample::Sample;
+use super::tracker::{Before, Tracker};
 use super::{Account, Counts, Settings};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -15,91 +14,125 @@ use std::rc::Rc;
 #[derive(Debug, Clone)]
 enum State {
     Filter,
-    Aggregate(Box<Aggregate>),
+    /// And what it has written.
+    Aggregate(Box<Aggregate>, Tracker),
     Sample(Sample),
+}
+
+type Running = (Stage, State);
+
+/// Now, and how long silent series are remembered.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    pub now: u64,
+    pub expiry: u64,
 }
 
 /// A pipeline at work.
 #[derive(Debug, Clone)]
 pub struct Arm {
     pub document: Document,
-    stages: Vec<(Stage, State)>,
-    /// Last points of what aggregations wrote.
-    derived: Known,
+    stages: Vec<Running>,
     pub account: Account,
 }
 
 impl Arm {
     pub fn new(document: Document, settings: &Rc<Settings>, created: u64) -> Arm {
-        let stages = document.spec.stages.clone();
-        Arm {
-            stages: stages
-                .into_iter()
-                .map(|stage| {
-                    let state = State::new(&stage, settings, created);
-                    (stage, state)
-                })
-                .collect(),
-            document,
-            derived: Known::new(),
+        let mut arm = Arm {
+            stages: Vec::new(),
+            document: document.clone(),
             account: Account::default(),
+        };
+        arm.fill(document, Vec::new(), &Tracker::default(), settings, created);
+        arm
+    }
+
+    /// Stages of `document`: kept ones where they are the same, else new ones.
+    fn fill(
+        &mut self,
+        document: Document,
+        mut old: Vec<Running>,
+        raw: &Tracker,
+        settings: &Rc<Settings>,
+        created: u64,
+    ) {
+        let mut source = raw.clone();
+        self.stages.clear();
+        for stage in &document.spec.stages {
+            let kept = old.iter().position(|(s, _)| s == stage);
+            let entry = match kept {
+                Some(at) => old.remove(at),
+                None => (stage.clone(), State::new(stage, settings, created, &source)),
+            };
+            if let State::Sample(sample) = &entry.1 {
+                source = sample.released.clone();
+            }
+            self.stages.push(entry);
         }
+        self.document = document;
     }
 
     /// Another pipeline takes over at `now`. What changed stages held goes out at once.
     pub fn swap(
         &mut self,
         document: Document,
-        raw: &Known,
+        raw: &Tracker,
         settings: &Rc<Settings>,
         now: u64,
     ) -> Vec<Point> {
-        let mut old = std::mem::take(&mut self.stages);
-        for stage in &document.spec.stages {
-            let kept = old.iter().position(|(s, _)| s == stage);
-            let entry = match kept {
-                Some(at) => old.remove(at),
-                None => (stage.clone(), State::new(stage, settings, now)),
-            };
-            self.stages.push(entry);
-        }
-        let mut known = raw.clone();
-        known.extend(self.derived.clone());
-        for (_, state) in &mut self.stages {
-            if let State::Aggregate(aggregate) = state {
-                aggregate.inherit(&known);
-            }
-        }
+        let mut kept = Vec::new();
         let mut out = Vec::new();
-        for (_, state) in &mut old {
-            match state {
+        let mut created = now;
+        for (stage, mut state) in std::mem::take(&mut self.stages) {
+            if document.spec.stages.contains(&stage) {
+                kept.push((stage, state));
+                continue;
+            }
+            match &mut state {
                 State::Filter => {}
-                State::Aggregate(aggregate) => {
-                    let (points, absorbed) = aggregate.cut(now);
+                State::Aggregate(aggregate, _) => {
+                    let (points, absorbed, stamp) = aggregate.cut(now);
                     self.account.merged += absorbed as i64 - points.len() as i64;
-                    for p in &points {
-                        self.remember(p, now);
-                    }
+                    created = created.max(stamp);
                     out.extend(points);
                 }
-                State::Sample(sample) => out.extend(sample.close(now, true)),
+                State::Sample(sample) => {
+                    let (points, sampled_out) = sample.cut(now);
+                    self.account.sampled_out += sampled_out;
+                    out.extend(points);
+                }
             }
         }
         self.account.exported += out.len() as u64;
-        self.document = document;
+        self.fill(document, kept, raw, settings, created);
         out
+    }
+
+    /// How long silent series are remembered: as long as the most patient aggregation.
+    pub fn expiry(&self) -> Option<u64> {
+        let aggregates = self.stages.iter().filter_map(|(s, _)| s.aggregate.as_ref());
+        aggregates.map(expiry).max()
     }
 
     /// A point that this arm received.
-    pub fn receive(&mut self, point: &Point, now: u64) -> Vec<Point> {
+    pub fn receive(&mut self, point: &Point, before: &Before, at: Clock) -> Vec<Point> {
         self.account.received += 1;
         let mut out = Vec::new();
-        self.run(0, point.clone(), now, false, &mut out);
+        self.run(0, point.clone(), before, at, false, &mut out);
         self.account.exported += out.len() as u64;
         out
     }
 
-    fn run(&mut self, from: usize, point: Point, now: u64, derived: bool, out: &mut Vec<Point>) {
+    fn run(
+        &mut self,
+        from: usize,
+        point: Point,
+        before: &Before,
+        clock: Clock,
+        derived: bool,
+        out: &mut Vec<Point>,
+    ) {
+        let now = clock.now;
         if matcher::any(&self.document.spec.protect, &point.identity) {
             out.push(point);
             return;
@@ -118,22 +151,24 @@ impl Arm {
                         return;
                     }
                 }
-                State::Aggregate(aggregate) => match aggregate.take(&point, now, derived) {
-                    Fate::Passes => {}
-                    Fate::Held => return,
-                    Fate::Dropped(reason) => {
-                        *self.account.dropped.entry(reason).or_insert(0) += 1;
-                        return;
+                State::Aggregate(aggregate, _) => {
+                    match aggregate.take(&point, before, now, derived) {
+                        Fate::Passes => {}
+                        Fate::Held => return,
+                        Fate::Dropped(reason) => {
+                            *self.account.dropped.entry(reason).or_insert(0) += 1;
+                            return;
+                        }
                     }
-                },
+                }
                 State::Sample(sample) => {
-                    let mut sampled = sample.take(&point, now, derived);
-                    self.account.sampled_out += sampled.sampled_out;
-                    if sampled.pass.len() == 1 && sampled.pass[0] == point {
+                    if sample.lets_pass(&point) {
                         continue;
                     }
-                    for p in sampled.pass.drain(..) {
-                        self.run(at + 1, p, now, derived, out);
+                    let sampled = sample.take(&point, before, now, derived);
+                    self.account.sampled_out += sampled.sampled_out;
+                    for p in sampled.pass {
+                        self.emit(at, p, clock, out);
                     }
                     return;
                 }
@@ -142,44 +177,42 @@ impl Arm {
         out.push(point);
     }
 
+    /// Stage `at` writes a point: it goes on to the later stages.
+    fn emit(&mut self, at: usize, point: Point, clock: Clock, out: &mut Vec<Point>) {
+        let before = match &mut self.stages[at].1 {
+            State::Filter => Before::default(),
+            State::Aggregate(_, written) => track(written, &point, clock),
+            State::Sample(sample) => track(&mut sample.released, &point, clock),
+        };
+        self.run(at + 1, point, &before, clock, true, out);
+    }
+
     /// Closes windows, stage by stage, and lets what they write go on.
-    pub fn close(&mut self, now: u64, everything: bool) -> Vec<Point> {
+    pub fn close(&mut self, clock: Clock, everything: bool) -> Vec<Point> {
         let mut out = Vec::new();
         for at in 0..self.stages.len() {
             let points = match &mut self.stages[at].1 {
                 State::Filter => continue,
-                State::Aggregate(aggregate) => {
-                    let (points, absorbed) = aggregate.close(now, everything);
+                State::Aggregate(aggregate, _) => {
+                    let (points, absorbed) = aggregate.close(clock.now, everything);
                     self.account.merged += absorbed as i64 - points.len() as i64;
                     points
                 }
-                State::Sample(sample) => {
-                    for p in sample.close(now, everything) {
-                        self.run(at + 1, p, now, true, &mut out);
-                    }
-                    continue;
-                }
+                State::Sample(sample) => sample.close(clock.now, everything),
             };
             for p in points {
-                self.run(at + 1, p.clone(), now, true, &mut out);
-                self.remember(&p, now);
+                self.emit(at, p, clock, &mut out);
             }
         }
         self.account.exported += out.len() as u64;
         out
     }
 
-    fn remember(&mut self, point: &Point, now: u64) {
-        if point.identity.temporality == Temporality::Cumulative && !point.ended() {
-            remember(&mut self.derived, point, now);
-        }
-    }
-
     /// The account, with what is in open windows now.
     pub fn account(&self) -> Account {
         let held = self.stages.iter().map(|(_, state)| match state {
             State::Filter => 0,
-            State::Aggregate(aggregate) => aggregate.held(),
+            State::Aggregate(aggregate, _) => aggregate.held(),
             State::Sample(sample) => sample.held(),
         });
         Account {
@@ -192,7 +225,7 @@ impl Arm {
     pub fn counts(&self) -> BTreeMap<String, Counts> {
         let of = |state: &State| match state {
             State::Filter => Counts::new(),
-            State::Aggregate(aggregate) => aggregate.counts.clone(),
+            State::Aggregate(aggregate, _) => aggregate.counts.clone(),
             State::Sample(sample) => sample.counts.clone(),
         };
         self.stages
@@ -203,37 +236,21 @@ impl Arm {
 }
 
 impl State {
-    fn new(stage: &Stage, settings: &Rc<Settings>, created: u64) -> State {
+    fn new(stage: &Stage, settings: &Rc<Settings>, created: u64, source: &Tracker) -> State {
         if let Some(spec) = &stage.aggregate {
             let aggregate = Aggregate::new(spec, settings.clone(), created);
-            return State::Aggregate(Box::new(aggregate));
+            return State::Aggregate(Box::new(aggregate), Tracker::default());
         }
         match &stage.sample {
-            Some(spec) => State::Sample(Sample::new(&stage.id, spec)),
+            Some(spec) => State::Sample(Sample::new(&stage.id, spec, created, source)),
             None => State::Filter,
         }
     }
 }
 
-/// Makes `point` the last one of its cumulative series, unless it is older.
-pub fn remember(known: &mut Known, point: &Point, now: u64) {
-    let id = &point.identity;
-    let value = !matches!(point.data, Data::Nothing | Data::Misfit(_)) && !point.ended();
-    let cumulative = id.temporality == Temporality::Cumulative && id.kind != Kind::Summary;
-    if !cumulative {
-        return;
-    }
-    match known.get_mut(id) {
-        Some(last) if !value || point.time <= last.time => last.seen = now,
-        _ if !value => {}
-        _ => {
-            let last = Last {
-                start: point.start,
-                time: point.time,
-                data: point.data.clone(),
-                seen: now,
-            };
-            known.insert(id.clone(), last);
-        }
-    }
+/// What was known before the point; it is known from here on.
+pub fn track(tracker: &mut Tracker, point: &Point, clock: Clock) -> Before {
+    let before = tracker.before(point, clock.now, clock.expiry);
+    tracker.remember(point, clock.now);
+    before
 }

@@ -6,8 +6,17 @@ use super::number::Num;
 use super::point::{Data, Point};
 use std::collections::BTreeMap;
 
+/// How closely exemplars are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exemplars {
+    /// The same ones.
+    Same,
+    /// As many. Which are the last seen is open where a stage reads what another one wrote.
+    AsMany,
+}
+
 /// How the two differ, one line each; empty when they are the same points.
-pub fn differences(expected: &[Point], got: &[Point]) -> Vec<String> {
+pub fn differences(expected: &[Point], got: &[Point], exemplars: Exemplars) -> Vec<String> {
     let mut lines = Vec::new();
     let (expected, got) = (by_place(expected), by_place(got));
     let mut places: Vec<_> = expected.keys().chain(got.keys()).collect();
@@ -17,7 +26,7 @@ pub fn differences(expected: &[Point], got: &[Point]) -> Vec<String> {
         let none = Vec::new();
         let mut left: Vec<&Point> = got.get(place).unwrap_or(&none).clone();
         for point in expected.get(place).unwrap_or(&none) {
-            match left.iter().position(|other| same(point, other)) {
+            match left.iter().position(|other| same(point, other, exemplars)) {
                 Some(at) => drop(left.remove(at)),
                 None => lines.push(format!("model  {}", row(point))),
             }
@@ -38,8 +47,8 @@ fn by_place(points: &[Point]) -> BTreeMap<Place<'_>, Vec<&Point>> {
 }
 
 /// The same point: identity, start, time, flags, value, exemplars and what goes along.
-pub fn same(a: &Point, b: &Point) -> bool {
-    let exemplars = |p: &Point| {
+pub fn same(a: &Point, b: &Point, exemplars: Exemplars) -> bool {
+    let of = |p: &Point| {
         let mut all: Vec<_> = p
             .exemplars
             .iter()
@@ -50,9 +59,11 @@ pub fn same(a: &Point, b: &Point) -> bool {
     };
     a.identity == b.identity
         && (a.start, a.time, a.flags) == (b.start, b.time, b.flags)
-        && same_data(&a.data, &b.data)
+        // Without a recorded value there is nothing to compare.
+        && (a.ended() || same_data(&a.data, &b.data))
         && a.company == b.company
-        && exemplars(a) == exemplars(b)
+        && a.exemplars.len() == b.exemplars.len()
+        && (exemplars == Exemplars::AsMany || of(a) == of(b))
 }
 
 fn same_data(a: &Data, b: &Data) -> bool {

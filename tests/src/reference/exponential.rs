@@ -74,7 +74,8 @@ impl Exponential {
         }
     }
 
-    fn fit(&mut self) {
+    /// At most 160 buckets a side.
+    pub fn fit(&mut self) {
         while span(&self.positive) > MOST_BUCKETS || span(&self.negative) > MOST_BUCKETS {
             self.downscale(self.scale - 1);
             self.widen(self.zero_threshold);

@@ -2,6 +2,8 @@
 
 use super::document::{Match, Texts};
 use super::identity::{Identity, Kind, Temporality, Val};
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// All conditions of `rule` hold for `series`.
 pub fn matches(rule: &Match, series: &Identity) -> bool {
@@ -21,9 +23,7 @@ pub fn matches(rule: &Match, series: &Identity) -> bool {
         && fits(&rule.unit, Some(&series.unit))
         && fits(&rule.kind, Some(kind))
         && fits(&rule.temporality, Some(temporality))
-        && rule
-            .monotonic
-            .is_none_or(|m| series.kind == Kind::Sum && series.monotonic == m)
+        && rule.monotonic.is_none_or(|m| series.monotonic == m)
         && rule.attributes.iter().all(|(key, texts)| {
             let value = series.lookup(key).and_then(text);
             fits(&Some(texts.clone()), value.as_deref())
@@ -48,12 +48,19 @@ fn fits(condition: &Option<Texts>, value: Option<&str>) -> bool {
     texts.list().iter().any(|pattern| fits_one(pattern, value))
 }
 
+thread_local! {
+    /// To compile one takes longer than all the rest.
+    static REGEXES: RefCell<HashMap<String, regex::Regex>> = RefCell::default();
+}
+
 fn fits_one(pattern: &str, value: &str) -> bool {
     if pattern.len() >= 2 && pattern.starts_with('/') && pattern.ends_with('/') {
-        let anchored = format!("^(?:{})$", &pattern[1..pattern.len() - 1]);
-        return regex::Regex::new(&anchored)
-            .expect("a regular expression")
-            .is_match(value);
+        return REGEXES.with_borrow_mut(|known| {
+            let anchored = format!("^(?:{})$", &pattern[1..pattern.len() - 1]);
+            let make = |text: &String| regex::Regex::new(text).expect("a regular expression");
+            let regex = known.entry(anchored).or_insert_with_key(make);
+            regex.is_match(value)
+        });
     }
     let pattern: Vec<char> = pattern.chars().collect();
     let value: Vec<char> = value.chars().collect();

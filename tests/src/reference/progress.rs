@@ -6,14 +6,14 @@ use super::number::Total;
 use super::point::{Data, Point};
 use std::cmp::Ordering;
 
-/// The point before, and when this node saw it.
+/// The point before.
 #[derive(Debug, Clone)]
 pub struct Last {
     pub start: u64,
     pub time: u64,
+    /// Time since the point before it; 0 where there was none.
+    pub gap: u64,
     pub data: Data,
-    /// The clock when it arrived.
-    pub seen: u64,
 }
 
 /// Something that can be added up.
@@ -35,22 +35,25 @@ pub enum Step {
     Incomparable,
 }
 
-/// The whole value of a point.
-pub fn whole(data: &Data) -> Option<Amount> {
+/// What a point holds.
+pub fn amount(data: &Data) -> Option<Amount> {
     match data {
         Data::Number(n) => Some(Amount::Number(Total::of(*n))),
-        Data::Explicit(e) => Some(Amount::Explicit(Explicit {
-            min: None,
-            max: None,
-            ..e.clone()
-        })),
-        Data::Exponential(e) => Some(Amount::Exponential(Exponential {
-            min: None,
-            max: None,
-            ..e.clone()
-        })),
+        Data::Explicit(e) => Some(Amount::Explicit(e.clone())),
+        Data::Exponential(e) => Some(Amount::Exponential(e.clone())),
         Data::Nothing | Data::Misfit(_) | Data::Summary { .. } => None,
     }
+}
+
+/// The whole value of a cumulative point. Its least and largest value say nothing of a window.
+fn whole(data: &Data) -> Amount {
+    let mut whole = amount(data).expect("a value");
+    match &mut whole {
+        Amount::Number(_) => {}
+        Amount::Explicit(e) => (e.min, e.max) = (None, None),
+        Amount::Exponential(e) => (e.min, e.max) = (None, None),
+    }
+    whole
 }
 
 fn nothing(data: &Data) -> Amount {
@@ -83,7 +86,7 @@ fn since(now: &Data, before: &Data) -> Option<Amount> {
 /// A monotonic cumulative point after `before`. `began`: when this node began to observe.
 /// `returned`: the series was known once and has expired since.
 pub fn step(before: Option<&Last>, point: &Point, began: u64, returned: bool) -> Step {
-    let whole = || whole(&point.data).expect("a value");
+    let whole = || whole(&point.data);
     let Some(last) = before else {
         if point.start_known() && point.start >= began && !returned {
             return Step::Adds(whole(), None);
@@ -116,12 +119,12 @@ pub fn step(before: Option<&Last>, point: &Point, began: u64, returned: bool) ->
     }
 }
 
-/// Whether a later point begins a new count: what came before it must not be sampled out.
-pub fn restarts(before: &Point, point: &Point) -> bool {
+/// Whether a point begins a new count: what came before it must not be sampled out.
+pub fn restarts(before: &Last, point: &Point) -> bool {
     if point.time <= before.time {
         return false;
     }
-    let epoch = point.start != before.start && point.start >= before.time && point.start_known();
+    let epoch = point.start != before.start && point.start >= before.time;
     epoch || fell(&point.data, &before.data)
 }
 

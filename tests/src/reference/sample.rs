@@ -6,6 +6,7 @@ use super::identity::{Identity, Kind, Temporality};
 use super::matcher;
 use super::point::Point;
 use super::progress::restarts;
+use super::tracker::{Before, Tracker, finite};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -20,6 +21,8 @@ pub struct Sample {
     closed: u64,
     held: BTreeMap<u64, BTreeMap<Rc<Identity>, Point>>,
     pub counts: Counts,
+    /// What it has released.
+    pub released: Tracker,
 }
 
 /// What became of a point, and which points go on now.
@@ -29,12 +32,18 @@ pub struct Sampled {
 }
 
 impl Sample {
-    pub fn new(id: &str, spec: &document::Sample) -> Sample {
+    pub fn new(id: &str, spec: &document::Sample, created: u64, source: &Tracker) -> Sample {
+        let every = spec.every.as_deref().map_or(0, duration);
         Sample {
             id: id.into(),
             spec: spec.clone(),
-            every: spec.every.as_deref().map_or(0, duration),
-            closed: 0,
+            every,
+            closed: if every > 0 {
+                created / every * every
+            } else {
+                0
+            },
+            released: source.clone(),
             held: BTreeMap::new(),
             counts: Counts::new(),
         }
@@ -44,70 +53,99 @@ impl Sample {
         *self.counts.entry(what).or_insert(0) += 1;
     }
 
-    pub fn take(&mut self, point: &Point, now: u64, derived: bool) -> Sampled {
+    /// Whether the point is none of this stage's business, or kept as it is.
+    pub fn lets_pass(&mut self, point: &Point) -> bool {
+        let id = &point.identity;
+        if !matcher::matches(&self.spec.matching, id) {
+            return true;
+        }
+        if let Some(fraction) = self.spec.fraction {
+            let entity = self.spec.entity.clone().unwrap_or_default();
+            let place = id.place(&entity, &self.id);
+            return place.is_none_or(|u| u < fraction);
+        }
+        if id.temporality == Temporality::Delta {
+            self.note("not_sampled");
+            return true;
+        }
+        false
+    }
+
+    /// Takes a point that this stage decides about.
+    pub fn take(&mut self, point: &Point, before: &Before, now: u64, derived: bool) -> Sampled {
         let pass = |points| Sampled {
             pass: points,
             sampled_out: 0,
         };
-        if !matcher::matches(&self.spec.matching, &point.identity) {
-            return pass(vec![point.clone()]);
-        }
-        if let Some(fraction) = self.spec.fraction {
-            let entity = self.spec.entity.clone().unwrap_or_default();
-            let place = point.identity.place(&entity, &self.id);
-            if place.is_none_or(|u| u < fraction) {
-                return pass(vec![point.clone()]);
-            }
+        if self.spec.fraction.is_some() {
             return Sampled {
                 pass: Vec::new(),
                 sampled_out: 1,
             };
         }
         let id = &point.identity;
-        if id.temporality == Temporality::Delta {
-            self.note("not_sampled");
-            return pass(vec![point.clone()]);
+        let counts_up =
+            id.temporality == Temporality::Cumulative && (id.kind != Kind::Sum || id.monotonic);
+        let last = before
+            .last
+            .as_ref()
+            .filter(|_| counts_up && !point.ended() && finite(point));
+        let mut leaving: Vec<Point> = Vec::new();
+        if point.ended() || last.is_some_and(|last| restarts(last, point)) {
+            let held = self.held.values_mut();
+            leaving.extend(held.filter_map(|window| window.remove(id)));
+        }
+        if point.ended() {
+            leaving.push(point.clone());
+            return pass(leaving);
         }
         let mut end = point.time.div_ceil(self.every) * self.every;
         if !derived && point.time > now + LATENESS {
             self.note("future");
             end = now.div_ceil(self.every) * self.every;
+            end = end.max(self.closed + self.every);
         } else if end <= self.closed {
-            if point.ended() {
-                return pass(vec![point.clone()]);
-            }
             self.note("late");
             return Sampled {
-                pass: Vec::new(),
+                pass: leaving,
                 sampled_out: 1,
             };
         }
         let window = self.held.entry(end).or_default();
-        if point.ended() {
-            let mut both: Vec<Point> = window.remove(id).into_iter().collect();
-            both.push(point.clone());
-            return pass(both);
-        }
-        let counts_up =
-            id.temporality == Temporality::Cumulative && (id.kind != Kind::Sum || id.monotonic);
-        let Some(before) = window.get(id).cloned() else {
-            window.insert(id.clone(), point.clone());
-            return pass(Vec::new());
-        };
-        if point.time < before.time {
-            return Sampled {
-                pass: Vec::new(),
-                sampled_out: 1,
-            };
-        }
-        window.insert(id.clone(), point.clone());
-        if counts_up && restarts(&before, point) {
-            return pass(vec![before]);
+        match window.get(id) {
+            None => {
+                window.insert(id.clone(), point.clone());
+                return pass(leaving);
+            }
+            Some(before) if point.time < before.time => {}
+            Some(_) => {
+                window.insert(id.clone(), point.clone());
+            }
         }
         Sampled {
-            pass: Vec::new(),
+            pass: leaving,
             sampled_out: 1,
         }
+    }
+
+    /// What a swap lets go: of windows that have not ended only the last point passes.
+    pub fn cut(&mut self, now: u64) -> (Vec<Point>, u64) {
+        let open: Vec<u64> = self.held.keys().copied().filter(|end| *end > now).collect();
+        let mut sampled_out = 0;
+        for (at, end) in open.iter().enumerate() {
+            let later: Vec<u64> = open[at + 1..].to_vec();
+            let newer = |id: &Rc<Identity>, held: &BTreeMap<u64, BTreeMap<Rc<Identity>, Point>>| {
+                later.iter().any(|end| held[end].contains_key(id))
+            };
+            let ids: Vec<Rc<Identity>> = self.held[end].keys().cloned().collect();
+            for id in ids {
+                if newer(&id, &self.held) {
+                    self.held.get_mut(end).expect("open").remove(&id);
+                    sampled_out += 1;
+                }
+            }
+        }
+        (self.close(now, true), sampled_out)
     }
 
     /// Releases what is held in windows that are due (in all of them with `everything`).

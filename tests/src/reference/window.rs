@@ -1,7 +1,8 @@
 //! Outputs of an aggregate stage: open windows, totals, and what is written.
 
-use super::aggregate::Input;
+use super::aggregate::{Input, Spoken};
 use super::document::Function;
+use super::explicit::common;
 use super::identity::Identity;
 use super::number::{Num, Total};
 use super::point::{Company, Data, Point};
@@ -25,7 +26,11 @@ pub enum Counted {
 #[derive(Debug, Clone, Default)]
 pub struct Window {
     pub absorbed: u64,
+    /// An input said that it has no value any more.
+    pub flagged: bool,
     pub exemplars: Vec<Exemplar>,
+    /// Exemplars that were not kept.
+    pub surplus: u64,
     added: Option<Amount>,
     /// Gauges: per input the last value (time, arrival).
     lasts: BTreeMap<Rc<Identity>, (u64, u64, Num)>,
@@ -42,6 +47,10 @@ pub struct Output {
     start: u64,
     last_written: Option<u64>,
     total: Option<Amount>,
+    /// Bounds that all its inputs had in common so far.
+    bounds: Option<Vec<f64>>,
+    /// A non-monotonic sum that was a double stays one.
+    double: bool,
 }
 
 impl Window {
@@ -63,9 +72,19 @@ impl Window {
         }
     }
 
+    /// Keeps the last four.
+    pub fn keep_exemplars(&mut self, more: &[Exemplar]) {
+        self.exemplars.extend(more.iter().cloned());
+        let surplus = self.exemplars.len().saturating_sub(4);
+        self.exemplars.drain(..surplus);
+        self.surplus += surplus as u64;
+    }
+
     fn join(&mut self, later: Window) {
         self.absorbed += later.absorbed;
-        self.exemplars.extend(later.exemplars);
+        self.flagged |= later.flagged;
+        self.surplus += later.surplus;
+        self.keep_exemplars(&later.exemplars);
         if let Some(amount) = &later.added {
             self.add(amount);
         }
@@ -123,6 +142,8 @@ impl Output {
             start,
             last_written: None,
             total: None,
+            bounds: None,
+            double: false,
         }
     }
 
@@ -133,15 +154,29 @@ impl Output {
         }
     }
 
-    /// Whether bounds have something in common with what is there.
-    pub fn can_add(&self, end: u64, amount: &Amount) -> bool {
-        let window = self.windows.get(&end).and_then(|w| w.added.as_ref());
-        // What this window and the total have in common must stay common with the new amount.
-        let mut sum = Some(amount.clone());
-        for have in [self.total.as_ref(), window].into_iter().flatten() {
-            sum = sum.and_then(|s| s.plus(have));
+    /// Whether its bounds have something in common with what came so far.
+    pub fn can_add(&self, amount: &Amount) -> bool {
+        match (amount, &self.bounds) {
+            (Amount::Explicit(e), Some(bounds)) => common(&e.bounds, bounds).is_some(),
+            _ => true,
         }
-        sum.is_some()
+    }
+
+    /// Adds to a window.
+    pub fn add(&mut self, end: u64, amount: &Amount) {
+        let mut amount = amount.clone();
+        if let Amount::Explicit(e) = &mut amount {
+            let bounds = match &self.bounds {
+                None => e.bounds.clone(),
+                Some(bounds) => common(&e.bounds, bounds).expect("asked before"),
+            };
+            *e = e.rebucket(&bounds);
+            self.bounds = Some(bounds);
+        }
+        if let Amount::Exponential(e) = &mut amount {
+            e.fit();
+        }
+        self.windows.entry(end).or_default().add(&amount);
     }
 
     /// All open windows become one.
@@ -158,20 +193,20 @@ impl Output {
         }
     }
 
-    /// The point of a window, if it has something to say. `earliest`: the window's start and the
-    /// stage's creation.
+    /// The point of a window, if it has something to say. `window_start`: what a delta covers
+    /// from. `alive`: inputs not heard since have expired.
     pub fn write(
         &mut self,
         window: Window,
         end: u64,
         stamp: u64,
-        earliest: (u64, u64),
+        window_start: u64,
+        alive: u64,
         inputs: &[&Input],
         seed: u64,
     ) -> Option<Point> {
         let previous = self.last_written.unwrap_or(self.start);
-        let all_ended =
-            !inputs.is_empty() && inputs.iter().all(|i| i.ended.is_some_and(|at| at <= end));
+        let all_ended = window.flagged && inputs.iter().all(|i| i.ended);
         let mut start = self.start;
         let data = match self.way {
             Counted::Cumulative => {
@@ -179,9 +214,12 @@ impl Output {
                 start = self.start;
                 self.total.as_ref().map(Amount::data)
             }
-            Counted::Latest => latest(inputs, end, stamp).map(Data::Number),
+            Counted::Latest => latest(inputs, end, stamp, alive).map(|n| {
+                self.double |= n.is_double();
+                Data::Number(if self.double { n.widened() } else { n })
+            }),
             Counted::Delta => {
-                start = earliest.0.max(earliest.1);
+                start = window_start;
                 window.added.as_ref().map(Amount::data)
             }
             Counted::Gauge(function) => {
@@ -198,7 +236,8 @@ impl Output {
         Some(Point {
             identity: self.identity.clone(),
             company: Rc::new(self.company.clone()),
-            start,
+            // A late point may be of a time before the start: nothing is known then.
+            start: start.min(stamp),
             time: stamp,
             flags,
             data,
@@ -239,19 +278,17 @@ impl Output {
 }
 
 /// The sum of the latest values of live inputs of a non-monotonic sum.
-fn latest(inputs: &[&Input], end: u64, stamp: u64) -> Option<Num> {
+fn latest(inputs: &[&Input], end: u64, stamp: u64, alive: u64) -> Option<Num> {
     let mut sum: Option<Total> = None;
     for input in inputs {
-        let known: Vec<_> = input.history.iter().filter(|(w, _, _)| *w <= end).collect();
-        let Some((window, time, value)) = known.last() else {
+        let known = input.history.iter().filter(|s| s.window <= end);
+        let Some(last) = known.max_by_key(|s| (s.window, s.time)) else {
             continue;
         };
-        let gap = known.len().checked_sub(2).map(|i| time - known[i].1);
-        // Folded windows are those that had not ended.
-        let spoke = *window == end || end == u64::MAX && *window > stamp;
-        let live = spoke || gap.is_some_and(|gap| stamp.saturating_sub(*time) <= 2 * gap);
-        if live {
-            sum.get_or_insert_with(Total::default).add(*value);
+        let near = |s: &Spoken| s.gap > 0 && stamp.saturating_sub(s.time) <= 2 * s.gap;
+        let alive = input.seen >= alive;
+        if last.window == end || (alive && near(last)) {
+            sum.get_or_insert_with(Total::default).add(last.value);
         }
     }
     sum.map(|s| s.number())

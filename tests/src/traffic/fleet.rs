@@ -42,8 +42,17 @@ const METRICS: [(&str, &str, &str, i32, bool); 13] = [
 ];
 
 /// A few series of every kind, spread over resources and scopes.
-pub fn sources(began: u64, features: &mut Features, rng: &mut ChaCha8Rng) -> Vec<Source> {
-    let owners: Vec<Rc<Owner>> = (0..rng.random_range(1..5)).map(|i| owner(i, rng)).collect();
+pub fn sources(
+    began: u64,
+    foreign_bounds: bool,
+    features: &mut Features,
+    rng: &mut ChaCha8Rng,
+) -> Vec<Source> {
+    // All or none: which input of an output came first is not always defined.
+    let with_refs = rng.random_bool(0.3);
+    let owners: Vec<Rc<Owner>> = (0..rng.random_range(1..5))
+        .map(|i| owner(i, with_refs, rng))
+        .collect();
     if owners.len() > 1 {
         features.see("several resources or scopes");
     }
@@ -71,6 +80,7 @@ pub fn sources(began: u64, features: &mut Features, rng: &mut ChaCha8Rng) -> Vec
                 double: name != "big",
                 wanders: matches!(name, "queue" | "balance" | "load"),
                 delta: temporality == 1,
+                foreign_bounds,
                 oddity: if calm { 0.0 } else { 1.0 },
             });
             for point in series(features, rng) {
@@ -81,7 +91,7 @@ pub fn sources(began: u64, features: &mut Features, rng: &mut ChaCha8Rng) -> Vec
     all
 }
 
-fn owner(i: usize, rng: &mut ChaCha8Rng) -> Rc<Owner> {
+fn owner(i: usize, with_refs: bool, rng: &mut ChaCha8Rng) -> Rc<Owner> {
     let mut attributes = vec![text("service.name", ["shop", "cart"][i % 2])];
     if rng.random_bool(0.6) {
         attributes.push(text("host.name", ["h1", "h2"][i / 2 % 2]));

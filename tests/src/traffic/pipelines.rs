@@ -169,9 +169,7 @@ fn aggregate(i: usize, rng: &mut ChaCha8Rng) -> String {
             ["0s", "2s", "15s"].choose(rng).expect("one")
         );
     }
-    if rng.random_bool(0.3) {
-        text += ", expiry: 100s";
-    }
+    text += ", expiry: 100s";
     if rng.random_bool(0.2) {
         text += ", merged_later: true";
     }

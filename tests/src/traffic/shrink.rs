@@ -7,93 +7,96 @@ use super::{Action, Case};
 pub fn shrink(case: &Case, tries: usize, fails: &mut dyn FnMut(&Case) -> bool) -> Case {
     let mut best = case.clone();
     let mut left = tries;
+    simplify(&mut best, &mut left, fails);
     loop {
-        let before = best.clone();
-        best = without_chunks(
-            best,
+        let mut progress = without_chunks(
+            &mut best,
             &mut left,
             fails,
             |c| c.actions.len(),
-            |c, from, n| {
-                c.actions.drain(from..from + n);
-            },
+            |c, from, n| drop(c.actions.drain(from..from + n)),
         );
         for at in 0..best.actions.len() {
-            best = without_chunks(
-                best,
-                &mut left,
-                fails,
-                |c| match &c.actions[at] {
-                    Action::Feed { points, .. } => points.len(),
-                    _ => 0,
-                },
-                |c, from, n| {
-                    if let Action::Feed { points, .. } = &mut c.actions[at] {
-                        points.drain(from..from + n);
-                    }
-                },
-            );
+            let points = |c: &Case| match &c.actions[at] {
+                Action::Feed { points, .. } => points.len(),
+                _ => 0,
+            };
+            progress |= without_chunks(&mut best, &mut left, fails, points, |c, from, n| {
+                if let Action::Feed { points, .. } = &mut c.actions[at] {
+                    points.drain(from..from + n);
+                }
+            });
         }
         for at in 0..best.pipelines.len() {
-            best = without_chunks(
-                best,
-                &mut left,
-                fails,
-                |c| c.pipelines[at].stages.len(),
-                |c, from, n| {
-                    c.pipelines[at].stages.drain(from..from + n);
-                },
-            );
-            best = attempt(best, &mut left, fails, |c| c.pipelines[at].protect.clear());
+            let stages = |c: &Case| c.pipelines[at].stages.len();
+            progress |= without_chunks(&mut best, &mut left, fails, stages, |c, from, n| {
+                c.pipelines[at].stages.drain(from..from + n);
+            });
         }
-        best = attempt(best, &mut left, fails, |c| {
-            for action in &mut c.actions {
-                if let Action::Feed { shape, .. } = action {
-                    *shape = Shape::default();
-                }
-            }
-        });
-        best = attempt(best, &mut left, fails, |c| c.first.candidate = None);
-        if best == before || left == 0 {
+        if !progress || left == 0 {
             return best;
         }
     }
 }
 
+/// What is either there or not.
+fn simplify(best: &mut Case, left: &mut usize, fails: &mut dyn FnMut(&Case) -> bool) {
+    let changes: [fn(&mut Case); 4] = [
+        |c| c.pipelines.iter_mut().for_each(|p| p.protect.clear()),
+        |c| c.first.candidate = None,
+        |c| {
+            for action in &mut c.actions {
+                if let Action::Feed { shape, .. } = action {
+                    *shape = Shape::default();
+                }
+            }
+        },
+        |c| c.actions.retain(|a| !matches!(a, Action::Swap { .. })),
+    ];
+    for change in changes {
+        if let Some(smaller) = attempt(best, left, fails, change) {
+            *best = smaller;
+        }
+    }
+}
+
+/// The changed case, where it still fails. Cases are not compared: NaN is unequal to itself.
 fn attempt(
-    best: Case,
+    best: &Case,
     left: &mut usize,
     fails: &mut dyn FnMut(&Case) -> bool,
     change: impl Fn(&mut Case),
-) -> Case {
-    let mut smaller = best.clone();
-    change(&mut smaller);
-    if smaller == best || *left == 0 {
-        return best;
+) -> Option<Case> {
+    if *left == 0 {
+        return None;
     }
     *left -= 1;
-    if fails(&smaller) { smaller } else { best }
+    let mut smaller = best.clone();
+    change(&mut smaller);
+    fails(&smaller).then_some(smaller)
 }
 
 fn without_chunks(
-    mut best: Case,
+    best: &mut Case,
     left: &mut usize,
     fails: &mut dyn FnMut(&Case) -> bool,
     count: impl Fn(&Case) -> usize,
     remove: impl Fn(&mut Case, usize, usize),
-) -> Case {
-    let mut chunk = count(&best);
+) -> bool {
+    let mut progress = false;
+    let mut chunk = count(best);
     while chunk > 0 {
         let mut from = 0;
-        while from + chunk <= count(&best) {
-            let smaller = attempt(best.clone(), left, fails, |c| remove(c, from, chunk));
-            if smaller == best {
-                from += chunk;
-            } else {
-                best = smaller;
+        while from + chunk <= count(best) {
+            match attempt(best, left, fails, |c| remove(c, from, chunk)) {
+                None => from += chunk,
+                Some(smaller) => {
+                    *best = smaller;
+                    progress = true;
+                }
             }
         }
         chunk /= 2;
     }
-    best
+    progress
 }

@@ -86,12 +86,11 @@ impl Source {
             double: 2.5,
             is_double: metric.double && rng.random_bool(0.5),
             observed: BTreeMap::new(),
-            bounds: BOUNDS[if rng.random_bool(0.8) {
-                0
+            bounds: if rng.random_bool(0.8) {
+                BOUNDS[0].to_vec()
             } else {
-                rng.random_range(0..5)
-            }]
-            .to_vec(),
+                bounds(metric.foreign_bounds, rng)
+            },
             scale: rng.random_range(0..5),
             zero_threshold: 0.0,
             octave: rng.random_range(0..4) * 5,
@@ -235,7 +234,7 @@ impl Source {
         }
         if rng.random_bool(0.03 * m.oddity) {
             features.see("bounds change");
-            self.bounds = BOUNDS[rng.random_range(0..5)].to_vec();
+            self.bounds = bounds(m.foreign_bounds, rng);
         }
         if rng.random_bool(0.03 * m.oddity) {
             features.see("scale change");
@@ -386,6 +385,10 @@ impl Source {
         }
         (dense(&positive), dense(&negative), zero)
     }
+}
+
+fn bounds(foreign: bool, rng: &mut ChaCha8Rng) -> Vec<f64> {
+    BOUNDS[rng.random_range(0..if foreign { 5 } else { 3 })].to_vec()
 }
 
 fn bucket(observed: &[(f64, u64)], bounds: &[f64]) -> Vec<u64> {

@@ -1,0 +1,88 @@
+//! The last point of every cumulative series of one source: what the node received, what a sample
+//! stage released, what an aggregation wrote. It belongs to the source, whatever reads it, so that
+//! a swap or a new arm never starts blind.
+
+use super::identity::{Identity, Kind, Temporality};
+use super::point::{Data, Point};
+use super::progress::Last;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// Last points, and who has expired.
+#[derive(Debug, Clone, Default)]
+pub struct Tracker {
+    known: BTreeMap<Rc<Identity>, Known>,
+    gone: BTreeSet<Rc<Identity>>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    /// The clock when it last spoke, whatever it said.
+    seen: u64,
+    last: Option<Last>,
+}
+
+/// What was known of a series when a point of it came.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    pub last: Option<Last>,
+    /// It was known once and has expired since.
+    pub returned: bool,
+}
+
+impl Tracker {
+    /// What is known before `point`; silence for longer than `expiry` ends it.
+    pub fn before(&mut self, point: &Point, now: u64, expiry: u64) -> Before {
+        let id = &point.identity;
+        if self
+            .known
+            .get(id)
+            .is_some_and(|known| now - known.seen > expiry)
+        {
+            self.known.remove(id);
+            self.gone.insert(id.clone());
+        }
+        Before {
+            last: self.known.get(id).and_then(|known| known.last.clone()),
+            returned: self.gone.contains(id),
+        }
+    }
+
+    /// Makes `point` the last one of its series, unless it is not newer or says nothing.
+    pub fn remember(&mut self, point: &Point, now: u64) {
+        let id = &point.identity;
+        let counts = matches!(id.kind, Kind::Sum | Kind::Histogram | Kind::Exponential);
+        if id.temporality != Temporality::Cumulative || !counts {
+            return;
+        }
+        let known = self.known.entry(id.clone()).or_insert(Known {
+            seen: now,
+            last: None,
+        });
+        known.seen = now;
+        let last = known.last.as_ref();
+        let newer = last.is_none_or(|last| point.time > last.time);
+        if point.ended() || !finite(point) || !newer {
+            return;
+        }
+        let gap = last.map_or(0, |last| point.time - last.time);
+        known.last = Some(Last {
+            start: point.start,
+            time: point.time,
+            gap,
+            data: point.data.clone(),
+        });
+        self.gone.remove(id);
+    }
+}
+
+/// Whether the point has a value that can be added.
+pub fn finite(point: &Point) -> bool {
+    let finite = |sum: Option<f64>| sum.is_none_or(f64::is_finite);
+    match &point.data {
+        Data::Number(n) => n.as_f64().is_finite(),
+        Data::Explicit(e) => finite(e.sum),
+        Data::Exponential(e) => finite(e.sum),
+        _ => false,
+    }
+}
