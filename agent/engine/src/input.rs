@@ -180,9 +180,11 @@ impl Input {
         }
         let adds;
         (adds, seen.notes) = self.judge(point, &standing, began, scratch);
-        seen.new_epoch = matches!(standing, Standing::NewEpoch)
-            || seen.notes.has(Notes::RESET)
-            || seen.notes.has(Notes::RESET_ANOMALY);
+        // What goes up and down is never reset.
+        seen.new_epoch = self.monotonic
+            && (matches!(standing, Standing::NewEpoch)
+                || seen.notes.has(Notes::RESET)
+                || seen.notes.has(Notes::RESET_ANOMALY));
         self.store(point);
         seen.gap = self.gap;
         seen.increment = match (adds, point.kind) {
