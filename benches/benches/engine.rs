@@ -14,7 +14,8 @@ use prost::Message;
 use std::hint::black_box;
 use std::sync::Arc;
 
-const HEAD: &str = "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: { name: p }\nspec: { stages: ";
+const HEAD: &str =
+    "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: { name: p }\nspec: { stages: ";
 
 fn plan(stages: &str) -> Arc<Plan> {
     let pipeline = compile(&format!("{HEAD}{stages} }}\n")).unwrap_or_else(|p| panic!("{p:?}"));
@@ -24,13 +25,22 @@ fn plan(stages: &str) -> Arc<Plan> {
 /// Pipelines by row name.
 const STAGES: [(&str, &str); 5] = [
     ("decode (pass through)", "[]"),
-    ("filter", "[ { id: f, filter: { drop: [ { metric: [\"*.memory.*\", \"*duration*\"] } ] } } ]"),
+    (
+        "filter",
+        "[ { id: f, filter: { drop: [ { metric: [\"*.memory.*\", \"*duration*\"] } ] } } ]",
+    ),
     (
         "aggregate",
         "[ { id: a, aggregate: { match: { type: [sum, histogram, exponential_histogram] }, without: [process.pid, process.command_line, customer.id, url.path], interval: 60s } } ]",
     ),
-    ("sample fraction", "[ { id: s, sample: { match: { metric: \"*\" }, fraction: 0.5, entity: [process.pid] } } ]"),
-    ("sample every", "[ { id: s, sample: { match: { metric: \"*\" }, every: 60s } } ]"),
+    (
+        "sample fraction",
+        "[ { id: s, sample: { match: { metric: \"*\" }, fraction: 0.5, entity: [process.pid] } } ]",
+    ),
+    (
+        "sample every",
+        "[ { id: s, sample: { match: { metric: \"*\" }, every: 60s } } ]",
+    ),
 ];
 
 struct Capture {
@@ -48,14 +58,20 @@ fn load() -> Vec<Capture> {
         .into_iter()
         .filter_map(|name| {
             let messages = read(&folder.join(format!("{name}.binpb.zst"))).ok()?;
-            let decoded = messages.iter().filter_map(|m| ExportMetricsServiceRequest::decode(m.clone()).ok());
+            let decoded = messages
+                .iter()
+                .filter_map(|m| ExportMetricsServiceRequest::decode(m.clone()).ok());
             let points = decoded.map(|m| points(&m) as u64).sum();
             let mut now = 0;
             let timed = messages.into_iter().map(|m| {
                 now = now.max(latest_time(&m).ok().flatten().unwrap_or(0));
                 (m, now)
             });
-            Some(Capture { name, messages: timed.collect(), points })
+            Some(Capture {
+                name,
+                messages: timed.collect(),
+                points,
+            })
         })
         .collect()
 }
@@ -73,17 +89,30 @@ fn feed(engine: &mut Engine, capture: &Capture) -> u64 {
 fn engine(c: &mut Criterion) {
     for capture in load() {
         let bytes: usize = capture.messages.iter().map(|(m, _)| m.len()).sum();
-        println!("{}: {} points, {:.0} bytes a point", capture.name, capture.points, bytes as f64 / capture.points as f64);
+        println!(
+            "{}: {} points, {:.0} bytes a point",
+            capture.name,
+            capture.points,
+            bytes as f64 / capture.points as f64
+        );
         let mut group = c.benchmark_group(capture.name);
-        group.throughput(Throughput::Elements(capture.points)).sample_size(10);
+        group
+            .throughput(Throughput::Elements(capture.points))
+            .sample_size(10);
         for (name, stages) in STAGES {
             let plan = plan(stages);
             let new = || Engine::new(Settings::default(), plan.clone(), 0);
             group.bench_function(format!("{name}: engine"), |b| {
-                b.iter_batched(new, |mut e| black_box(feed(&mut e, &capture)), BatchSize::PerIteration)
+                b.iter_batched(
+                    new,
+                    |mut e| black_box(feed(&mut e, &capture)),
+                    BatchSize::PerIteration,
+                )
             });
         }
-        group.bench_function("decode + encode: generated types", |b| b.iter(|| black_box(by_types(&capture, false))));
+        group.bench_function("decode + encode: generated types", |b| {
+            b.iter(|| black_box(by_types(&capture, false)))
+        });
         group.bench_function("decode + filter + encode: generated types", |b| {
             b.iter(|| black_box(by_types(&capture, true)))
         });
@@ -92,12 +121,14 @@ fn engine(c: &mut Criterion) {
         feed(&mut engine, &capture);
         let now = capture.messages.last().map_or(0, |m| m.1);
         let mut n = 0;
-        group.throughput(Throughput::Elements(1)).bench_function("swap (all series known)", |b| {
-            b.iter(|| {
-                n += 1;
-                black_box(engine.swap(plans[n % 2].clone(), now))
-            })
-        });
+        group
+            .throughput(Throughput::Elements(1))
+            .bench_function("swap (all series known)", |b| {
+                b.iter(|| {
+                    n += 1;
+                    black_box(engine.swap(plans[n % 2].clone(), now))
+                })
+            });
         group.finish();
     }
 }
@@ -106,15 +137,21 @@ fn engine(c: &mut Criterion) {
 fn by_types(capture: &Capture, filter: bool) -> u64 {
     let mut out = 0;
     for (message, _) in &capture.messages {
-        let Ok(mut request) = ExportMetricsServiceRequest::decode(message.clone()) else { continue };
+        let Ok(mut request) = ExportMetricsServiceRequest::decode(message.clone()) else {
+            continue;
+        };
         if filter {
             for resource in &mut request.resource_metrics {
                 for scope in &mut resource.scope_metrics {
-                    scope.metrics.retain(|m| !m.name.contains(".memory.") && !m.name.contains("duration"));
+                    scope
+                        .metrics
+                        .retain(|m| !m.name.contains(".memory.") && !m.name.contains("duration"));
                 }
                 resource.scope_metrics.retain(|s| !s.metrics.is_empty());
             }
-            request.resource_metrics.retain(|r| !r.scope_metrics.is_empty());
+            request
+                .resource_metrics
+                .retain(|r| !r.scope_metrics.is_empty());
         }
         out += request.encode_to_vec().len() as u64;
     }

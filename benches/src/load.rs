@@ -71,7 +71,9 @@ impl tonic::server::UnaryService<Bytes> for Count {
 
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
-        self.0.bytes.fetch_add(request.get_ref().len() as u64, Ordering::Relaxed);
+        self.0
+            .bytes
+            .fetch_add(request.get_ref().len() as u64, Ordering::Relaxed);
         let empty = prost::Message::encode_to_vec(&ExportMetricsServiceResponse::default());
         ready(Ok(tonic::Response::new(empty.into())))
     }
@@ -83,7 +85,9 @@ impl tonic::server::UnaryService<Bytes> for Count {
 /// No port.
 pub async fn sink() -> anyhow::Result<(SocketAddr, Arc<Received>)> {
     let received = Arc::new(Received::default());
-    let app = Router::new().route(EXPORT, post(take)).with_state(received.clone());
+    let app = Router::new()
+        .route(EXPORT, post(take))
+        .with_state(received.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -132,12 +136,28 @@ pub async fn send(
     Ok(())
 }
 
+/// Sends one request; where the receiver is full it waits and sends again, as any client would.
 async fn one(channel: Channel, request: Bytes, gzip: bool) -> Result<(), Status> {
     let mut client = tonic::client::Grpc::new(channel);
     if gzip {
-        client = client.send_compressed(CompressionEncoding::Gzip);
+        client = client
+            .send_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Gzip);
     }
-    client.ready().await.map_err(|e| Status::unknown(e.to_string()))?;
-    client.unary(tonic::Request::new(request), http::uri::PathAndQuery::from_static(EXPORT), Raw).await?;
-    Ok(())
+    loop {
+        client
+            .ready()
+            .await
+            .map_err(|e| Status::unknown(e.to_string()))?;
+        let path = http::uri::PathAndQuery::from_static(EXPORT);
+        match client
+            .unary(tonic::Request::new(request.clone()), path, Raw)
+            .await
+        {
+            Err(status) if status.code() == tonic::Code::Unavailable => {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            answer => return answer.map(drop),
+        }
+    }
 }

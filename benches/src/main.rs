@@ -33,7 +33,12 @@ struct Row {
 }
 
 const ROWS: [Row; 4] = [
-    Row { name: "pass through", stages: "[]", processors: "", gzip: false },
+    Row {
+        name: "pass through",
+        stages: "[]",
+        processors: "",
+        gzip: false,
+    },
     Row {
         name: "filter 25 %",
         stages: "[ { id: f, filter: { drop: [ { metric: app.requests.3 } ] } } ]",
@@ -42,18 +47,30 @@ const ROWS: [Row; 4] = [
     },
     Row {
         name: "filter + aggregate",
-        stages: "[ { id: f, filter: { drop: [ { metric: app.requests.3 } ] } }, { id: a, aggregate: { match: { metric: \"app.*\" }, without: [client.address, customer.id], interval: 10s } } ]",
+        stages: "[ { id: f, filter: { drop: [ { metric: app.requests.3 } ] } }, { id: a, aggregate: { match: { metric: \"app.*\" }, without: [client.address, customer.id], interval: 2s, lateness: 1s } } ]",
         processors: "",
         gzip: false,
     },
-    Row { name: "gzip both ways + filter", stages: "[ { id: f, filter: { drop: [ { metric: app.requests.3 } ] } } ]", processors: "filter", gzip: true },
+    Row {
+        name: "gzip both ways + filter",
+        stages: "[ { id: f, filter: { drop: [ { metric: app.requests.3 } ] } } ]",
+        processors: "filter",
+        gzip: true,
+    },
 ];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    let size = |gzip| Load { requests: 200, points: 1000, rounds: cli.rounds, gzip };
-    println!("| what | process | points/s | CPU-s per million points | peak RSS MiB | bytes out a point in |");
+    let size = |gzip| Load {
+        requests: 200,
+        points: 1000,
+        rounds: cli.rounds,
+        gzip,
+    };
+    println!(
+        "| what | process | points/s | CPU-s per million points | peak RSS MiB | bytes out a point in |"
+    );
     println!("| --- | --- | --- | --- | --- | --- |");
     for row in &ROWS {
         let mut runs = Vec::new();
@@ -75,7 +92,9 @@ async fn main() -> anyhow::Result<()> {
 
 fn print(row: &str, process: &str, mut runs: Vec<Measured>) {
     runs.sort_by(|a, b| a.cpu.total_cmp(&b.cpu));
-    let Some(m) = runs.get(runs.len() / 2) else { return };
+    let Some(m) = runs.get(runs.len() / 2) else {
+        return;
+    };
     println!(
         "| {row} | {process} | {:.0} | {:.3} | {:.0} | {:.1} |",
         m.points as f64 / m.seconds,
@@ -96,7 +115,10 @@ async fn agent(program: &Path, row: &Row, size: &Load) -> anyhow::Result<Measure
     let pipeline = folder.path().join("p.yaml");
     std::fs::write(
         &pipeline,
-        format!("apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: {{ name: p }}\nspec: {{ stages: {} }}\n", row.stages),
+        format!(
+            "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: {{ name: p }}\nspec: {{ stages: {} }}\n",
+            row.stages
+        ),
     )?;
     let settings = folder.path().join("agent.yaml");
     let compression = if row.gzip { "gzip" } else { "none" };
@@ -107,7 +129,10 @@ async fn agent(program: &Path, row: &Row, size: &Load) -> anyhow::Result<Measure
             pipeline.display()
         ),
     )?;
-    let peer = start(program, &["--settings", settings.to_str().context("UTF-8 path")?])?;
+    let peer = start(
+        program,
+        &["--settings", settings.to_str().context("UTF-8 path")?],
+    )?;
     measure(&peer, grpc, &received, size).await
 }
 
@@ -124,6 +149,9 @@ async fn peer(program: &Path, row: &Row, size: &Load) -> anyhow::Result<Measured
             "receivers: {{ otlp: {{ protocols: {{ grpc: {{ endpoint: \"{grpc}\", max_recv_msg_size_mib: 64 }} }} }} }}\nprocessors:\n  filter: {{ metrics: {{ exclude: {{ match_type: strict, metric_names: [app.requests.3] }} }} }}\nexporters: {{ otlp: {{ endpoint: \"{sink}\", tls: {{ insecure: true }}, compression: {compression}, sending_queue: {{ enabled: false }} }} }}\nservice:\n  telemetry: {{ metrics: {{ level: none }} }}\n  pipelines: {{ metrics: {{ receivers: [otlp], processors: [{processors}], exporters: [otlp] }} }}\n"
         ),
     )?;
-    let peer = start(program, &["--config", config.to_str().context("UTF-8 path")?])?;
+    let peer = start(
+        program,
+        &["--config", config.to_str().context("UTF-8 path")?],
+    )?;
     measure(&peer, grpc, &received, size).await
 }

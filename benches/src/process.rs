@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Longer than a window, its lateness and a batch.
+const SETTLE: Duration = Duration::from_secs(4);
 
 /// What one run measured.
 #[derive(Debug, Clone)]
@@ -85,16 +88,22 @@ pub async fn measure(
 ) -> anyhow::Result<Measured> {
     connected(to).await?;
     // Rounds are made before the clock starts, and one is sent to warm up.
-    let rounds: Vec<_> =
-        (0..=size.rounds).map(|n| requests::round(size.requests, size.points, n)).collect();
+    let start = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
+    let round = |n| requests::round(size.requests, size.points, n, start);
+    let rounds: Vec<_> = (0..=size.rounds).map(round).collect();
     let mut rounds = rounds.into_iter();
-    load::send(to, rounds.by_ref().take(1), 8, size.gzip).await?;
-    let before = (cpu(peer)?, received.requests.load(Ordering::Relaxed), received.bytes.load(Ordering::Relaxed));
+    load::send(to, rounds.by_ref().take(1), 4, size.gzip).await?;
+    tokio::time::sleep(SETTLE).await;
+    let before = (
+        cpu(peer)?,
+        received.requests.load(Ordering::Relaxed),
+        received.bytes.load(Ordering::Relaxed),
+    );
     let began = Instant::now();
-    load::send(to, rounds, 8, size.gzip).await?;
+    load::send(to, rounds, 4, size.gzip).await?;
     let seconds = began.elapsed().as_secs_f64();
-    // What is batched or retried belongs to the cost.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    // What is batched, held in a window or retried belongs to the cost.
+    tokio::time::sleep(SETTLE).await;
     let measured = Measured {
         points: size.rounds * (size.requests * (size.points / 4 * 4)) as u64,
         seconds,
@@ -122,13 +131,17 @@ fn cpu(peer: &Peer) -> anyhow::Result<f64> {
     let after = stat.rsplit_once(')').context("stat")?.1;
     let fields: Vec<&str> = after.split_whitespace().collect();
     // Fields 14 and 15 of proc(5), in ticks of 1/100 s.
-    let ticks: f64 = fields.get(11).context("utime")?.parse::<f64>()? + fields.get(12).context("stime")?.parse::<f64>()?;
+    let ticks: f64 = fields.get(11).context("utime")?.parse::<f64>()?
+        + fields.get(12).context("stime")?.parse::<f64>()?;
     Ok(ticks / 100.0)
 }
 
 fn peak_rss(peer: &Peer) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", peer.0.id()))?;
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).context("VmHWM")?;
+    let line = status
+        .lines()
+        .find(|l| l.starts_with("VmHWM:"))
+        .context("VmHWM")?;
     let kib: u64 = line.split_whitespace().nth(1).context("VmHWM")?.parse()?;
     Ok(kib * 1024)
 }

@@ -30,7 +30,10 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Bytes>> {
     while at < all.len() {
         ensure!(at + 4 <= all.len(), "ends within a length at byte {at}");
         let length = u32::from_be_bytes([all[at], all[at + 1], all[at + 2], all[at + 3]]) as usize;
-        ensure!(at + 4 + length <= all.len(), "ends within a message at byte {at}");
+        ensure!(
+            at + 4 + length <= all.len(),
+            "ends within a message at byte {at}"
+        );
         messages.push(all.slice(at + 4..at + 4 + length));
         at += 4 + length;
     }
@@ -38,24 +41,35 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Bytes>> {
 }
 
 /// A round of `requests` requests of `points` points each, about 250 bytes a point: cumulative
-/// counters of services, six attributes a point. Round `n` has the same series at a later time.
-pub fn round(requests: usize, points: usize, n: u64) -> Vec<Bytes> {
-    (0..requests).map(|r| Bytes::from(request(r, points, n).encode_to_vec())).collect()
+/// counters of services, six attributes a point. Round `n` has the same series a little later than
+/// the one before; `start` is Unix nanoseconds.
+pub fn round(requests: usize, points: usize, n: u64, start: u64) -> Vec<Bytes> {
+    (0..requests)
+        .map(|r| Bytes::from(request(r, points, n, start).encode_to_vec()))
+        .collect()
 }
 
-fn request(r: usize, points: usize, n: u64) -> ExportMetricsServiceRequest {
-    let start = 1_700_000_000_000_000_000;
+fn request(r: usize, points: usize, n: u64, start: u64) -> ExportMetricsServiceRequest {
     let point = |i: usize| NumberDataPoint {
         attributes: vec![
             text("http.request.method", ["GET", "POST", "PUT"][i % 3]),
-            text("http.route", &format!("/api/v1/customers/{{id}}/orders/{}", i % 20)),
-            text("server.address", &format!("shop-{:03}.internal.example.com", i % 50)),
+            text(
+                "http.route",
+                &format!("/api/v1/customers/{{id}}/orders/{}", i % 20),
+            ),
+            text(
+                "server.address",
+                &format!("shop-{:03}.internal.example.com", i % 50),
+            ),
             text("client.address", &format!("10.1.{}.{}", i / 250, i % 250)),
-            text("customer.id", &format!("customer-{:06}", i * 7919 % 100_000)),
+            text(
+                "customer.id",
+                &format!("customer-{:06}", i * 7919 % 100_000),
+            ),
             text("status", ["200", "404", "500"][i % 3]),
         ],
         start_time_unix_nano: start,
-        time_unix_nano: start + (n + 1) * 10_000_000_000,
+        time_unix_nano: start + (n + 1) * 10_000_000,
         value: Some(number_data_point::Value::AsInt((n * 13 + i as u64) as i64)),
         ..NumberDataPoint::default()
     };
@@ -72,7 +86,10 @@ fn request(r: usize, points: usize, n: u64) -> ExportMetricsServiceRequest {
     ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
             resource: Some(Resource {
-                attributes: vec![text("service.name", "shop"), text("host.name", &format!("host-{r:04}"))],
+                attributes: vec![
+                    text("service.name", "shop"),
+                    text("host.name", &format!("host-{r:04}")),
+                ],
                 ..Resource::default()
             }),
             scope_metrics: vec![ScopeMetrics {
@@ -85,13 +102,23 @@ fn request(r: usize, points: usize, n: u64) -> ExportMetricsServiceRequest {
 }
 
 fn text(key: &str, value: &str) -> KeyValue {
-    let value = Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) });
-    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+    let value = Some(AnyValue {
+        value: Some(Value::StringValue(value.to_owned())),
+    });
+    KeyValue {
+        key: key.to_owned(),
+        value,
+        ..KeyValue::default()
+    }
 }
 
 /// Points of a request, by the generated types.
 pub fn points(request: &ExportMetricsServiceRequest) -> usize {
-    let metrics = request.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|s| &s.metrics);
+    let metrics = request
+        .resource_metrics
+        .iter()
+        .flat_map(|r| &r.scope_metrics)
+        .flat_map(|s| &s.metrics);
     metrics
         .map(|m| match &m.data {
             Some(Data::Gauge(g)) => g.data_points.len(),
