@@ -89,9 +89,13 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// The output does not take it, or the bytes are no `MetricsData`.
     pub fn write(&mut self, message: &[u8]) -> io::Result<()> {
-        if message.is_empty() {
-            return Ok(());
-        }
+        // A reader refuses a larger message, and the windows of many series close in one.
+        pieces(message, MAX_MESSAGE)
+            .into_iter()
+            .try_for_each(|piece| self.write_one(piece))
+    }
+
+    fn write_one(&mut self, message: &[u8]) -> io::Result<()> {
         let converted = match self.format {
             Format::Proto => None,
             Format::Json => Some(
@@ -141,5 +145,64 @@ impl<W: Write> Writer<W> {
         };
         output.flush()?;
         Ok(output)
+    }
+}
+
+/// A `MetricsData` as several of at most `limit` bytes, cut between its resources. What cannot be cut
+/// stays whole.
+fn pieces(message: &[u8], limit: usize) -> Vec<&[u8]> {
+    let mut pieces = Vec::new();
+    let (mut rest, mut length) = (message, 0);
+    while rest.len() > limit {
+        match resource(&rest[length..]) {
+            Some(next) if length == 0 || length + next <= limit => length += next,
+            Some(_) => {
+                let (piece, after) = rest.split_at(length);
+                pieces.push(piece);
+                (rest, length) = (after, 0);
+            }
+            None => break,
+        }
+    }
+    if !rest.is_empty() {
+        pieces.push(rest);
+    }
+    pieces
+}
+
+/// Length of the field that the bytes begin with, if it is a whole one of resources (field 1).
+fn resource(bytes: &[u8]) -> Option<usize> {
+    let mut length = 0_usize;
+    for (index, byte) in bytes.strip_prefix(&[0x0a])?.iter().enumerate().take(5) {
+        length |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            let end = length.checked_add(index + 2)?;
+            return (end <= bytes.len()).then_some(end);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(length: u8) -> Vec<u8> {
+        [vec![0x0a, length], vec![0; length.into()]].concat()
+    }
+
+    #[test]
+    fn a_large_message_is_cut_between_resources() {
+        let message = [entry(10), entry(20), entry(5), entry(100), entry(3)].concat();
+        let lengths = |limit| -> Vec<usize> {
+            let pieces = pieces(&message, limit);
+            assert_eq!(pieces.concat(), message);
+            pieces.iter().map(|p| p.len()).collect()
+        };
+        assert_eq!(lengths(1_000), [148]);
+        assert_eq!(lengths(40), [34, 7, 102, 5]);
+        assert_eq!(lengths(107), [41, 107]);
+        assert_eq!(pieces(&[1, 2, 3], 2), [&[1, 2, 3]]);
+        assert!(pieces(&[], 2).is_empty());
     }
 }
