@@ -74,6 +74,12 @@ impl<'a> Event<'a> {
         self.index.series(self.point, self.data)
     }
 
+    /// Whether a falling value of the series is a reset.
+    pub fn monotonic(&self) -> bool {
+        let of = self.index.metrics.get(self.point.metric as usize);
+        self.kind != MetricType::Sum || of.is_some_and(|metric| metric.monotonic)
+    }
+
     /// The point as stages see it.
     pub fn view(&self) -> PointView<'a> {
         self.point.view(self.kind, self.data)

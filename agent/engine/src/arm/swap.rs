@@ -33,6 +33,8 @@ impl Arm {
         out: &mut Out,
     ) -> Estate {
         let pipeline = self.pipeline.clone();
+        // No route fits this: what is written now goes past all stages, whatever its series did so far.
+        self.generation = u32::MAX;
         let mut estate = Estate {
             kept: Vec::new(),
             last: at.now,

@@ -8,7 +8,6 @@ use crate::arm::{Around, Event, Origin};
 use crate::input::Input;
 use crate::series::{Entry, Found, Table};
 use crate::stage::Closing;
-use crate::view::MetricType;
 use crate::wire::index::{Reject, UNKNOWN};
 use crate::wire::normalise::normalise;
 use crate::wire::walk::walk;
@@ -73,7 +72,7 @@ impl Engine {
             return;
         };
         let of = self.index.metrics.get(point.metric as usize);
-        let Some((kind, monotonic)) = of.and_then(|m| Some((m.kind?, m.monotonic))) else {
+        let Some(kind) = of.and_then(|metric| metric.kind) else {
             return;
         };
         if point.reject != Reject::No {
@@ -140,7 +139,7 @@ impl Engine {
         let view = event.view();
         let seen = input.as_mut().and_then(|input| {
             if input.expired(event.now, around.expiry) {
-                *input = Input::new(monotonic || kind != MetricType::Sum, true);
+                *input = Input::new(event.monotonic(), true);
             }
             if observes {
                 Some(input.observe(&view, around.settings.began, event.now, &mut self.scratch))
