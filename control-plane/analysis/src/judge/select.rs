@@ -65,7 +65,7 @@ pub fn select<'a>(criteria: &Criteria, windows: &'a [Window]) -> Selection<'a> {
     let windows = Windows {
         used: used_slots.len() as u64,
         void: (slots.len() - used_slots.len()) as u64,
-        expected: span(criteria, &all, None).max(slots.len() as u64),
+        expected: span(criteria, &all, &slots, None).max(slots.len() as u64),
         reports,
         from_ms: used.keys().map(|k| k.0).min(),
         until_ms: used.keys().map(|k| k.1).max(),
@@ -161,7 +161,8 @@ fn missing(criteria: &Criteria, all: &[&Window]) -> (u64, Vec<String>) {
     let missing = seen
         .values()
         .map(|starts| {
-            span(criteria, all, starts.first().copied()).saturating_sub(starts.len() as u64)
+            let first = starts.first().copied();
+            span(criteria, all, starts, first).saturating_sub(starts.len() as u64)
         })
         .sum();
     let silent = seen
@@ -172,15 +173,20 @@ fn missing(criteria: &Criteria, all: &[&Window]) -> (u64, Vec<String>) {
     (missing, silent)
 }
 
-/// Windows from `first` (or what was asked, or the first one seen) to the last one expected.
-fn span(criteria: &Criteria, all: &[&Window], first: Option<u64>) -> u64 {
+/// Windows from `first` (or what was asked, or the first one seen) to the last one expected, or seen
+/// where that is later.
+fn span(criteria: &Criteria, all: &[&Window], starts: &BTreeSet<u64>, first: Option<u64>) -> u64 {
     let length = criteria.window_ms.max(1);
     let from = first
         .or(criteria.from_ms.map(|ms| ms.div_ceil(length) * length))
         .or_else(|| all.iter().map(|w| w.start_ms).min());
-    let until = criteria
+    let seen = starts.last().map(|start| start.saturating_add(length));
+    let seen = starts.last().map(|start| start.saturating_add(length));
+    // Where it was not said, the others tell how far this agent should have come.
+    let expected = criteria
         .until_ms
         .or_else(|| all.iter().map(|w| w.end_ms).max());
+    let until = expected.max(seen);
     match (from, until) {
         (Some(from), Some(until)) => until.saturating_sub(from) / length,
         _ => 0,

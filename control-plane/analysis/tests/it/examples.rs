@@ -176,6 +176,21 @@ fn an_agent_that_never_reported_and_too_many_missing_windows_void_the_comparison
 }
 
 #[test]
+fn a_gap_is_missing_also_where_later_windows_came_sooner_than_they_were_expected() {
+    let mut asked = points(0.2);
+    let mut windows = shadow(12, 100);
+    windows.drain(3..6);
+    for until in [4, 9, 13] {
+        asked.until_ms = Some(1_000_000 + until * WINDOW_MS);
+        let verdict = judge(&asked, &windows);
+        assert_eq!(verdict.windows.reports.missing, 3, "until {until}");
+        assert_eq!(verdict.windows.expected, 13, "until {until}");
+    }
+    asked.until_ms = Some(1_000_000 + 15 * WINDOW_MS);
+    assert_eq!(judge(&asked, &windows).windows.reports.missing, 5);
+}
+
+#[test]
 fn an_unknown_figure_under_a_guardrail_is_not_a_pass() {
     let mut asked = points(0.2);
     asked.guardrails.max_cpu_ratio = Some(1.5);
