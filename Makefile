@@ -34,7 +34,7 @@ generate: ## regenerate checked-in generated files (protobuf code, OpenAPI, JSON
 
 table: ## what each shipped template cuts on the captures, as in the README
 	cargo build --release --bin phoenix
-	scripts/template-table
+	scripts/template-table --update README.md
 
 image: ## the agent's container image (buildah)
 	scripts/image

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 /// Path of one of the product's binaries, built by `make test` into the folder this test was built in.
 pub fn binary(name: &str) -> PathBuf {
-    let folder = std::env::var_os("PHOENIX_BIN")
+    let folder = std::env::var_os("PHOENIX_BIN_DIR")
         .map(PathBuf::from)
         .unwrap_or_else(|| {
             let exe = std::env::current_exe().expect("own path");
