@@ -189,7 +189,7 @@ impl Worker {
             self.looked = now;
             // Open windows are written while their state is still there.
             let reserve = (self.engine.to_write() * WRITTEN) as u64;
-            if crate::limits::private().is_some_and(|used| used as u64 + reserve >= refuse_at) {
+            if limits::private().is_some_and(|used| used as u64 + reserve >= refuse_at) {
                 stats.memory_short.store(true, Ordering::Relaxed);
             }
         }
