@@ -25,7 +25,9 @@ pub type Increments = HashMap<(String, String, String, u64), u64>;
 /// Sends counters with attributes `a` (one of 5) and `b` (one of 10) until told to stop. Any error
 /// of the connection is a failure of the test.
 pub async fn send(to: SocketAddr, host: String, seed: u64, stop: CancellationToken) -> Increments {
-    let mut client = MetricsServiceClient::connect(format!("http://{to}")).await.expect("connect");
+    let mut client = MetricsServiceClient::connect(format!("http://{to}"))
+        .await
+        .expect("connect");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut increments = Increments::new();
     let start = now();
@@ -38,11 +40,21 @@ pub async fn send(to: SocketAddr, host: String, seed: u64, stop: CancellationTok
             let (n, h) = (rng.random_range(0..1000), rng.random_range(1..5));
             let total = totals.entry((a, b)).or_default();
             *total = (total.0 + n, total.1 + h);
-            let key = |metric: &str| (metric.to_owned(), format!("a{a}"), format!("{host}-b{b}"), time);
+            let key = |metric: &str| {
+                (
+                    metric.to_owned(),
+                    format!("a{a}"),
+                    format!("{host}-b{b}"),
+                    time,
+                )
+            };
             increments.insert(key(CUMULATIVE), n);
             increments.insert(key(DELTA), n);
             increments.insert(key(HISTOGRAM), h);
-            let attributes = vec![text("a", &format!("a{a}")), text("b", &format!("{host}-b{b}"))];
+            let attributes = vec![
+                text("a", &format!("a{a}")),
+                text("b", &format!("{host}-b{b}")),
+            ];
             cumulative.push(point(attributes.clone(), start, time, total.0));
             delta.push(point(attributes.clone(), previous, time, n));
             histogram.push(HistogramDataPoint {
@@ -61,11 +73,20 @@ pub async fn send(to: SocketAddr, host: String, seed: u64, stop: CancellationTok
             metric(DELTA, sum(delta, 1)),
             metric(
                 HISTOGRAM,
-                Data::Histogram(Histogram { data_points: histogram, aggregation_temporality: 2 }),
+                Data::Histogram(Histogram {
+                    data_points: histogram,
+                    aggregation_temporality: 2,
+                }),
             ),
         ];
-        let response = client.export(request(&host, metrics)).await.expect("accepted");
-        assert!(response.into_inner().partial_success.is_none(), "a point was rejected");
+        let response = client
+            .export(request(&host, metrics))
+            .await
+            .expect("accepted");
+        assert!(
+            response.into_inner().partial_success.is_none(),
+            "a point was rejected"
+        );
         previous = time;
         tokio::time::sleep(std::time::Duration::from_millis(rng.random_range(2..20))).await;
     }
@@ -75,19 +96,33 @@ pub async fn send(to: SocketAddr, host: String, seed: u64, stop: CancellationTok
 fn request(host: &str, metrics: Vec<Metric>) -> ExportMetricsServiceRequest {
     ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
-            resource: Some(Resource { attributes: vec![text("host.name", host)], ..Resource::default() }),
-            scope_metrics: vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }],
+            resource: Some(Resource {
+                attributes: vec![text("host.name", host)],
+                ..Resource::default()
+            }),
+            scope_metrics: vec![ScopeMetrics {
+                metrics,
+                ..ScopeMetrics::default()
+            }],
             ..ResourceMetrics::default()
         }],
     }
 }
 
 fn sum(data_points: Vec<NumberDataPoint>, aggregation_temporality: i32) -> Data {
-    Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: true })
+    Data::Sum(Sum {
+        data_points,
+        aggregation_temporality,
+        is_monotonic: true,
+    })
 }
 
 fn metric(name: &str, data: Data) -> Metric {
-    Metric { name: name.to_owned(), data: Some(data), ..Metric::default() }
+    Metric {
+        name: name.to_owned(),
+        data: Some(data),
+        ..Metric::default()
+    }
 }
 
 fn point(attributes: Vec<KeyValue>, start: u64, time: u64, value: u64) -> NumberDataPoint {
@@ -101,6 +136,12 @@ fn point(attributes: Vec<KeyValue>, start: u64, time: u64, value: u64) -> Number
 }
 
 pub fn text(key: &str, value: &str) -> KeyValue {
-    let value = Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) });
-    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+    let value = Some(AnyValue {
+        value: Some(Value::StringValue(value.to_owned())),
+    });
+    KeyValue {
+        key: key.to_owned(),
+        value,
+        ..KeyValue::default()
+    }
 }

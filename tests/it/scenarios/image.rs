@@ -7,11 +7,18 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 fn run(program: &str, args: &[&str], containers: &Path) -> Output {
-    Command::new(program).args(args).env("CONTAINERS_CONF", containers).output().unwrap_or_else(|e| panic!("{program}: {e}"))
+    Command::new(program)
+        .args(args)
+        .env("CONTAINERS_CONF", containers)
+        .output()
+        .unwrap_or_else(|e| panic!("{program}: {e}"))
 }
 
 fn has(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success())
+    Command::new(program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|o| o.status.success())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,8 +32,16 @@ async fn the_image_does_the_main_job() {
     let text = "[containers]\ndefault_ulimits=[\"nofile=20000:20000\",\"nproc=4096:4096\"]\n[engine]\nruntime=\"runc\"\ncgroup_manager=\"cgroupfs\"\nevents_logger=\"file\"\n";
     std::fs::write(&conf, text).expect("written");
     let tag = format!("localhost/phoenix-agent:test-{}", std::process::id());
-    let built = Command::new(project("scripts/image")).args([&tag, "dev"]).env("CARGO_TARGET_DIR", target()).output().expect("scripts/image");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let built = Command::new(project("scripts/image"))
+        .args([&tag, "dev"])
+        .env("CARGO_TARGET_DIR", target())
+        .output()
+        .expect("scripts/image");
+    assert!(
+        built.status.success(),
+        "{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
 
     let sink = sink().await;
     let [grpc, http, admin] = [free(), free(), free()];
@@ -36,10 +51,32 @@ async fn the_image_does_the_main_job() {
         "node: {{ name: n1 }}\nreceivers: {{ otlp: {{ grpc: \"{grpc}\", http: \"{http}\" }} }}\nexporters: {{ otlp: {{ endpoint: \"http://{}\", protocol: grpc }} }}\npipeline: {{ file: /etc/phoenix/p.yaml }}\nadmin: \"{admin}\"\nworkers: 1\n", sink.otlp)).expect("written");
     let name = format!("phoenix-test-{}", std::process::id());
     let volume = format!("{}:/etc/phoenix:ro", folder.path().display());
-    let started = run("podman", &["--storage-driver", "vfs", "run", "-d", "--name", &name, "--network", "host", "--memory", "128m", "-v", &volume, &tag], &conf);
+    let started = run(
+        "podman",
+        &[
+            "--storage-driver",
+            "vfs",
+            "run",
+            "-d",
+            "--name",
+            &name,
+            "--network",
+            "host",
+            "--memory",
+            "128m",
+            "-v",
+            &volume,
+            &tag,
+        ],
+        &conf,
+    );
     if !started.status.success() {
         let why = String::from_utf8_lossy(&started.stderr).into_owned();
-        run("podman", &["--storage-driver", "vfs", "rmi", "-f", &tag], &conf);
+        run(
+            "podman",
+            &["--storage-driver", "vfs", "rmi", "-f", &tag],
+            &conf,
+        );
         eprintln!("SKIPPED: podman cannot run containers here: {why}");
         return;
     }
@@ -47,23 +84,62 @@ async fn the_image_does_the_main_job() {
     let sent = fleet.done().await;
     let ledger: serde_json::Value = reqwest_get(admin, "/debug/ledger").await;
     balances(&ledger["baseline"]);
-    let stopped = run("podman", &["--storage-driver", "vfs", "stop", "-t", "20", &name], &conf);
+    let stopped = run(
+        "podman",
+        &["--storage-driver", "vfs", "stop", "-t", "20", &name],
+        &conf,
+    );
     let logs = run("podman", &["--storage-driver", "vfs", "logs", &name], &conf);
-    let code = run("podman", &["--storage-driver", "vfs", "inspect", "-f", "{{.State.ExitCode}}", &name], &conf);
-    run("podman", &["--storage-driver", "vfs", "rm", "-f", &name], &conf);
-    run("podman", &["--storage-driver", "vfs", "rmi", "-f", &tag], &conf);
+    let code = run(
+        "podman",
+        &[
+            "--storage-driver",
+            "vfs",
+            "inspect",
+            "-f",
+            "{{.State.ExitCode}}",
+            &name,
+        ],
+        &conf,
+    );
+    run(
+        "podman",
+        &["--storage-driver", "vfs", "rm", "-f", &name],
+        &conf,
+    );
+    run(
+        "podman",
+        &["--storage-driver", "vfs", "rmi", "-f", &tag],
+        &conf,
+    );
     assert!(stopped.status.success());
-    let logs = String::from_utf8_lossy(&logs.stdout).into_owned() + &String::from_utf8_lossy(&logs.stderr);
-    assert_eq!(String::from_utf8_lossy(&code.stdout).trim(), "0", "drained and left with 0: {logs}");
+    let logs =
+        String::from_utf8_lossy(&logs.stdout).into_owned() + &String::from_utf8_lossy(&logs.stderr);
+    assert_eq!(
+        String::from_utf8_lossy(&code.stdout).trim(),
+        "0",
+        "drained and left with 0: {logs}"
+    );
     let filtered = ledger["baseline"]["filtered"].as_u64().expect("filtered");
     assert!(filtered > 0, "{ledger}");
-    assert_eq!(counts(&sink, |s| s.totals().points), sent - filtered, "{logs}");
+    assert_eq!(
+        counts(&sink, |s| s.totals().points),
+        sent - filtered,
+        "{logs}"
+    );
 }
 
 async fn reqwest_get(admin: SocketAddr, path: &str) -> serde_json::Value {
     let client = phoenix_tests::harness::http_client();
     eventually("the admin page", async || {
-        client.get(format!("http://{admin}{path}")).send().await.ok()?.json().await.ok()
+        client
+            .get(format!("http://{admin}{path}"))
+            .send()
+            .await
+            .ok()?
+            .json()
+            .await
+            .ok()
     })
     .await
 }
@@ -76,5 +152,7 @@ fn target() -> std::path::PathBuf {
 
 /// A loopback port that is free now. A container cannot tell which one it got.
 fn free() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port")
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|l| l.local_addr())
+        .expect("a free port")
 }

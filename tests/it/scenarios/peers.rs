@@ -36,7 +36,14 @@ async fn path(pipeline: &str) -> Line {
     );
     let agent = Agent::start(folder.path(), "n1", &settings).await;
     let before = Tap::start(agent.grpc, agent.http).await;
-    Line { folder, agent, before, behind, sink, pipeline: pipeline.to_owned() }
+    Line {
+        folder,
+        agent,
+        before,
+        behind,
+        sink,
+        pipeline: pipeline.to_owned(),
+    }
 }
 
 /// Waits until a window has begun and the one before is closed (lateness 1 s), and gives its end.
@@ -50,19 +57,38 @@ impl Line {
     /// Waits until the window that ends at `end` has left, then compares with the model.
     async fn equals_the_model(self, end: u64) {
         let lateness = 1_000_000_000;
-        tokio::time::sleep(Duration::from_nanos((end + lateness).saturating_sub(now()) + 1_500_000_000)).await;
+        tokio::time::sleep(Duration::from_nanos(
+            (end + lateness).saturating_sub(now()) + 1_500_000_000,
+        ))
+        .await;
         let ledger = self.agent.json("/debug/ledger").await;
         balances(&ledger["baseline"]);
-        let began = ledger["began"].as_u64().expect("when the agent began to observe");
+        let began = ledger["began"]
+            .as_u64()
+            .expect("when the agent began to observe");
         let settings = Settings {
             node: "n1".into(),
-            node_keys: ["host.name", "host.id", "k8s.node.name", "k8s.pod.uid", "service.instance.id"].map(String::from).to_vec(),
+            node_keys: [
+                "host.name",
+                "host.id",
+                "k8s.node.name",
+                "k8s.pod.uid",
+                "service.instance.id",
+            ]
+            .map(String::from)
+            .to_vec(),
             fleet_seed: 0,
             began,
             attributes: 1024,
             value_bytes: 65_536,
         };
-        let mut model = Model::new(Plan { baseline: self.pipeline.clone(), candidate: None }, settings);
+        let mut model = Model::new(
+            Plan {
+                baseline: self.pipeline.clone(),
+                candidate: None,
+            },
+            settings,
+        );
         let seen = self.before.seen();
         let mut expected = Vec::new();
         for request in &seen {
@@ -72,12 +98,31 @@ impl Line {
         }
         expected.extend(model.tick(end + lateness).out);
         let sent: usize = seen.iter().map(|s| point::points(&s.request).len()).sum();
-        let got: Vec<_> = self.behind.seen().iter().flat_map(|s| point::points(&s.request)).collect();
+        let got: Vec<_> = self
+            .behind
+            .seen()
+            .iter()
+            .flat_map(|s| point::points(&s.request))
+            .collect();
         assert!(sent > 100, "the client sent only {sent} points");
-        assert_eq!(ledger["baseline"]["received"].as_u64(), Some(sent as u64), "received");
-        assert_eq!(ledger["baseline"]["exported"].as_u64(), Some(got.len() as u64), "exported");
+        assert_eq!(
+            ledger["baseline"]["received"].as_u64(),
+            Some(sent as u64),
+            "received"
+        );
+        assert_eq!(
+            ledger["baseline"]["exported"].as_u64(),
+            Some(got.len() as u64),
+            "exported"
+        );
         let differences = compare::differences(&expected, &got, compare::Exemplars::Same);
-        assert!(differences.is_empty(), "{} of {}:\n{}", differences.len(), expected.len(), differences.join("\n"));
+        assert!(
+            differences.is_empty(),
+            "{} of {}:\n{}",
+            differences.len(),
+            expected.len(),
+            differences.join("\n")
+        );
         assert!(got.len() < sent, "the pipeline cut nothing");
         eprintln!("{sent} points in, {} out, as the model says", got.len());
         self.sink.stop();
@@ -107,12 +152,23 @@ async fn sdk(protocol: &str) {
     let end = window_begins().await;
     let endpoint = format!("http://{}", path.before.address);
     let out = Command::new(python)
-        .args([project("tests/it/scenarios/peers/sdk.py").to_str().expect("UTF-8"), protocol, &endpoint, "3"])
+        .args([
+            project("tests/it/scenarios/peers/sdk.py")
+                .to_str()
+                .expect("UTF-8"),
+            protocol,
+            &endpoint,
+            "3",
+        ])
         .env_remove("http_proxy")
         .output()
         .await
         .expect("python runs");
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     path.equals_the_model(end).await;
 }
 
@@ -152,7 +208,10 @@ async fn a_real_collector_with_the_hostmetrics_receiver() {
     let config = path.folder.path().join("collector.yaml");
     std::fs::write(&config, collector_config(&path.before)).expect("written");
     let mut child = spawn(&collector, &config);
-    eventually("the Collector to send", async || (path.before.seen().len() >= 4).then_some(())).await;
+    eventually("the Collector to send", async || {
+        (path.before.seen().len() >= 4).then_some(())
+    })
+    .await;
     Process::stop(&mut child).await;
     path.equals_the_model(end).await;
 }

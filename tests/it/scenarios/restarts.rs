@@ -11,12 +11,18 @@ const SPEC: &str = r#"  stages:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_experiment_outlives_the_control_plane_and_the_agent() {
     let mut world = World::start().await;
-    world.apply(&(pipeline("all", "  stages: []") + &pipeline("fold", SPEC))).await;
+    world
+        .apply(&(pipeline("all", "  stages: []") + &pipeline("fold", SPEC)))
+        .await;
     world.assign("all").await;
     let document = "apiVersion: phoenix/v1\nkind: Experiment\nmetadata: { name: fold }\nspec: { selector: {}, baseline: all, candidate: fold, mode: shadow, window: 1s, minWindows: 12, maxDuration: 90s, goal: { saving: points, target: 20% }, onSuccess: promote }\n";
     let _fleet = Fleet::start(world.agent.grpc, &["--interval-ms", "150"]).await;
     world.apply(document).await;
-    world.control.api.post("/experiments/fold/start", None).await;
+    world
+        .control
+        .api
+        .post("/experiments/fold/start", None)
+        .await;
     windows_at_least(&world, 3).await;
 
     // The control plane dies; the agent goes on, and keeps its reports.
@@ -28,28 +34,49 @@ async fn an_experiment_outlives_the_control_plane_and_the_agent() {
 
     // The agent dies; a new one of the same node takes its place, from the plans on disk.
     world.agent.process.kill().await;
-    let settings = agent_settings(world.path(), "n1", &world.control, world.sink.otlp, world.shadow.otlp);
+    let settings = agent_settings(
+        world.path(),
+        "n1",
+        &world.control,
+        world.sink.otlp,
+        world.shadow.otlp,
+    );
     world.agent = Agent::start(world.path(), "n1", &settings).await;
     let _fleet = Fleet::start(world.agent.grpc, &["--interval-ms", "150"]).await;
 
     let ended = world.ended("fold").await;
     assert_eq!(ended["verdict"]["outcome"], "promote", "{ended:#}");
-    world.active(ended["candidateHash"].as_str().expect("hash")).await;
+    world
+        .active(ended["candidateHash"].as_str().expect("hash"))
+        .await;
     world.ledger().await;
 }
 
 async fn windows_at_least(world: &World, n: usize) {
-    eventually_for("windows to be stored", Duration::from_secs(60), async || {
-        let windows = world.control.api.try_get("/experiments/fold/windows").await?;
-        (windows.as_array()?.len() >= n).then_some(())
-    })
+    eventually_for(
+        "windows to be stored",
+        Duration::from_secs(60),
+        async || {
+            let windows = world
+                .control
+                .api
+                .try_get("/experiments/fold/windows")
+                .await?;
+            (windows.as_array()?.len() >= n).then_some(())
+        },
+    )
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_without_its_control_plane_boots_its_last_good_plan() {
     let mut world = World::start().await;
-    world.apply(&pipeline("good", "  stages: [ { id: no, filter: { drop: [ { metric: \"process.threads\" } ] } } ]")).await;
+    world
+        .apply(&pipeline(
+            "good",
+            "  stages: [ { id: no, filter: { drop: [ { metric: \"process.threads\" } ] } } ]",
+        ))
+        .await;
     let hash = world.assign("good").await;
     eventually("the plan to be proven healthy", async || {
         let agents = world.control.api.try_get("/agents").await?;
@@ -58,7 +85,13 @@ async fn an_agent_without_its_control_plane_boots_its_last_good_plan() {
     .await;
     world.control.process.kill().await;
     assert!(world.agent.process.terminate().await.success());
-    let settings = agent_settings(world.path(), "n1", &world.control, world.sink.otlp, world.shadow.otlp);
+    let settings = agent_settings(
+        world.path(),
+        "n1",
+        &world.control,
+        world.sink.otlp,
+        world.shadow.otlp,
+    );
     world.agent = Agent::start(world.path(), "n1", &settings).await;
     let ready = eventually("readiness", async || {
         (world.agent.status("/readyz").await == 200).then_some(())
@@ -67,19 +100,28 @@ async fn an_agent_without_its_control_plane_boots_its_last_good_plan() {
     let fleet = Fleet::start(world.agent.grpc, &["--rounds", "3", "--interval-ms", "50"]).await;
     fleet.done().await;
     let ledger = world.ledger().await;
-    assert!(ledger["baseline"]["filtered"].as_u64() > Some(0), "runs {hash}: {ledger}");
+    assert!(
+        ledger["baseline"]["filtered"].as_u64() > Some(0),
+        "runs {hash}: {ledger}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rollback_is_one_command_done_everywhere_in_ten_seconds() {
     let world = World::start().await;
-    world.apply(&(pipeline("all", "  stages: []") + &pipeline("fold", SPEC))).await;
+    world
+        .apply(&(pipeline("all", "  stages: []") + &pipeline("fold", SPEC)))
+        .await;
     let first = world.assign("all").await;
     world.assign("fold").await;
     let began = std::time::Instant::now();
     let (code, out) = world.control.cli(&["rollback", "all"]).await;
     assert_eq!(code, 0, "{out}");
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
     world.active(&first).await;
     let (code, out) = world.control.cli(&["history", "all"]).await;
     assert!(code == 0 && out.contains(&first[..8]), "{out}");

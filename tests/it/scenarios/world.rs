@@ -20,7 +20,13 @@ pub struct World {
 /// A sink in this process that keeps every point.
 pub async fn sink() -> sink::Running {
     let any: SocketAddr = "127.0.0.1:0".parse().expect("address");
-    sink::start(&sink::Options { otlp: any, rest: any, keep: true }).await.expect("sink")
+    sink::start(&sink::Options {
+        otlp: any,
+        rest: any,
+        keep: true,
+    })
+    .await
+    .expect("sink")
 }
 
 impl World {
@@ -31,7 +37,13 @@ impl World {
         let (sink, shadow) = (sink().await, sink().await);
         let settings = agent_settings(folder.path(), "n1", &control, sink.otlp, shadow.otlp);
         let agent = Agent::start(folder.path(), "n1", &settings).await;
-        World { folder, control, agent, sink, shadow }
+        World {
+            folder,
+            control,
+            agent,
+            sink,
+            shadow,
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -45,9 +57,20 @@ impl World {
     /// Assigns a pipeline to everybody and waits until the agent runs it.
     pub async fn assign(&self, pipeline: &str) -> String {
         let document = assignment(pipeline);
-        let (status, body) = self.control.api.send(Method::PUT, "/assignments/all", Some(document)).await;
+        let (status, body) = self
+            .control
+            .api
+            .send(Method::PUT, "/assignments/all", Some(document))
+            .await;
         assert!(status.is_success(), "{status} {body}");
-        let hash = self.control.api.get(&format!("/pipelines/{pipeline}")).await["hash"].as_str().expect("hash").to_owned();
+        let hash = self
+            .control
+            .api
+            .get(&format!("/pipelines/{pipeline}"))
+            .await["hash"]
+            .as_str()
+            .expect("hash")
+            .to_owned();
         self.active(&hash).await;
         hash
     }
@@ -67,8 +90,14 @@ impl World {
             &format!("{experiment} to end"),
             std::time::Duration::from_secs(120),
             async || {
-                let found = self.control.api.try_get(&format!("/experiments/{experiment}")).await?;
-                ["Completed", "Failed", "Cancelled"].contains(&found["phase"].as_str()?).then_some(found)
+                let found = self
+                    .control
+                    .api
+                    .try_get(&format!("/experiments/{experiment}"))
+                    .await?;
+                ["Completed", "Failed", "Cancelled"]
+                    .contains(&found["phase"].as_str()?)
+                    .then_some(found)
             },
         )
         .await
@@ -120,14 +149,33 @@ pub fn assignment(pipeline: &str) -> String {
 
 /// A pipeline document around its stages (YAML, indented by four).
 pub fn pipeline(name: &str, spec: &str) -> String {
-    format!("---\napiVersion: phoenix/v1\nkind: Pipeline\nmetadata: {{ name: {name} }}\nspec:\n{spec}\n")
+    format!(
+        "---\napiVersion: phoenix/v1\nkind: Pipeline\nmetadata: {{ name: {name} }}\nspec:\n{spec}\n"
+    )
 }
 
 /// received = exported + everything else, to the point.
 pub fn balances(ledger: &Value) {
-    let get = |key: &str| ledger[key].as_i64().unwrap_or_else(|| panic!("{key} in {ledger}"));
-    let dropped: i64 = ledger["dropped"].as_object().expect("dropped").values().filter_map(Value::as_i64).sum();
-    let rest = ["exported", "filtered", "merged", "sampled_out", "suppressed", "rejected", "held"];
+    let get = |key: &str| {
+        ledger[key]
+            .as_i64()
+            .unwrap_or_else(|| panic!("{key} in {ledger}"))
+    };
+    let dropped: i64 = ledger["dropped"]
+        .as_object()
+        .expect("dropped")
+        .values()
+        .filter_map(Value::as_i64)
+        .sum();
+    let rest = [
+        "exported",
+        "filtered",
+        "merged",
+        "sampled_out",
+        "suppressed",
+        "rejected",
+        "held",
+    ];
     let out: i64 = rest.iter().map(|key| get(key)).sum::<i64>() + dropped;
     assert_eq!(get("received"), out, "{ledger}");
 }

@@ -123,7 +123,10 @@ impl Process {
     /// SIGTERM to any child; `None` when it does not end.
     pub async fn stop(child: &mut Child) -> Option<ExitStatus> {
         if let Some(id) = child.id() {
-            let sent = Command::new("kill").args(["-TERM", &id.to_string()]).status().await;
+            let sent = Command::new("kill")
+                .args(["-TERM", &id.to_string()])
+                .status()
+                .await;
             assert!(sent.is_ok_and(|s| s.success()), "kill -TERM {id}");
         }
         let ended = tokio::time::timeout(Duration::from_secs(40), child.wait()).await;
