@@ -181,7 +181,6 @@ fn span(criteria: &Criteria, all: &[&Window], starts: &BTreeSet<u64>, first: Opt
         .or(criteria.from_ms.map(|ms| ms.div_ceil(length) * length))
         .or_else(|| all.iter().map(|w| w.start_ms).min());
     let seen = starts.last().map(|start| start.saturating_add(length));
-    let seen = starts.last().map(|start| start.saturating_add(length));
     // Where it was not said, the others tell how far this agent should have come.
     let expected = criteria
         .until_ms
