@@ -131,11 +131,12 @@ impl Model {
         let mut output = self.tick(now);
         for point in points(request) {
             if self.is_too_much(&point) {
-                for arm in [Some(&mut self.baseline), self.candidate.as_mut()] {
-                    if let Some(arm) = arm {
-                        arm.account.received += 1;
-                        arm.account.rejected += 1;
-                    }
+                for arm in [Some(&mut self.baseline), self.candidate.as_mut()]
+                    .into_iter()
+                    .flatten()
+                {
+                    arm.account.received += 1;
+                    arm.account.rejected += 1;
                 }
                 continue;
             }

@@ -38,11 +38,7 @@ impl Sample {
             id: id.into(),
             spec: spec.clone(),
             every,
-            closed: if every > 0 {
-                created / every * every
-            } else {
-                0
-            },
+            closed: created.checked_div(every).map_or(0, |n| n * every),
             released: source.clone(),
             held: BTreeMap::new(),
             counts: Counts::new(),

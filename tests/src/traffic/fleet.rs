@@ -114,7 +114,7 @@ fn owner(i: usize, with_refs: bool, rng: &mut ChaCha8Rng) -> Rc<Owner> {
         resource: Resource {
             attributes,
             dropped_attributes_count: 0,
-            entity_refs: if rng.random_bool(0.3) {
+            entity_refs: if with_refs {
                 refs
             } else {
                 Vec::new()
