@@ -209,15 +209,18 @@ impl Model {
     pub fn swap(&mut self, plan: Plan, now: u64) -> Output {
         let mut output = self.tick(now);
         let now = self.now;
-        let (was, was_shadow) = (self.plan.clone(), self.is_shadow());
+        let was_shadow = self.is_shadow();
+        let role = |plan: &Plan| {
+            let candidate = plan.candidate.as_ref();
+            candidate.map(|c| (read(&c.document), c.experiment.clone()))
+        };
+        let stays = role(&self.plan).is_some() && role(&self.plan) == role(&plan);
         let mut old_candidate = self.candidate.take();
         let document = read(&plan.baseline);
-        // A candidate that exported and is now the baseline keeps its state.
-        let promoted = !was_shadow
-            && document != self.baseline.document
-            && old_candidate
-                .as_ref()
-                .is_some_and(|arm| arm.document == document);
+        // A candidate that exported and is now the baseline keeps its state, unless the baseline
+        // was the same and goes on.
+        let serves = |arm: &Arm| arm.document == document && self.baseline.document != document;
+        let promoted = !stays && !was_shadow && old_candidate.as_ref().is_some_and(serves);
         if promoted {
             let mut arm = old_candidate.take().expect("a candidate");
             std::mem::swap(&mut self.baseline, &mut arm);
@@ -226,18 +229,8 @@ impl Model {
         let points = self.baseline.swap(document, &self.raw, &self.settings, now);
         output.out.extend(points);
         let nothing = pass_through();
-        let same = !promoted
-            && was.candidate.is_some()
-            && was
-                .candidate
-                .as_ref()
-                .map(|c| (read(&c.document), &c.experiment))
-                == plan
-                    .candidate
-                    .as_ref()
-                    .map(|c| (read(&c.document), &c.experiment));
         self.plan = plan;
-        if same {
+        if stays {
             self.candidate = old_candidate;
         } else {
             if let Some(mut arm) = old_candidate {

@@ -24,6 +24,15 @@ pub fn settings(began: u64) -> Settings {
     }
 }
 
+/// The same for a case: some refuse points with more than three attributes.
+pub fn settings_of(case: &Case) -> Settings {
+    let mut settings = settings(case.began);
+    if case.seed % 5 == 4 {
+        settings.limits.attributes = 3;
+    }
+    settings
+}
+
 /// The same for the model.
 pub fn model_settings(settings: &Settings) -> reference::Settings {
     reference::Settings {
@@ -91,7 +100,7 @@ pub fn duel(case: &Case) -> Result<(), String> {
     let Some((plan, model_plan)) = plans(case, &case.first) else {
         return Ok(());
     };
-    let settings = settings(case.began);
+    let settings = settings_of(case);
     let mut model = Model::new(model_plan, model_settings(&settings));
     let mut engine = Engine::new(settings, plan, case.began);
     let mut now = case.began;

@@ -1,6 +1,6 @@
 //! Swaps, arms, and that the same calls give the same bytes.
 
-use super::duel::{decoded, duel, exemplars, plans, settings};
+use super::duel::{decoded, duel, exemplars, plans, settings_of};
 use super::{ALL, PLAIN, Wanted, for_all};
 use bytes::Bytes;
 use phoenix_engine::engine::{Emitted, Engine};
@@ -55,7 +55,7 @@ fn run(
     let Some((plan, _)) = plans(case, &case.first) else {
         return Ok(Vec::new());
     };
-    let mut engine = Engine::new(settings(case.began), plan, case.began);
+    let mut engine = Engine::new(settings_of(case), plan, case.began);
     let mut all = Vec::new();
     let mut now = case.began;
     for action in &case.actions {

@@ -94,7 +94,7 @@ impl Aggregate {
         *self.counts.entry(what).or_insert(0) += 1;
     }
 
-    /// Takes one point that reached this stage. `derived`: another stage gave it.
+    /// Takes one point that reached this stage. `derived`: an aggregation wrote it.
     pub fn take(&mut self, point: &Point, before: &Before, now: u64, derived: bool) -> Fate {
         if !matcher::matches(&self.spec.matching, &point.identity) {
             return Fate::Passes;
@@ -210,7 +210,7 @@ impl Aggregate {
     /// Closes the windows that are due (all of them with `everything`), in order of their ends.
     pub fn close(&mut self, now: u64, everything: bool) -> (Vec<Point>, u64) {
         let due = now.saturating_sub(self.lateness) / self.interval * self.interval;
-        let all = self.close_to(if everything { u64::MAX } else { due }, now);
+        let all = self.close_to(if everything { u64::MAX } else { due });
         if !everything {
             self.closed = self.closed.max(due);
             self.expire(now);
@@ -218,7 +218,7 @@ impl Aggregate {
         all
     }
 
-    fn close_to(&mut self, last: u64, now: u64) -> (Vec<Point>, u64) {
+    fn close_to(&mut self, last: u64) -> (Vec<Point>, u64) {
         let ends: BTreeSet<u64> = self
             .outputs
             .values()
@@ -228,7 +228,7 @@ impl Aggregate {
         let mut all = Vec::new();
         let mut absorbed = 0;
         for end in ends {
-            let (points, taken) = self.write(end, end, now);
+            let (points, taken) = self.write(end, end);
             all.extend(points);
             absorbed += taken;
             self.closed = self.closed.max(end);
@@ -239,7 +239,7 @@ impl Aggregate {
     /// The last words of a stage that a swap removes or changes; and the time from which its
     /// successor counts.
     pub fn cut(&mut self, now: u64) -> (Vec<Point>, u64, u64) {
-        let (mut all, mut absorbed) = self.close_to(now - 1, now);
+        let (mut all, mut absorbed) = self.close_to(now - 1);
         let open = self.outputs.values().flat_map(|o| o.windows.keys());
         let Some(first) = open.min().copied() else {
             return (all, absorbed, now.max(self.closed));
@@ -251,17 +251,16 @@ impl Aggregate {
                 spoken.window = u64::MAX;
             }
         }
-        let (points, taken) = self.write(u64::MAX, stamp, now);
+        let (points, taken) = self.write(u64::MAX, stamp);
         all.extend(points);
         absorbed += taken;
         (all, absorbed, stamp)
     }
 
     /// Writes window `end` of every output that has one, stamped `stamp`.
-    fn write(&mut self, end: u64, stamp: u64, now: u64) -> (Vec<Point>, u64) {
+    fn write(&mut self, end: u64, stamp: u64) -> (Vec<Point>, u64) {
         let mut points = Vec::new();
         let mut absorbed = 0;
-        let alive = now.saturating_sub(self.expiry);
         let window_start = ((stamp - 1) / self.interval * self.interval).max(self.created);
         let mut members: BTreeMap<&Rc<Identity>, Vec<&Input>> = BTreeMap::new();
         for input in self.inputs.values() {
@@ -277,8 +276,7 @@ impl Aggregate {
                 *self.counts.entry("exemplars_dropped").or_insert(0) += window.surplus;
             }
             let seed = self.settings.fleet_seed;
-            if let Some(point) = output.write(window, end, stamp, window_start, alive, inputs, seed)
-            {
+            if let Some(point) = output.write(window, end, stamp, window_start, inputs, seed) {
                 self.latest_stamp = self.latest_stamp.max(stamp);
                 points.push(point);
             }

@@ -184,7 +184,9 @@ impl Arm {
             State::Aggregate(_, written) => track(written, &point, clock),
             State::Sample(sample) => track(&mut sample.released, &point, clock),
         };
-        self.run(at + 1, point, &before, clock, true, out);
+        // What an aggregation writes at the end of its window is not from the future for that.
+        let derived = matches!(self.stages[at].1, State::Aggregate(..));
+        self.run(at + 1, point, &before, clock, derived, out);
     }
 
     /// Closes windows, stage by stage, and lets what they write go on.

@@ -74,8 +74,9 @@ impl Exponential {
         }
     }
 
-    /// At most 160 buckets a side.
+    /// No bucket is cut by the zero threshold; at most 160 buckets a side.
     pub fn fit(&mut self) {
+        self.widen(self.zero_threshold);
         while span(&self.positive) > MOST_BUCKETS || span(&self.negative) > MOST_BUCKETS {
             self.downscale(self.scale - 1);
             self.widen(self.zero_threshold);

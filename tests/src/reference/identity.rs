@@ -186,7 +186,12 @@ impl std::fmt::Display for Val {
 impl std::fmt::Display for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let list = |a: &Attributes| {
-            let parts: Vec<_> = a.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            let part = |(k, v): &(String, Val)| match v {
+                // A text 7 is not the number 7.
+                Val::Str(s) => format!("{k}={s:?}"),
+                other => format!("{k}={other}"),
+            };
+            let parts: Vec<String> = a.iter().map(part).collect();
             parts.join(",")
         };
         write!(

@@ -194,18 +194,17 @@ impl Output {
     }
 
     /// The point of a window, if it has something to say. `window_start`: what a delta covers
-    /// from. `alive`: inputs not heard since have expired.
+    /// from.
     pub fn write(
         &mut self,
         window: Window,
         end: u64,
         stamp: u64,
         window_start: u64,
-        alive: u64,
         inputs: &[&Input],
         seed: u64,
     ) -> Option<Point> {
-        let previous = self.last_written.unwrap_or(self.start);
+        let previous = self.last_written.unwrap_or(0).max(self.start);
         let all_ended = window.flagged && inputs.iter().all(|i| i.ended);
         let mut start = self.start;
         let data = match self.way {
@@ -214,7 +213,7 @@ impl Output {
                 start = self.start;
                 self.total.as_ref().map(Amount::data)
             }
-            Counted::Latest => latest(inputs, end, stamp, alive).map(|n| {
+            Counted::Latest => latest(inputs, end, stamp).map(|n| {
                 self.double |= n.is_double();
                 Data::Number(if self.double { n.widened() } else { n })
             }),
@@ -278,7 +277,7 @@ impl Output {
 }
 
 /// The sum of the latest values of live inputs of a non-monotonic sum.
-fn latest(inputs: &[&Input], end: u64, stamp: u64, alive: u64) -> Option<Num> {
+fn latest(inputs: &[&Input], end: u64, stamp: u64) -> Option<Num> {
     let mut sum: Option<Total> = None;
     for input in inputs {
         let known = input.history.iter().filter(|s| s.window <= end);
@@ -286,8 +285,7 @@ fn latest(inputs: &[&Input], end: u64, stamp: u64, alive: u64) -> Option<Num> {
             continue;
         };
         let near = |s: &Spoken| s.gap > 0 && stamp.saturating_sub(s.time) <= 2 * s.gap;
-        let alive = input.seen >= alive;
-        if last.window == end || (alive && near(last)) {
+        if last.window == end || near(last) {
             sum.get_or_insert_with(Total::default).add(last.value);
         }
     }

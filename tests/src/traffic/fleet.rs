@@ -114,11 +114,7 @@ fn owner(i: usize, with_refs: bool, rng: &mut ChaCha8Rng) -> Rc<Owner> {
         resource: Resource {
             attributes,
             dropped_attributes_count: 0,
-            entity_refs: if with_refs {
-                refs
-            } else {
-                Vec::new()
-            },
+            entity_refs: if with_refs { refs } else { Vec::new() },
         },
         resource_schema_url: ["", "https://schema/1"][rng.random_range(0..2)].into(),
         scope: InstrumentationScope {
