@@ -22,7 +22,7 @@ use tokio::time::MissedTickBehavior;
 /// What writing a point of a window takes until it is in the queue, bytes: its output, made at the
 /// first close, and copies on the way. Measured on counters with
 /// a few attributes.
-const WRITTEN: usize = 1280;
+const WRITTEN: usize = 2560;
 /// Between two looks at memory, nanoseconds.
 const LOOK: Nanos = 1_000_000;
 /// How often windows are looked at; a window's points leave at most this late.
