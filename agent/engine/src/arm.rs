@@ -15,7 +15,7 @@ use crate::compile::Pipeline;
 use crate::document::Matcher;
 use crate::engine::Settings;
 use crate::identity::Canonical;
-use crate::input::{Observation, Scratch};
+use crate::input::{Input, Observation, Scratch};
 use crate::route::{End, Paths, Place, Route};
 use crate::sketch::Sketch;
 use crate::splice::{Kept, Lengths};
@@ -209,11 +209,18 @@ impl Arm {
         }
     }
 
-    /// Resolves the route where it is of another plan.
+    /// Resolves the route where it is of another plan. `input`: what is known of the series before
+    /// this point.
     #[inline]
-    pub fn ensure(&mut self, route: &mut Route, event: &Event<'_>, around: &mut Around<'_>) {
+    pub fn ensure(
+        &mut self,
+        route: &mut Route,
+        event: &Event<'_>,
+        input: Option<&Input>,
+        around: &mut Around<'_>,
+    ) {
         if route.generation != self.generation {
-            self.resolve(route, event, around);
+            self.resolve(route, event, input, around);
         }
     }
 
@@ -413,7 +420,7 @@ impl Arm {
             out_stamp: route.out_stamp,
             ..Route::VOID
         };
-        self.resolve(&mut further, &event, around);
+        self.resolve(&mut further, &event, None, around);
         let inner = Event {
             origin: Origin::Released,
             ..event

@@ -24,7 +24,7 @@ use crate::view::{MetricType, Number, PointView};
 pub use notes::Notes;
 
 /// Last point of one cumulative series. 64 bytes, and the kept content of a histogram.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Input {
     /// `start_time_unix_nano` of the last point.
     start: Nanos,
@@ -41,7 +41,7 @@ pub struct Input {
 }
 
 /// Content of the last point.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Last {
     Nothing,
     Number(Number),

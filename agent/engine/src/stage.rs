@@ -45,6 +45,8 @@ pub struct Running {
     pub state: State,
     /// Its counts.
     pub tally: Tally,
+    /// The swap that created it; 0 at the start of an engine.
+    pub created: Nanos,
     /// The series it has written, with their way through the later stages.
     pub outputs: Option<Box<Table>>,
 }
@@ -67,6 +69,7 @@ impl Running {
         Running {
             state,
             tally: Tally::default(),
+            created,
             outputs: None,
         }
     }

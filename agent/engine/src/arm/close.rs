@@ -1,6 +1,6 @@
 //! Windows close stage by stage; what a stage writes goes through the later stages of the same arm.
 
-use super::resolve::is_cumulative;
+use super::resolve::{is_cumulative, outputs};
 use super::{Arm, Around, Event, Origin};
 use crate::Nanos;
 use crate::aggregate::Written;
@@ -100,12 +100,10 @@ impl Arm {
         if written.points == 0 {
             return;
         }
-        let mut table = running.outputs.take().unwrap_or_else(|| {
-            Box::new(Table::new(
-                around.settings.limits.series,
-                around.settings.memo_seed,
-            ))
-        });
+        outputs(running, around);
+        let Some(mut table) = running.outputs.take() else {
+            return;
+        };
         self.inject(
             &written.request,
             entry as u16,
@@ -146,9 +144,6 @@ impl Arm {
         }
         let mut kept = Kept::default();
         kept.clear(index.points.len());
-        // What a drain writes may lie ahead of now; it is not from the future for that.
-        let latest = index.points.iter().map(|p| p.time).max().unwrap_or(0);
-        let now = at.now.max(latest);
         let mut scratch = std::mem::take(&mut self.scratch);
         for (number, point) in index.points.iter().enumerate() {
             let Some(kind) = index
@@ -157,6 +152,11 @@ impl Arm {
                 .and_then(|m| m.kind)
             else {
                 continue;
+            };
+            // What a drain writes may lie ahead of now; it is not from the future for that.
+            let now = match origin {
+                Origin::Merged => at.now.max(point.time),
+                Origin::Received | Origin::Released => at.now,
             };
             let mut event = Event {
                 data: bytes,
@@ -181,9 +181,9 @@ impl Arm {
             let known = table.get_mut(series);
             event.tracked = known.is_some();
             let output = known.unwrap_or(&mut spare);
-            output.seen = now.max(1);
+            output.seen = at.now.max(1);
             (event.identity, event.metric) = (output.identity, output.metric);
-            if self.take_output(output, &event, &mut scratch, around) {
+            if self.take_output(output, &event, at.now, &mut scratch, around) {
                 kept.keep(number);
             }
         }
@@ -200,6 +200,7 @@ impl Arm {
         &mut self,
         output: &mut Entry,
         event: &Event<'_>,
+        now: Nanos,
         scratch: &mut Scratch,
         around: &mut Around<'_>,
     ) -> bool {
@@ -209,19 +210,19 @@ impl Arm {
             ..
         } = output;
         if route.generation != self.generation {
-            self.resolve(route, event, around);
+            self.resolve(route, event, input.as_ref(), around);
         }
         let observes = self.observes(route);
         let began = around.settings.began;
         let seen = input.as_mut().and_then(|input| {
             let view = event.view();
-            if input.expired(event.now, around.expiry) {
+            if input.expired(now, around.expiry) {
                 *input = Input::new(event.monotonic(), true);
             }
             if observes {
-                Some(input.observe(&view, began, event.now, scratch))
+                Some(input.observe(&view, began, now, scratch))
             } else {
-                input.follow(&view, event.now);
+                input.follow(&view, now);
                 None
             }
         });

@@ -5,9 +5,11 @@ use crate::aggregate::{Joined, TABLE_FULL};
 use crate::compile::{Action, Filter, Method};
 use crate::document::Matcher;
 use crate::identity::share;
+use crate::input::Input;
 use crate::route::{End, Place, Route, Rule, Way};
+use crate::series::{Entry, Found, Table};
 use crate::splice::assemble::Surroundings;
-use crate::stage::State;
+use crate::stage::{Running, State};
 use crate::view::{MetricType, MetricView, SeriesView, Temporality};
 
 /// Reason of a delta point that passes a `sample every`.
@@ -20,6 +22,7 @@ impl Arm {
         &mut self,
         route: &mut Route,
         event: &Event<'_>,
+        input: Option<&Input>,
         around: &mut Around<'_>,
     ) {
         let Some(series) = event.series_view() else {
@@ -46,7 +49,7 @@ impl Arm {
             };
         } else if !way.protected {
             for stage in event.entry..stages {
-                if let Some(at) = self.meet(stage, &series, event, around, &mut way) {
+                if let Some(at) = self.meet(stage, &series, (event, input), around, &mut way) {
                     (way.stage, place) = (stage, at);
                     break;
                 }
@@ -79,7 +82,7 @@ impl Arm {
         &mut self,
         number: u16,
         series: &SeriesView<'_>,
-        event: &Event<'_>,
+        (event, input): (&Event<'_>, Option<&Input>),
         around: &mut Around<'_>,
         way: &mut Way,
     ) -> Option<Place> {
@@ -108,7 +111,7 @@ impl Arm {
                     way.notes.push((number, NOT_SAMPLED));
                     None
                 }
-                Method::Every { .. } => self.ticket(number, event, around, way),
+                Method::Every { .. } => self.ticket(number, event, input, around, way),
             },
             Action::Aggregate(aggregate) if !aggregate.matcher.matches(series) => None,
             Action::Aggregate(_) => self.seat(number, series, event, way),
@@ -119,6 +122,7 @@ impl Arm {
         &mut self,
         number: u16,
         event: &Event<'_>,
+        input: Option<&Input>,
         around: &Around<'_>,
         way: &mut Way,
     ) -> Option<Place> {
@@ -136,6 +140,24 @@ impl Arm {
         };
         match ticket {
             Some(ticket) => {
+                // What it lets go is the same series: later stages do not start blind either. Only what
+                // was known when the stage was created is taken over; the rest it has seen itself.
+                let created = running.created;
+                let known = |input: &&Input| {
+                    event.origin != Origin::Merged && input.seen() != 0 && input.seen() <= created
+                };
+                if let Some(input) = input.filter(known) {
+                    let outputs = outputs(running, around);
+                    let (identity, metric) = (event.identity, event.metric);
+                    let found = outputs.find_or_add(identity, |_| {
+                        Entry::new(identity, metric, Some(input.clone()))
+                    });
+                    if let Found::New { series, .. } = found
+                        && let Some(entry) = outputs.get_mut(series)
+                    {
+                        entry.seen = event.now.max(1);
+                    }
+                }
                 way.end = End::Hold;
                 Some(Place::Held(ticket))
             }
@@ -188,9 +210,17 @@ impl Arm {
         let Some(mut way) = self.paths.get(route.path).map(|path| path.way.clone()) else {
             return;
         };
-        let place = self.meet(stage, &series, event, around, &mut way);
+        let place = self.meet(stage, &series, (event, None), around, &mut way);
         route.place = place.unwrap_or(Place::None);
     }
+}
+
+/// The series that a stage writes.
+pub fn outputs<'a>(running: &'a mut Running, around: &Around<'_>) -> &'a mut Table {
+    running.outputs.get_or_insert_with(|| {
+        let settings = around.settings;
+        Box::new(Table::new(settings.limits.series, settings.memo_seed))
+    })
 }
 
 fn rule(filter: &Filter, series: &SeriesView<'_>) -> Option<Rule> {

@@ -121,7 +121,8 @@ impl Engine {
             ..
         } = entry;
         let fresh = ours.generation != self.generation;
-        self.baseline.ensure(ours, &event, &mut around);
+        self.baseline
+            .ensure(ours, &event, input.as_ref(), &mut around);
         let mut observes = self.baseline.observes(ours);
         let mut fault = false;
         let mut candidate = self.candidate.as_mut().filter(|arm| !arm.dead);
@@ -130,7 +131,7 @@ impl Engine {
             fresh_candidate = theirs.generation != arm.generation;
             if fresh_candidate {
                 fault = catch_unwind(AssertUnwindSafe(|| {
-                    arm.ensure(theirs, &event, &mut around);
+                    arm.ensure(theirs, &event, input.as_ref(), &mut around);
                 }))
                 .is_err();
             }

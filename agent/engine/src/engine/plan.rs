@@ -16,7 +16,7 @@ impl Engine {
         let mut outs = self.close(crate::stage::Closing::Due);
         let exported = self.exports_candidate();
         self.generation += 1;
-        let old = self.candidate.take().filter(|arm| !arm.dead || exported);
+        let old = self.candidate.take();
         let stays = |arm: &Arm| {
             plan.candidate.as_ref().is_some_and(|c| {
                 c.experiment == arm.experiment && c.pipeline.hash == arm.pipeline.hash && !arm.dead
@@ -24,7 +24,11 @@ impl Engine {
         };
         // A promoted split: the arm that wrote these outputs goes on with them.
         let promoted = |arm: &Arm| {
-            exported && !arm.dead && arm.pipeline.hash == plan.baseline.hash && !stays(arm)
+            exported
+                && !arm.dead
+                && !stays(arm)
+                && arm.pipeline.hash == plan.baseline.hash
+                && self.baseline.pipeline.hash != plan.baseline.hash
         };
         match old {
             Some(mut arm) if stays(&arm) => {

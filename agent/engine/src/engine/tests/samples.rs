@@ -125,3 +125,26 @@ fn a_share_of_entities_is_kept_whole_and_the_keyless_always() {
     assert_eq!(counters, gauges);
     balanced(&engine.cut().baseline);
 }
+
+#[test]
+fn what_a_sample_lets_pass_adds_to_a_later_aggregation() {
+    let spec = "[{id: e, sample: {match: {}, every: 25s}}, {id: a, aggregate: {match: {}, without: [k], interval: 30s}}]";
+    let mut engine = engine(alone(stages(spec)));
+    let at = |time, value| P {
+        start: 0,
+        ..c("a", time, value)
+    };
+    engine.feed(&request(&[at(227, 10)]), 228 * S).unwrap();
+    engine.swap(alone(stages(spec)), 229 * S);
+    engine.feed(&request(&[at(269, 14)]), 270 * S).unwrap();
+    let figures = engine.figures().baseline;
+    assert_eq!(
+        figures.stages[1].counts["baselined"], 1,
+        "{:?}",
+        figures.stages
+    );
+    assert_eq!(
+        read(&engine.finish(270 * S).out),
+        [("c".into(), String::new(), 260, 290, 4)]
+    );
+}
