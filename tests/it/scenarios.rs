@@ -5,6 +5,7 @@ mod demo;
 mod experiments;
 mod image;
 mod limits;
+mod manifest;
 mod peers;
 mod restarts;
 mod swaps;
