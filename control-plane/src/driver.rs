@@ -85,7 +85,12 @@ async fn step(app: &App, fence: &Fence, e: &Experiment) -> Result<(), Error> {
             reason,
             memory,
         } => {
-            info!(experiment = e.name, phase = phase.name(), reason, "experiment");
+            info!(
+                experiment = e.name,
+                phase = phase.name(),
+                reason,
+                "experiment"
+            );
             let change = PhaseChange {
                 phase: Some(phase),
                 reason,
@@ -111,11 +116,16 @@ async fn step(app: &App, fence: &Fence, e: &Experiment) -> Result<(), Error> {
                 memory: remembered(&memory),
                 ..PhaseChange::default()
             };
-            match app.complete(fence, e, change(reason.clone()), promote).await {
+            match app
+                .complete(fence, e, change(reason.clone()), promote)
+                .await
+            {
                 // The verdict stands; what is in the way of the assignment is for a person.
                 Err(Error::Refused { message, .. } | Error::NotFound(message)) if promote => {
                     reason.push_str(&format!(" It could not be promoted: {message}."));
-                    app.complete(fence, e, change(reason), false).await.map(|_| ())
+                    app.complete(fence, e, change(reason), false)
+                        .await
+                        .map(|_| ())
                 }
                 other => other.map(|_| ()),
             }

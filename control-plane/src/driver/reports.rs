@@ -68,11 +68,16 @@ pub fn newest(rows: &[Window]) -> u64 {
     rows.iter().map(|r| r.received_ms).max().unwrap_or(0)
 }
 
-/// Reports of windows that ended up to here should have come by now.
+/// Reports of windows that ended up to here should have come by now. None is expected of the time
+/// after `maxDuration`, however late somebody looks.
 pub fn expected_until(experiment: &Experiment, now_ms: u64) -> u64 {
     /// An agent cuts its window, sends it, and it is stored.
     const ON_THE_WAY_MS: u64 = 5_000;
-    now_ms.saturating_sub(experiment.spec.window.0 + ON_THE_WAY_MS)
+    let started = experiment.started_ms.unwrap_or(experiment.phase_ms);
+    let end = started.saturating_add(experiment.spec.max_duration.0);
+    now_ms
+        .saturating_sub(experiment.spec.window.0 + ON_THE_WAY_MS)
+        .min(end)
 }
 
 /// What the judge is asked.
