@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::metrics::v1::MetricsData;
 use phoenix_engine::compile::{self, compile};
 use phoenix_engine::engine::Engine;
 use phoenix_tests::harness::captures;
-use phoenix_tests::reference::compare::{Exemplars, differences};
+use phoenix_tests::reference::compare::{Look, differences};
 use phoenix_tests::reference::point::points;
 use phoenix_tests::reference::{Model, Plan};
 use prost::Message;
@@ -74,7 +74,7 @@ fn replay(name: &str, messages: &[Vec<u8>], stages: &str) {
     let mut engine = Engine::new(settings, plan, began);
     let mut now = began;
     let mut written = 0;
-    let look = Exemplars::AsMany;
+    let look = Look::InARow;
     let check =
         |at: usize, emitted: &Bytes, expected: &[phoenix_tests::reference::point::Point]| {
             let got = super::duel::decoded(emitted).expect("OTLP");
@@ -115,7 +115,7 @@ fn captures_are_cut_like_the_model_says() {
     let most = std::env::var("PHOENIX_CASES")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(12);
+        .unwrap_or(8);
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .expect("the folder of captures")
         .map(|entry| entry.expect("an entry").path())

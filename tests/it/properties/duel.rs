@@ -6,7 +6,7 @@ use phoenix_engine::compile::{self, compile};
 use phoenix_engine::engine::{Emitted, Engine, Settings};
 use phoenix_engine::ledger::Ledger;
 use phoenix_engine::report::ArmFigures;
-use phoenix_tests::reference::compare::{Exemplars, clock, differences, row};
+use phoenix_tests::reference::compare::{Look, clock, differences, row};
 use phoenix_tests::reference::point::{Point, points};
 use phoenix_tests::reference::{self, Account, Counts, Model};
 use phoenix_tests::traffic::pipelines::Parts;
@@ -76,14 +76,14 @@ pub fn plans(case: &Case, choice: &Choice) -> Option<(Arc<compile::Plan>, refere
     Some((plan, model))
 }
 
-/// How closely the exemplars of a case can be compared.
-pub fn exemplars(case: &Case) -> Exemplars {
+/// How closely the points of a case can be compared.
+pub fn look(case: &Case) -> Look {
     let stateful = |stage: &&String| stage.contains("aggregate") || stage.contains("every");
     let in_a_row = |parts: &Parts| parts.stages.iter().filter(stateful).count() > 1;
     if case.pipelines.iter().any(in_a_row) {
-        Exemplars::AsMany
+        Look::InARow
     } else {
-        Exemplars::Same
+        Look::Closely
     }
 }
 
@@ -105,7 +105,7 @@ pub fn duel(case: &Case) -> Result<(), String> {
     let mut engine = Engine::new(settings, plan, case.began);
     let mut now = case.began;
     let mut swapped = false;
-    let look = exemplars(case);
+    let look = look(case);
     for (at, action) in case.actions.iter().enumerate() {
         let (emitted, expected) = match action {
             Action::Feed {
@@ -156,7 +156,7 @@ fn check(
     engine: &Engine,
     model: &Model,
     swapped: bool,
-    look: Exemplars,
+    look: Look,
 ) -> Result<(), String> {
     let mut lines = Vec::new();
     for (what, bytes, n, points) in [

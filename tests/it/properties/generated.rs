@@ -12,7 +12,7 @@ fn a_pass_through_gives_back_every_point() {
         shapes: true,
         ..PLAIN
     };
-    for_all("pass-through", 100, wanted, duel);
+    for_all("pass-through", 50, wanted, duel);
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn filter_and_fraction_decide_like_the_model() {
         shapes: true,
         ..PLAIN
     };
-    for_all("filter and fraction", 300, wanted, duel);
+    for_all("filter and fraction", 150, wanted, duel);
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn every_interval_samples_like_the_model() {
         every: true,
         ..DECIDES
     };
-    for_all("sample every", 300, Wanted { menu, ..PLAIN }, duel);
+    for_all("sample every", 200, Wanted { menu, ..PLAIN }, duel);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn one_aggregation_counts_like_the_model() {
         foreign_bounds: true,
         ..PLAIN
     };
-    for_all("one aggregation", 600, wanted, duel);
+    for_all("one aggregation", 400, wanted, duel);
 }
 
 #[test]
@@ -58,5 +58,5 @@ fn stages_in_a_row_count_like_the_model() {
         shapes: true,
         ..PLAIN
     };
-    for_all("stages in a row", 500, wanted, duel);
+    for_all("stages in a row", 250, wanted, duel);
 }

@@ -3,7 +3,7 @@
 use super::{PLAIN, Wanted, duel, for_all};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use phoenix_tests::reference::compare::{Exemplars, differences};
+use phoenix_tests::reference::compare::{Look, differences};
 use phoenix_tests::reference::point::points;
 use phoenix_tests::traffic::{Action, Case, Features, case, encode, request};
 use prost::Message;
@@ -93,7 +93,7 @@ fn shapes_say_the_same(case: &Case) -> Result<(), String> {
         };
         let bytes = Bytes::from(encode(sent, *shape));
         let read = ExportMetricsServiceRequest::decode(bytes).map_err(|e| e.to_string())?;
-        let lines = differences(&points(&request(sent)), &points(&read), Exemplars::Same);
+        let lines = differences(&points(&request(sent)), &points(&read), Look::Closely);
         if !lines.is_empty() {
             return Err(lines.join("\n"));
         }

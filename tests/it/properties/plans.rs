@@ -1,6 +1,6 @@
 //! Swaps, arms, and that the same calls give the same bytes.
 
-use super::duel::{decoded, duel, exemplars, plans, settings_of};
+use super::duel::{decoded, duel, look, plans, settings_of};
 use super::{ALL, PLAIN, Wanted, for_all};
 use bytes::Bytes;
 use phoenix_engine::engine::{Emitted, Engine};
@@ -24,7 +24,7 @@ fn swaps_write_and_keep_what_the_model_says() {
         swaps: true,
         ..PLAIN
     };
-    for_all("swaps", 400, wanted, duel);
+    for_all("swaps", 250, wanted, duel);
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn both_arms_see_what_the_model_says() {
         arms: true,
         ..PLAIN
     };
-    for_all("arms", 300, wanted, duel);
+    for_all("arms", 150, wanted, duel);
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn arms_come_and_go_by_swaps() {
         arms: true,
         ..PLAIN
     };
-    for_all("arms and swaps", 400, wanted, duel);
+    for_all("arms and swaps", 250, wanted, duel);
 }
 
 /// What an engine emits, call by call; nothing where the plan is refused.
@@ -93,7 +93,7 @@ fn points_of(emitted: &Emitted) -> Result<(Vec<Point>, Vec<Point>), String> {
 
 /// Call by call the same points, in any order.
 pub fn same_points(case: &Case, one: &[Emitted], other: &[Emitted]) -> Result<(), String> {
-    let look = exemplars(case);
+    let look = look(case);
     for (at, (a, b)) in one.iter().zip(other).enumerate() {
         let ((a, a_shadow), (b, b_shadow)) = (points_of(a)?, points_of(b)?);
         let mut lines = differences(&a, &b, look);
@@ -133,7 +133,7 @@ fn the_same_calls_give_the_same_bytes() {
         shapes: true,
         ..PLAIN
     };
-    for_all("determinism", 100, wanted, is_deterministic);
+    for_all("determinism", 50, wanted, is_deterministic);
 }
 
 fn the_same_plan_changes_nothing(case: &Case) -> Result<(), String> {
@@ -160,5 +160,5 @@ fn a_swap_to_the_same_plan_changes_no_output() {
         arms: true,
         ..PLAIN
     };
-    for_all("same plan", 150, wanted, the_same_plan_changes_nothing);
+    for_all("same plan", 50, wanted, the_same_plan_changes_nothing);
 }

@@ -65,7 +65,7 @@ impl Arm {
                 None => (stage.clone(), State::new(stage, settings, created, &source)),
             };
             if let State::Sample(sample) = &entry.1 {
-                source = sample.released.clone();
+                source = source.behind(|id| sample.decides(id), &sample.released);
             }
             self.stages.push(entry);
         }

@@ -6,17 +6,18 @@ use super::number::Num;
 use super::point::{Data, Point};
 use std::collections::BTreeMap;
 
-/// How closely exemplars are looked at.
+/// How closely points are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exemplars {
-    /// The same ones.
-    Same,
-    /// As many. Which are the last seen is open where a stage reads what another one wrote.
-    AsMany,
+pub enum Look {
+    /// Everything must be the same.
+    Closely,
+    /// A stage reads what another one wrote: which exemplars were the last seen is open there, and
+    /// so is the schema_url of a point that was held while its series' schema_url changed.
+    InARow,
 }
 
 /// How the two differ, one line each; empty when they are the same points.
-pub fn differences(expected: &[Point], got: &[Point], exemplars: Exemplars) -> Vec<String> {
+pub fn differences(expected: &[Point], got: &[Point], look: Look) -> Vec<String> {
     let mut lines = Vec::new();
     let (expected, got) = (by_place(expected), by_place(got));
     let mut places: Vec<_> = expected.keys().chain(got.keys()).collect();
@@ -26,7 +27,7 @@ pub fn differences(expected: &[Point], got: &[Point], exemplars: Exemplars) -> V
         let none = Vec::new();
         let mut left: Vec<&Point> = got.get(place).unwrap_or(&none).clone();
         for point in expected.get(place).unwrap_or(&none) {
-            match left.iter().position(|other| same(point, other, exemplars)) {
+            match left.iter().position(|other| same(point, other, look)) {
                 Some(at) => drop(left.remove(at)),
                 None => lines.push(format!("model  {}", row(point))),
             }
@@ -47,7 +48,7 @@ fn by_place(points: &[Point]) -> BTreeMap<Place<'_>, Vec<&Point>> {
 }
 
 /// The same point: identity, start, time, flags, value, exemplars and what goes along.
-pub fn same(a: &Point, b: &Point, exemplars: Exemplars) -> bool {
+pub fn same(a: &Point, b: &Point, look: Look) -> bool {
     let of = |p: &Point| {
         let mut all: Vec<_> = p
             .exemplars
@@ -61,9 +62,20 @@ pub fn same(a: &Point, b: &Point, exemplars: Exemplars) -> bool {
         && (a.start, a.time, a.flags) == (b.start, b.time, b.flags)
         // Without a recorded value there is nothing to compare.
         && (a.ended() || same_data(&a.data, &b.data))
-        && a.company == b.company
+        && same_company(a, b, look)
         && a.exemplars.len() == b.exemplars.len()
-        && (exemplars == Exemplars::AsMany || of(a) == of(b))
+        && (look == Look::InARow || of(a) == of(b))
+}
+
+fn same_company(a: &Point, b: &Point, look: Look) -> bool {
+    let of = |p: &Point| {
+        let mut company = (*p.company).clone();
+        if look == Look::InARow {
+            company.resource_schema_url.clear();
+        }
+        company
+    };
+    of(a) == of(b)
 }
 
 fn same_data(a: &Data, b: &Data) -> bool {

@@ -49,6 +49,13 @@ impl Sample {
         *self.counts.entry(what).or_insert(0) += 1;
     }
 
+    /// Whether points of the series wait here.
+    pub fn decides(&self, id: &Identity) -> bool {
+        self.every > 0
+            && id.temporality != Temporality::Delta
+            && matcher::matches(&self.spec.matching, id)
+    }
+
     /// Whether the point is none of this stage's business, or kept as it is.
     pub fn lets_pass(&mut self, point: &Point) -> bool {
         let id = &point.identity;

@@ -48,6 +48,20 @@ impl Tracker {
         }
     }
 
+    /// What a reader behind a stage knows: of the series that the stage decides about what it let
+    /// go (`released`), of all others what there was before it.
+    pub fn behind(&self, decides: impl Fn(&Identity) -> bool, released: &Tracker) -> Tracker {
+        let mut all = self.clone();
+        all.known.retain(|id, _| !decides(id));
+        all.gone.retain(|id| !decides(id));
+        let known = released.known.iter().filter(|(id, _)| decides(id));
+        all.known
+            .extend(known.map(|(id, k)| (id.clone(), k.clone())));
+        let gone = released.gone.iter().filter(|id| decides(id));
+        all.gone.extend(gone.cloned());
+        all
+    }
+
     /// Makes `point` the last one of its series, unless it is not newer or says nothing.
     pub fn remember(&mut self, point: &Point, now: u64) {
         let id = &point.identity;
