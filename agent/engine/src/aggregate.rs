@@ -63,6 +63,9 @@ pub struct Aggregation {
     counts: Counts,
     scratch: intake::Scratch,
     partials: Partials,
+    /// Now of the last [`Aggregation::close`]: what has expired is judged by it, so that windows that
+    /// close late (a replay's now leaps) find their inputs in the next stage as they left them.
+    clock: Nanos,
     /// When silent members and groups were last looked for.
     swept: Nanos,
 }
@@ -147,6 +150,7 @@ impl Aggregation {
             counts: Counts::default(),
             scratch: intake::Scratch::default(),
             partials: Partials::default(),
+            clock: 0,
             swept: 0,
         }
     }
@@ -163,6 +167,7 @@ impl Aggregation {
             windows: &self.windows,
             start: self.windows.closed_to.max(self.rules.began),
             now,
+            clock: self.clock,
         };
         self.book.join(series, identity, &join)
     }
@@ -175,7 +180,7 @@ impl Aggregation {
         observation: Option<&Observation<'_>>,
         now: Nanos,
     ) -> Added {
-        let Some(member) = self.book.members.get(seat, now, self.rules.expiry) else {
+        let Some(member) = self.book.members.get(seat, self.clock, self.rules.expiry) else {
             return Added::Stale;
         };
         let (slot, overflow) = (member.slot, member.overflow);
@@ -216,6 +221,7 @@ impl Aggregation {
             member: seat.member,
             slot,
             now,
+            clock: self.clock,
             gap: observation.map_or(0, |o| o.gap),
         };
         if let Some(group) = self.book.groups.get_mut(slot) {
@@ -239,9 +245,10 @@ impl Aggregation {
         let due = due - due % self.rules.interval;
         while let Some(window) = self.windows.pop_until(due) {
             let stamp = window.end;
-            self.drain(window, stamp, now, partials);
+            self.drain(window, stamp, partials);
         }
         self.windows.closed_to = self.windows.closed_to.max(due);
+        self.clock = self.clock.max(now);
         // Often enough that memory is freed soon, seldom enough to cost nothing.
         if now.saturating_sub(self.swept) >= self.rules.expiry / 4 {
             self.swept = now;
@@ -255,7 +262,12 @@ impl Aggregation {
         self.outputs
             .merge(partials, expiry, &mut self.counts, written);
         // Not before the merge: a total whose last window has just closed is still to be written.
-        self.outputs.sweep(now, expiry);
+        // Nor before every window that could go on with it has closed.
+        let open = self
+            .rules
+            .interval
+            .saturating_add(self.rules.lateness.saturating_mul(2));
+        self.outputs.sweep(now, expiry.saturating_add(open));
     }
 
     /// Closes every window, each stamped with its own end: a drain, or the end of a capture.
@@ -275,7 +287,7 @@ impl Aggregation {
         let written_to = self.outputs.last_written.max(self.windows.closed_to);
         let stamp = now.max(written_to.saturating_add(1));
         let mut partials = std::mem::take(&mut self.partials);
-        self.drain(rest, stamp, now, &mut partials);
+        self.drain(rest, stamp, &mut partials);
         self.windows.closed_to = self.windows.closed_to.max(stamp);
         self.merge(&mut partials, now, written);
         self.partials = partials;
@@ -287,7 +299,7 @@ impl Aggregation {
         let mut partials = std::mem::take(&mut self.partials);
         while let Some(window) = self.windows.pop_until(last) {
             let stamp = window.end;
-            self.drain(window, stamp, now, &mut partials);
+            self.drain(window, stamp, &mut partials);
             self.windows.closed_to = self.windows.closed_to.max(stamp);
         }
         self.merge(&mut partials, now, written);
@@ -326,9 +338,9 @@ impl Aggregation {
         self.book.groups.get(slot).map(group::Group::place)
     }
 
-    fn drain(&mut self, mut window: Window, stamp: Nanos, now: Nanos, partials: &mut Partials) {
+    fn drain(&mut self, mut window: Window, stamp: Nanos, partials: &mut Partials) {
         let span = (self.windows.start_of(stamp, self.rules.interval), stamp);
-        let ages = (now, self.rules.expiry);
+        let ages = (self.clock, self.rules.expiry);
         let closed = partial::drain(&mut window, &mut self.book, span, ages);
         self.windows.recycle(window);
         partials.windows.push(closed);

@@ -40,6 +40,8 @@ pub struct Join<'a> {
     pub start: Nanos,
     /// The engine's now.
     pub now: Nanos,
+    /// What has expired is judged by this.
+    pub clock: Nanos,
 }
 
 impl Book {
@@ -48,7 +50,7 @@ impl Book {
         if let Some(seat) = self.members.find(identity) {
             let live = self
                 .members
-                .get(seat, join.now, join.rules.expiry)
+                .get(seat, join.clock, join.rules.expiry)
                 .is_some();
             // A value that waits in an open window keeps its seat, however long the window is.
             let waits = !live && join.windows.holds(seat.member);
@@ -90,7 +92,7 @@ impl Book {
                 return Some(slot);
             }
             // Its epoch is over: it is freed now, not at some later sweep.
-            self.sweep(join.now, join.rules.expiry, join.windows);
+            self.sweep(join.clock, join.rules.expiry, join.windows);
             if self
                 .groups
                 .find(draft.identity, self.heads.canonical())
@@ -118,7 +120,7 @@ impl Book {
     }
 
     fn is_silent(&self, slot: u32, join: &Join<'_>) -> bool {
-        let silent = |g: &Group| join.now.saturating_sub(g.seen) > join.rules.expiry;
+        let silent = |g: &Group| join.clock.saturating_sub(g.seen) > join.rules.expiry;
         self.groups.get(slot).is_some_and(silent) && !join.windows.touches(slot)
     }
 
@@ -128,31 +130,23 @@ impl Book {
             return;
         };
         member.seen = now;
-        if member.ended == valued {
-            member.ended = !valued;
-            if let Some(group) = self.groups.get_mut(member.slot) {
-                group.ended = if valued {
-                    group.ended.saturating_sub(1)
-                } else {
-                    group.ended + 1
-                };
-            }
-        }
+        member.ended = !valued;
     }
 
     fn vacate(&mut self, number: u32) {
-        if let Some((slot, ended)) = self.members.remove(number)
+        if let Some(slot) = self.members.remove(number)
             && let Some(group) = self.groups.get_mut(slot)
         {
             group.members = group.members.saturating_sub(1);
-            group.ended = group.ended.saturating_sub(u32::from(ended));
         }
     }
 
     /// Frees members and groups that have been silent for longer than the expiry.
     pub fn sweep(&mut self, now: Nanos, expiry: Nanos, windows: &Windows) {
         for number in self.members.expired(now, expiry) {
-            if !windows.holds(number) {
+            // In an open window they still count as the group's inputs.
+            let slot = self.members.by_number(number).map(|m| m.slot);
+            if !slot.is_some_and(|slot| windows.touches(slot)) {
                 self.vacate(number);
             }
         }

@@ -231,7 +231,8 @@ impl Exponential {
         self.max = self.max.zip(other.max).map(|(a, b)| a.max(b));
     }
 
-    /// Brings the buckets of a first addition within [`MAX_BUCKETS`].
+    /// Brings a first addition into the form of a sum: at most [`MAX_BUCKETS`] a side, the zero
+    /// threshold at the edge of a bucket.
     pub fn bound(&mut self) {
         let empty = Exponential {
             sum: Some(0.0),
@@ -395,6 +396,21 @@ mod tests {
         a.add(&of(3, (0.0, 0), 160, &[1]));
         assert_eq!((a.scale, a.positive.counts.len()), (2, 81));
         assert_eq!(a.count, 2);
+    }
+
+    #[test]
+    fn a_lone_histogram_is_brought_into_the_form_of_a_sum() {
+        // the threshold cuts bucket 0 = (1,2]: raised to 2, its 3 move
+        let mut lone = of(0, (1.5, 1), 0, &[3, 4]);
+        lone.bound();
+        assert_eq!(
+            (lone.zero_threshold, lone.zero_count, lone.count),
+            (2.0, 4, 8)
+        );
+        assert_eq!(lone.positive.counts, [0, 4]);
+        let mut wide = of(3, (0.0, 0), 0, &[1; 200]);
+        wide.bound();
+        assert_eq!((wide.scale, wide.positive), (2, side(0, &[2; 100])));
     }
 
     #[test]

@@ -19,8 +19,6 @@ pub struct Group {
     pub seen: Nanos,
     /// Inputs that sit in it.
     pub members: u32,
-    /// Of these, how many have ended.
-    pub ended: u32,
     /// Whether all inputs had the same resource schema_url.
     pub url_agrees: bool,
     /// Common bounds of all explicit histograms seen; `None` before the first.
@@ -49,7 +47,6 @@ impl Group {
             start,
             seen: now,
             members: 0,
-            ended: 0,
             url_agrees: true,
             bounds: None,
             overflow: false,

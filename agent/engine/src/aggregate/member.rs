@@ -116,8 +116,8 @@ impl Members {
         Some(Seat::new(number, member.generation))
     }
 
-    /// Frees a seat; its member's group and whether it had ended.
-    pub fn remove(&mut self, number: u32) -> Option<(u32, bool)> {
+    /// Frees a seat; its member's group.
+    pub fn remove(&mut self, number: u32) -> Option<u32> {
         let member = self.seats.get_mut(number as usize).filter(|m| m.seated)?;
         member.seated = false;
         member.generation = member.generation.wrapping_add(1);
@@ -126,7 +126,13 @@ impl Members {
         if let Some(held) = self.latest.get_mut(number as usize) {
             *held = Held::default();
         }
-        Some((member.slot, member.ended))
+        Some(member.slot)
+    }
+
+    /// All members that have not been silent for longer than the expiry.
+    pub fn unexpired(&self, now: Nanos, expiry: Nanos) -> impl Iterator<Item = &Member> {
+        let live = move |m: &&Member| m.seated && now.saturating_sub(m.seen) <= expiry;
+        self.seats.iter().filter(live)
     }
 
     /// Numbers of all members silent for longer than the expiry.

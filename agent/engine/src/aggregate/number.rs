@@ -73,11 +73,11 @@ impl Total {
         }
     }
 
-    /// The number to write; `None` where an int does not fit 64 bits or a double is not finite.
+    /// The number to write; `None` where an int does not fit 64 bits.
     pub fn fits(self) -> Option<Number> {
         match self {
             Total::Int(i) => i64::try_from(i).ok().map(Number::Int),
-            Total::Double(d) => d.is_finite().then_some(Number::Double(d)),
+            Total::Double(d) => Some(Number::Double(d)),
         }
     }
 
@@ -87,7 +87,7 @@ impl Total {
             Total::Int(i) => {
                 Number::Int(i.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
             }
-            Total::Double(d) => Number::Double(d.clamp(f64::MIN, f64::MAX)),
+            Total::Double(d) => Number::Double(d),
         }
     }
 }

@@ -166,19 +166,7 @@ impl Outputs {
     /// The output of a part, begun anew where it is unknown or its epoch is over.
     fn number_of(&mut self, part: &Partial, expiry: Nanos) -> u32 {
         let known = self.by_identity.get(&part.head.identity).copied();
-        if let Some(number) = known
-            && let Some(Some(output)) = self.outputs.get_mut(number as usize)
-        {
-            let silent = part.cell.first_seen.saturating_sub(output.seen);
-            output.seen = output.seen.max(part.cell.last_seen);
-            if silent > expiry {
-                output.start = part.start.max(output.written);
-                output.total = Content::Empty;
-                output.double = false;
-            }
-            return number;
-        }
-        let output = Output {
+        let mut fresh = Output {
             head: part.head.clone(),
             kind: part.kind,
             start: part.start,
@@ -187,9 +175,24 @@ impl Outputs {
             double: false,
             url_agrees: part.url_agrees,
             total: Content::Empty,
-            place: self.ranks.place(&part.head, part.url_agrees),
+            place: [0; 3],
             part: None,
         };
+        if let Some(number) = known
+            && let Some(Some(output)) = self.outputs.get_mut(number as usize)
+        {
+            let silent = part.cell.first_seen.saturating_sub(output.seen);
+            output.seen = output.seen.max(part.cell.last_seen);
+            if silent > expiry {
+                // It would have been freed by now: its next epoch begins with this input.
+                fresh.start = part.start.max(output.written);
+                fresh.written = output.written;
+                fresh.place = self.ranks.place(&fresh.head, fresh.url_agrees);
+                *output = fresh;
+            }
+            return number;
+        }
+        fresh.place = self.ranks.place(&fresh.head, fresh.url_agrees);
         let number = match self.free.pop() {
             Some(number) => number,
             None => {
@@ -198,7 +201,7 @@ impl Outputs {
             }
         };
         if let Some(slot) = self.outputs.get_mut(number as usize) {
-            *slot = Some(output);
+            *slot = Some(fresh);
         }
         self.by_identity.insert(part.head.identity, number);
         number
@@ -342,7 +345,7 @@ impl Output {
         total.add(step);
         if total.fits().is_none() && self.written != 0 {
             counts.saturated += 1;
-            self.start = self.written;
+            self.start = self.start.max(self.written);
             self.double = false;
             total = step;
         }

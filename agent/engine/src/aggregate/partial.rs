@@ -9,6 +9,7 @@ use super::number::Total;
 use super::rules::Kind;
 use super::window::{Cell, Content, Window};
 use crate::Nanos;
+use hashbrown::HashSet;
 use std::sync::Arc;
 
 /// Closed windows, in order.
@@ -87,6 +88,7 @@ pub(super) fn drain(
     give_levels(window, book, stamp, |member| {
         now.saturating_sub(member.seen) <= expiry
     });
+    let ended = ended(window, book, now, expiry);
     window.touched.sort_unstable();
     let mut closed = Closed {
         stamp,
@@ -102,13 +104,32 @@ pub(super) fn drain(
                 head: group.head.clone(),
                 kind: group.kind,
                 start: group.start,
-                ended: cell.flagged && group.ended >= group.members,
+                ended: ended.contains(slot),
                 url_agrees: group.url_agrees,
                 cell,
             });
         }
     }
     closed
+}
+
+/// Slots of groups all of whose inputs have ended, one of them in this window.
+fn ended(window: &Window, book: &Book, now: Nanos, expiry: Nanos) -> HashSet<u32> {
+    let flagged = |slot: &&u32| window.cells.get(**slot as usize).is_some_and(|c| c.flagged);
+    let mut ended: HashSet<u32> = window.touched.iter().filter(flagged).copied().collect();
+    if ended.is_empty() {
+        return ended;
+    }
+    // Rare, so that counting on every point would cost more than looking at all members now.
+    let mut fed = HashSet::new();
+    for member in book.members.unexpired(now, expiry) {
+        fed.insert(member.slot);
+        if !member.ended {
+            ended.remove(&member.slot);
+        }
+    }
+    ended.retain(|slot| fed.contains(slot));
+    ended
 }
 
 fn kind_of(book: &Book, member: u32) -> Option<(&Member, &Group)> {

@@ -44,7 +44,7 @@ pub struct Cell {
     pub touched: bool,
     /// A point with the no-recorded-value flag was among them.
     pub flagged: bool,
-    /// Now when an input spoke first.
+    /// The clock of expiry when an input spoke first.
     pub first_seen: Nanos,
     /// Now when an input spoke last.
     pub last_seen: Nanos,
@@ -93,6 +93,8 @@ pub struct Speaker {
     pub slot: u32,
     /// The engine's now.
     pub now: Nanos,
+    /// What has expired is judged by this.
+    pub clock: Nanos,
     /// Time between its last two points, if known.
     pub gap: Nanos,
 }
@@ -205,7 +207,7 @@ impl Window {
         let cell = cell(&mut self.cells, speaker.slot);
         if !cell.touched {
             cell.touched = true;
-            cell.first_seen = speaker.now;
+            cell.first_seen = speaker.clock;
             self.touched.push(speaker.slot);
         }
         cell.last_seen = speaker.now;
@@ -284,17 +286,24 @@ impl Cell {
             (content, Intake::Total(total)) => *content = Content::Total(total),
             (content, Intake::Explicit(h)) => {
                 narrow(&mut group.bounds, h);
-                match content {
-                    Content::Explicit(sum) => sum.add(h),
-                    content => {
-                        let mut first = Box::new(h.clone());
-                        if let Some(bounds) = &group.bounds
-                            && *bounds != first.bounds
-                        {
-                            first.reduce_to(bounds);
-                        }
-                        *content = Content::Explicit(first);
+                let sum = match content {
+                    Content::Explicit(sum) => {
+                        sum.add(h);
+                        sum
                     }
+                    content => {
+                        *content = Content::Explicit(Box::new(h.clone()));
+                        match content {
+                            Content::Explicit(sum) => sum,
+                            _ => return,
+                        }
+                    }
+                };
+                // Other windows may have narrowed the output's bounds further.
+                if let Some(bounds) = &group.bounds
+                    && *bounds != sum.bounds
+                {
+                    sum.reduce_to(bounds);
                 }
             }
             (Content::Exponential(sum), Intake::Exponential(h)) => sum.add(h),

@@ -81,6 +81,9 @@ fn infinity_is_dropped_only_where_values_are_added() {
             b.add(&x, &number(&x, 0, 10, f64::NAN), 10),
             Added::Dropped("nan")
         );
+        if added == Added::Absorbed {
+            assert_eq!(b.tick(65), ["m{} 0..60 = inf"]);
+        }
     }
 }
 
