@@ -129,7 +129,11 @@ fn a_filter_leaves_what_decoding_dropping_and_encoding_leaves() {
 
 /// Metric names with their number of points.
 fn names(data: &MetricsData) -> Vec<String> {
-    let metrics = data.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|s| &s.metrics);
+    let metrics = data
+        .resource_metrics
+        .iter()
+        .flat_map(|r| &r.scope_metrics)
+        .flat_map(|s| &s.metrics);
     metrics.map(|m| m.name.clone()).collect()
 }
 
