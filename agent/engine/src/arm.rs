@@ -18,6 +18,7 @@ use crate::identity::Canonical;
 use crate::input::{Input, Observation, Scratch};
 use crate::route::{End, Paths, Place, Route};
 use crate::sketch::Sketch;
+use crate::splice::assemble::Surroundings;
 use crate::splice::{Kept, Lengths};
 use crate::stage::every::{Arrival, Took};
 use crate::stage::{Running, State};
@@ -378,6 +379,10 @@ impl Arm {
                     }
                 }
                 (State::Every(every), Place::Held(ticket)) => {
+                    let of = event.index.metrics.get(event.point.metric as usize);
+                    every.surround(ticket, of.map_or(0, |metric| metric.key), || {
+                        Surroundings::of(event.index, event.point, event.data)
+                    });
                     let arrival = Arrival {
                         body: event.view().body,
                         time: event.point.time,

@@ -40,6 +40,11 @@ impl Surroundings {
         })
     }
 
+    /// The memo key of resource, scope and metric.
+    pub fn key(&self) -> u128 {
+        self.keys[2]
+    }
+
     /// An estimate of the bytes it takes.
     pub fn bytes(&self) -> usize {
         size_of::<Surroundings>()

@@ -15,8 +15,9 @@ pub struct Ticket {
 }
 
 /// A point that waits for its window to close.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Held {
+    around: Arc<Surroundings>,
     /// End of its window.
     end: Nanos,
     time: Nanos,
@@ -27,7 +28,8 @@ struct Held {
 struct Slot {
     identity: u128,
     generation: u32,
-    surroundings: Arc<Surroundings>,
+    /// Of its newest point: the rest of a series' metric may change, its schema_url, its description.
+    around: Arc<Surroundings>,
     /// By window, oldest first; nearly always one.
     held: Vec<Held>,
     /// Memory of points that were released.
@@ -119,22 +121,52 @@ impl Every {
                 if self.by_identity.len() >= limit {
                     return None;
                 }
-                let surroundings = match self.around.get(&metric) {
-                    Some(known) => known.clone(),
-                    None => {
-                        let new = Arc::new(around()?);
-                        self.around.insert(metric, new.clone());
-                        new
-                    }
-                };
-                self.add(identity, surroundings, now)
+                let around = self.intern(metric, around)?;
+                self.add(identity, around, now)
             }
         };
         let generation = self.generations.get(slot as usize).copied()?;
         Some(Ticket { slot, generation })
     }
 
-    fn add(&mut self, identity: u128, surroundings: Arc<Surroundings>, now: Nanos) -> u32 {
+    fn intern(
+        &mut self,
+        metric: u128,
+        around: impl FnOnce() -> Option<Surroundings>,
+    ) -> Option<Arc<Surroundings>> {
+        if let Some(known) = self.around.get(&metric) {
+            return Some(known.clone());
+        }
+        let new = Arc::new(around()?);
+        self.around.insert(metric, new.clone());
+        Some(new)
+    }
+
+    /// Tells what surrounds the series' next point, where that is not what surrounded the last.
+    pub fn surround(
+        &mut self,
+        ticket: Ticket,
+        metric: u128,
+        around: impl FnOnce() -> Option<Surroundings>,
+    ) {
+        let slot = self
+            .slots
+            .get(ticket.slot as usize)
+            .and_then(Option::as_ref);
+        if slot.is_none_or(|slot| slot.around.key() == metric) {
+            return;
+        }
+        let new = self.intern(metric, around);
+        let slot = self
+            .slots
+            .get_mut(ticket.slot as usize)
+            .and_then(Option::as_mut);
+        if let (Some(slot), Some(new)) = (slot, new) {
+            slot.around = new;
+        }
+    }
+
+    fn add(&mut self, identity: u128, around: Arc<Surroundings>, now: Nanos) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.generations.push(0);
@@ -145,7 +177,7 @@ impl Every {
             *slot = Some(Slot {
                 identity,
                 generation,
-                surroundings,
+                around,
                 held: Vec::new(),
                 spare: Vec::new(),
                 seen: now,
@@ -181,11 +213,11 @@ impl Every {
         if point.ended || point.new_epoch {
             let waited = !slot.held.is_empty();
             for held in slot.held.drain(..) {
-                self.early.push((slot.surroundings.clone(), held.body));
+                self.early.push((held.around, held.body));
             }
             if point.ended && waited {
                 // Behind what it ends: a later stage must not hear of the end first.
-                let end = (slot.surroundings.clone(), point.body.to_vec());
+                let end = (slot.around.clone(), point.body.to_vec());
                 self.early.push(end);
                 return Took::Held;
             }
@@ -207,6 +239,9 @@ impl Every {
                 tally.sampled_out += 1;
                 if point.time >= held.time {
                     held.time = point.time;
+                    if !Arc::ptr_eq(&held.around, &slot.around) {
+                        held.around = slot.around.clone();
+                    }
                     held.body.clear();
                     held.body.extend_from_slice(point.body);
                 }
@@ -218,6 +253,7 @@ impl Every {
                 slot.held.insert(
                     place,
                     Held {
+                        around: slot.around.clone(),
                         end,
                         time: point.time,
                         body,
@@ -274,7 +310,8 @@ impl Every {
         let slots = &self.slots;
         let points = leaving.iter().filter_map(|(_, number, place)| {
             let slot = slots.get(*number as usize)?.as_ref()?;
-            Some((&*slot.surroundings, &slot.held.get(*place)?.body[..]))
+            let held = slot.held.get(*place)?;
+            Some((&*held.around, &held.body[..]))
         });
         assemble(points, &mut written.request);
         for slot in self.slots.iter_mut().flatten() {
