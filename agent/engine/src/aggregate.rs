@@ -68,6 +68,8 @@ pub struct Aggregation {
     clock: Nanos,
     /// When silent members and groups were last looked for.
     swept: Nanos,
+    /// Outputs that begin from here on start at this time or later.
+    floor: Nanos,
 }
 
 /// A series' place in an aggregation, kept in its route.
@@ -152,7 +154,13 @@ impl Aggregation {
             partials: Partials::default(),
             clock: 0,
             swept: 0,
+            floor: 0,
         }
+    }
+
+    /// No output that begins from here on starts before `time`: until then another arm wrote it.
+    pub fn begin_at(&mut self, time: Nanos) {
+        self.floor = self.floor.max(time);
     }
 
     /// A seat for a series, made of its output's identity; the same series gets the same seat.
@@ -165,7 +173,7 @@ impl Aggregation {
             kind,
             rules: &self.rules,
             windows: &self.windows,
-            start: self.windows.closed_to.max(self.rules.began),
+            start: self.windows.closed_to.max(self.rules.began).max(self.floor),
             now,
             clock: self.clock,
         };

@@ -125,6 +125,11 @@ impl Input {
         self.time
     }
 
+    /// Whether it was known once, has expired, and has not spoken since.
+    pub fn is_returning(&self) -> bool {
+        self.returning
+    }
+
     /// Whether its newest point had the no-recorded-value flag.
     pub fn ended(&self) -> bool {
         self.ended

@@ -193,32 +193,33 @@ impl Exponential {
     /// Adds another of any scale, zero threshold and range; the result has at most
     /// [`MAX_BUCKETS`] buckets a side.
     pub fn add(&mut self, other: &Exponential) {
-        let mut scale = self.scale.min(other.scale);
-        let mut zero = self.zero_threshold.max(other.zero_threshold);
-        let (by, floor) = loop {
-            self.scale_down_to(scale);
-            let by = shift(other.scale, scale);
-            let floor;
-            (zero, floor) = raised(
-                zero,
-                scale,
-                [
-                    (&self.positive, 0),
-                    (&self.negative, 0),
-                    (&other.positive, by),
-                    (&other.negative, by),
-                ],
-            );
-            let width = |a: &Side, b: &Side| joined(a.span(0, floor), b.span(by, floor));
-            let widest =
-                width(&self.positive, &other.positive).max(width(&self.negative, &other.negative));
-            if widest <= MAX_BUCKETS {
-                break (by, floor);
-            }
-            scale -= 1;
-        };
+        let scale = self.scale.min(other.scale);
+        self.scale_down_to(scale);
+        let by = shift(other.scale, scale);
+        let (zero, floor) = raised(
+            self.zero_threshold.max(other.zero_threshold),
+            scale,
+            [
+                (&self.positive, 0),
+                (&self.negative, 0),
+                (&other.positive, by),
+                (&other.negative, by),
+            ],
+        );
         self.cut(floor);
         self.zero_threshold = zero;
+        let width = |a: &Side, b: &Side| joined(a.span(0, None), b.span(by, floor));
+        let widest =
+            width(&self.positive, &other.positive).max(width(&self.negative, &other.negative));
+        if widest > MAX_BUCKETS {
+            // Rare: once a total is at its scale, all that follows meets it there.
+            let mut other = other.clone();
+            other.scale_down_to(scale);
+            other.cut(floor);
+            other.zero_threshold = zero;
+            self.scale_down_to(scale.saturating_sub(1));
+            return self.add(&other);
+        }
         let below = self.positive.add(&other.positive, by, floor)
             + self.negative.add(&other.negative, by, floor);
         self.zero_count = self

@@ -25,6 +25,8 @@ pub struct Group {
     pub bounds: Option<Vec<f64>>,
     /// Whether it takes what found no room.
     pub overflow: bool,
+    /// No window of it has closed yet.
+    pub fresh: bool,
 }
 
 /// Where an output goes, for explanations.
@@ -50,6 +52,7 @@ impl Group {
             url_agrees: true,
             bounds: None,
             overflow: false,
+            fresh: true,
         }
     }
 

@@ -183,8 +183,8 @@ impl Outputs {
         {
             let silent = part.cell.first_seen.saturating_sub(output.seen);
             output.seen = output.seen.max(part.cell.last_seen);
-            if silent > expiry {
-                // It would have been freed by now: its next epoch begins with this input.
+            if part.fresh && silent > expiry {
+                // Its group was freed meanwhile: its next epoch begins with this input.
                 fresh.start = part.start.max(output.written);
                 fresh.written = output.written;
                 fresh.place = self.ranks.place(&fresh.head, fresh.url_agrees);
@@ -214,8 +214,10 @@ impl Outputs {
         }
         self.swept = now;
         for (number, slot) in (0u32..).zip(self.outputs.iter_mut()) {
+            // A group that lives shares the head.
             if let Some(output) = slot
                 && now.saturating_sub(output.seen) > expiry
+                && Arc::strong_count(&output.head) == 1
             {
                 self.by_identity.remove(&output.head.identity);
                 *slot = None;

@@ -60,6 +60,8 @@ pub(super) struct Partial {
     pub kind: Kind,
     /// Start of the output if this is its first part.
     pub start: Nanos,
+    /// The first part since the group was made.
+    pub fresh: bool,
     /// All of its inputs have ended, one of them in this window.
     pub ended: bool,
     /// Whether all inputs had the same resource schema_url.
@@ -71,6 +73,7 @@ impl Partial {
     /// Takes another worker's part of the same output and window.
     pub fn merge(&mut self, mut other: Partial) {
         self.start = self.start.min(other.start);
+        self.fresh &= other.fresh;
         self.ended &= other.ended;
         self.url_agrees &= other.url_agrees && self.head.resource_url == other.head.resource_url;
         self.cell.merge(&mut other.cell);
@@ -104,6 +107,7 @@ pub(super) fn drain(
                 head: group.head.clone(),
                 kind: group.kind,
                 start: group.start,
+                fresh: std::mem::take(&mut group.fresh),
                 ended: ended.contains(slot),
                 url_agrees: group.url_agrees,
                 cell,

@@ -144,7 +144,8 @@ impl Arm {
                 // was known when the stage was created is taken over; the rest it has seen itself.
                 let created = running.created;
                 let known = |input: &&Input| {
-                    event.origin != Origin::Merged && input.seen() != 0 && input.seen() <= created
+                    let before = input.seen() != 0 && input.seen() <= created;
+                    event.origin != Origin::Merged && (before || input.is_returning())
                 };
                 if let Some(input) = input.filter(known) {
                     let outputs = outputs(running, around);

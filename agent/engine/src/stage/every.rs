@@ -272,10 +272,11 @@ impl Every {
     /// Writes what left before its window closed.
     pub fn release_early(&mut self, written: &mut Written, tally: &mut Tally) {
         let points = self.early.len() as u64;
-        assemble(
-            self.early.iter().map(|(s, body)| (&**s, &body[..])),
-            &mut written.request,
-        );
+        // In the order in which they left: two points of one series can have come in other bytes.
+        for run in self.early.chunk_by(|(a, _), (b, _)| Arc::ptr_eq(a, b)) {
+            let points = run.iter().map(|(s, body)| (&**s, &body[..]));
+            assemble(points, &mut written.request);
+        }
         self.early.clear();
         release(points, written, tally);
     }
@@ -308,12 +309,15 @@ impl Every {
         }
         leaving.sort_unstable();
         let slots = &self.slots;
-        let points = leaving.iter().filter_map(|(_, number, place)| {
-            let slot = slots.get(*number as usize)?.as_ref()?;
-            let held = slot.held.get(*place)?;
-            Some((&*held.around, &held.body[..]))
-        });
-        assemble(points, &mut written.request);
+        // Window by window: a series' points stay in order, whatever bytes they came in.
+        for window in leaving.chunk_by(|(one, ..), (other, ..)| one == other) {
+            let points = window.iter().filter_map(|(_, number, place)| {
+                let slot = slots.get(*number as usize)?.as_ref()?;
+                let held = slot.held.get(*place)?;
+                Some((&*held.around, &held.body[..]))
+            });
+            assemble(points, &mut written.request);
+        }
         for slot in self.slots.iter_mut().flatten() {
             let gone = slot.held.partition_point(|held| held.end <= until);
             slot.spare
