@@ -167,8 +167,13 @@ impl Arm {
                     }
                     let sampled = sample.take(&point, before, now, derived);
                     self.account.sampled_out += sampled.sampled_out;
-                    for p in sampled.pass {
-                        self.emit(at, p, clock, out);
+                    let pass = sampled.pass;
+                    if point.ended() && pass.len() == 1 {
+                        // Nothing waited here that it would end: it goes on as it came.
+                        continue;
+                    }
+                    for p in pass {
+                        self.emit(at, p, clock, false, out);
                     }
                     return;
                 }
@@ -178,14 +183,13 @@ impl Arm {
     }
 
     /// Stage `at` writes a point: it goes on to the later stages.
-    fn emit(&mut self, at: usize, point: Point, clock: Clock, out: &mut Vec<Point>) {
+    /// `derived`: an aggregation wrote it.
+    fn emit(&mut self, at: usize, point: Point, clock: Clock, derived: bool, out: &mut Vec<Point>) {
         let before = match &mut self.stages[at].1 {
             State::Filter => Before::default(),
             State::Aggregate(_, written) => track(written, &point, clock),
             State::Sample(sample) => track(&mut sample.released, &point, clock),
         };
-        // What an aggregation writes at the end of its window is not from the future for that.
-        let derived = matches!(self.stages[at].1, State::Aggregate(..));
         self.run(at + 1, point, &before, clock, derived, out);
     }
 
@@ -202,8 +206,10 @@ impl Arm {
                 }
                 State::Sample(sample) => sample.close(clock.now, everything),
             };
+            // What an aggregation writes at the end of its window is not from the future for that.
+            let derived = matches!(self.stages[at].1, State::Aggregate(..));
             for p in points {
-                self.emit(at, p, clock, &mut out);
+                self.emit(at, p, clock, derived, &mut out);
             }
         }
         self.account.exported += out.len() as u64;

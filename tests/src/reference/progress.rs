@@ -129,6 +129,15 @@ pub fn restarts(before: &Last, point: &Point) -> bool {
 }
 
 impl Amount {
+    /// As an output holds it.
+    pub fn fitted(&self) -> Amount {
+        let mut amount = self.clone();
+        if let Amount::Exponential(e) = &mut amount {
+            e.fit();
+        }
+        amount
+    }
+
     /// Both together; nothing when bounds have nothing in common.
     pub fn plus(&self, other: &Amount) -> Option<Amount> {
         match (self, other) {

@@ -56,7 +56,7 @@ pub struct Output {
 impl Window {
     pub fn add(&mut self, amount: &Amount) {
         self.added = Some(match &self.added {
-            None => amount.clone(),
+            None => amount.fitted(),
             Some(have) => have.plus(amount).expect("asked before"),
         });
     }
@@ -172,9 +172,6 @@ impl Output {
             };
             *e = e.rebucket(&bounds);
             self.bounds = Some(bounds);
-        }
-        if let Amount::Exponential(e) = &mut amount {
-            e.fit();
         }
         self.windows.entry(end).or_default().add(&amount);
     }
