@@ -108,16 +108,6 @@ fn an_output_whose_inputs_have_all_expired_begins_anew() {
 }
 
 #[test]
-fn expiry_is_exact_whenever_memory_is_freed() {
-    // No tick between: nothing was freed, and yet the epoch is over.
-    let mut b = Bench::new(FIVE);
-    b.number(&counter("pod=1"), (1, 10), 5, 10);
-    assert_eq!(b.tick(65), ["m{} 0..60 = 5"]);
-    b.number(&counter("pod=2"), (301, 311), 3, 311);
-    assert_eq!(b.tick(365), ["m{} 60..360 = 3"]);
-}
-
-#[test]
 fn an_input_that_waits_in_a_long_window_does_not_expire() {
     let mut b = Bench::new(
         "{ match: { metric: m, type: gauge }, without: [pod], interval: 20m, function: sum }",

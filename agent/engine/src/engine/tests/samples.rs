@@ -145,6 +145,6 @@ fn what_a_sample_lets_pass_adds_to_a_later_aggregation() {
     );
     assert_eq!(
         read(&engine.finish(270 * S).out),
-        [("c".into(), String::new(), 260, 290, 4)]
+        [("c".into(), String::new(), 210, 270, 4)]
     );
 }
