@@ -115,7 +115,7 @@ impl Line {
             Some(got.len() as u64),
             "exported"
         );
-        let differences = compare::differences(&expected, &got, compare::Exemplars::Same);
+        let differences = compare::differences(&expected, &got, compare::Look::Closely);
         assert!(
             differences.is_empty(),
             "{} of {}:\n{}",
