@@ -70,8 +70,8 @@ pub struct Engine {
     scratch: Scratch,
     baseline: Arm,
     candidate: Option<Arm>,
-    /// Figures of a candidate that a swap ended since the last cut.
-    ended: Option<ArmFigures>,
+    /// Figures of candidates that a swap ended since the last cut.
+    ended: Vec<ArmFigures>,
     measured: Vec<Matcher>,
     split: Option<Split>,
     /// Stands in for a series that found no place in the table.
@@ -103,7 +103,7 @@ impl Engine {
             scratch: Scratch::default(),
             baseline,
             candidate,
-            ended: None,
+            ended: Vec::new(),
             measured: Vec::new(),
             split: None,
             transient: Entry::new(0, 0, None),
@@ -132,8 +132,8 @@ impl Engine {
 
     /// Figures since the last cut; begins anew.
     pub fn cut(&mut self) -> Report {
-        let mut report = self.figures();
-        report.ended = self.ended.take();
+        let report = self.figures();
+        self.ended.clear();
         self.baseline.reset();
         if let Some(candidate) = &mut self.candidate {
             candidate.reset();

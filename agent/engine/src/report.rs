@@ -12,9 +12,9 @@ pub struct Report {
     pub baseline: ArmFigures,
     /// The candidate arm, while there is one.
     pub candidate: Option<ArmFigures>,
-    /// A candidate that a swap ended since the last cut: its last figures. Its points are in no
+    /// Candidates that a swap ended since the last cut: their last figures. Their points are in no
     /// other figures of this report.
-    pub ended: Option<ArmFigures>,
+    pub ended: Vec<ArmFigures>,
 }
 
 /// Figures of one arm since the last cut. `ledger.held` is the change since then.

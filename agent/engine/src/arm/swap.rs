@@ -115,6 +115,16 @@ impl Arm {
         self.generation = generation;
     }
 
+    /// Outputs that begin in this arm from here on start at `time` or later: until then they were
+    /// another arm's.
+    pub fn begin_outputs_at(&mut self, time: Nanos) {
+        for running in &mut self.stages {
+            if let State::Aggregate(aggregation) = &mut running.state {
+                aggregation.begin_at(time);
+            }
+        }
+    }
+
     /// A panic ended the arm: its state is not to be trusted, what it held is lost and counted.
     pub fn end_by_panic(&mut self) {
         self.dead = true;

@@ -15,6 +15,9 @@ impl Engine {
         self.advance(now);
         let mut outs = self.close(crate::stage::Closing::Due);
         let exported = self.exports_candidate();
+        // Where the division changes, entities change their arm: an output that one arm wrote may be
+        // the other's from here on, so that each has to end what it has written.
+        let keep = division(&self.plan) == division(&plan);
         self.generation += 1;
         let old = self.candidate.take();
         let stays = |arm: &Arm| {
@@ -33,8 +36,9 @@ impl Engine {
         match old {
             Some(mut arm) if stays(&arm) => {
                 let next = plan.candidate.as_ref().map(|c| c.pipeline.clone());
-                self.renew_baseline(&plan.baseline, &mut outs);
-                self.renew(&mut arm, next, &mut outs);
+                self.renew_baseline(&plan.baseline, keep, &mut outs);
+                self.renew(&mut arm, next, keep, &mut outs);
+                arm.bytes_out += outs.candidate.bytes.len() as u64;
                 self.candidate = Some(arm);
             }
             Some(mut arm) if promoted(&arm) => {
@@ -48,15 +52,17 @@ impl Engine {
                     estate,
                     &self.settings,
                 );
+                baseline.begin_outputs_at(ended.last);
                 self.baseline = baseline;
-                self.ended = Some(arm.figures(&self.names));
+                arm.bytes_out += outs.candidate.bytes.len() as u64;
+                self.ended.push(arm.figures(&self.names));
             }
             old => {
-                self.renew_baseline(&plan.baseline, &mut outs);
+                self.renew_baseline(&plan.baseline, keep, &mut outs);
                 if let Some(mut arm) = old {
                     self.end(&mut arm, None, true, &mut outs);
                     arm.bytes_out += outs.candidate.bytes.len() as u64;
-                    self.ended = Some(arm.figures(&self.names));
+                    self.ended.push(arm.figures(&self.names));
                 }
             }
         }
@@ -86,17 +92,17 @@ impl Engine {
         std::mem::replace(&mut self.baseline, spare)
     }
 
-    fn renew_baseline(&mut self, next: &Arc<Pipeline>, outs: &mut Outs) {
+    fn renew_baseline(&mut self, next: &Arc<Pipeline>, keep: bool, outs: &mut Outs) {
         let mut baseline = self.take_baseline();
-        self.renew(&mut baseline, Some(next.clone()), outs);
+        self.renew(&mut baseline, Some(next.clone()), keep, outs);
         self.baseline = baseline;
     }
 
     /// The same arm goes on with another pipeline, or with the same.
-    fn renew(&mut self, arm: &mut Arm, next: Option<Arc<Pipeline>>, outs: &mut Outs) {
+    fn renew(&mut self, arm: &mut Arm, next: Option<Arc<Pipeline>>, keep: bool, outs: &mut Outs) {
         let Some(next) = next else { return };
         let candidate = arm.side == 1;
-        let estate = self.end(arm, Some(&next), candidate, outs);
+        let estate = self.end(arm, Some(&next).filter(|_| keep), candidate, outs);
         arm.begin_stages(next, self.generation, estate, &self.settings);
     }
 
@@ -178,5 +184,18 @@ impl Engine {
             })
             .max();
         self.expiry = longest.unwrap_or(EXPIRY);
+    }
+}
+
+/// How a plan divides what it receives; nothing without a split.
+fn division(plan: &Plan) -> Option<(&str, Vec<&str>, f64)> {
+    let candidate = plan.candidate.as_ref()?;
+    match &candidate.division {
+        Division::Shadow => None,
+        Division::Split { entity, percent } => {
+            let mut keys: Vec<&str> = entity.iter().map(String::as_str).collect();
+            keys.sort_unstable();
+            Some((&candidate.experiment, keys, *percent))
+        }
     }
 }

@@ -127,24 +127,27 @@ fn a_share_of_entities_is_kept_whole_and_the_keyless_always() {
 }
 
 #[test]
-fn what_a_sample_lets_pass_adds_to_a_later_aggregation() {
+fn what_a_sample_lets_pass_adds_to_a_later_aggregation_also_across_swaps() {
     let spec = "[{id: e, sample: {match: {}, every: 25s}}, {id: a, aggregate: {match: {}, without: [k], interval: 30s}}]";
-    let mut engine = engine(alone(stages(spec)));
     let at = |time, value| P {
         start: 0,
         ..c("a", time, value)
     };
-    engine.feed(&request(&[at(227, 10)]), 228 * S).unwrap();
-    engine.swap(alone(stages(spec)), 229 * S);
-    engine.feed(&request(&[at(269, 14)]), 270 * S).unwrap();
-    let figures = engine.figures().baseline;
+    let run = |first: Arc<Plan>| {
+        let mut engine = engine(first);
+        engine.feed(&request(&[at(227, 10)]), 228 * S).unwrap();
+        engine.swap(alone(stages(spec)), 229 * S);
+        engine.feed(&request(&[at(269, 14)]), 270 * S).unwrap();
+        read(&engine.finish(270 * S).out)
+    };
+    // an unchanged plan: the first point was let go and is the baseline of the second
     assert_eq!(
-        figures.stages[1].counts["baselined"], 1,
-        "{:?}",
-        figures.stages
-    );
-    assert_eq!(
-        read(&engine.finish(270 * S).out),
+        run(alone(stages(spec))),
         [("c".into(), String::new(), 210, 270, 4)]
+    );
+    // a new one: the first point passed before, and is known
+    assert_eq!(
+        run(Plan::pass_through()),
+        [("c".into(), String::new(), 240, 270, 4)]
     );
 }

@@ -132,7 +132,7 @@ fn a_promoted_split_goes_on_with_the_candidates_state() {
         0
     );
     assert_eq!(engine.swap(alone(fold), 6 * S).points, 0, "nothing is cut");
-    let ended = engine.cut().ended.unwrap();
+    let ended = engine.cut().ended.pop().unwrap();
     assert_eq!((ended.ledger.received, ended.ledger.held), (1, 1));
     engine
         .feed(&request(&[P { time: 8, ..keys(7) }]), 8 * S)
@@ -161,10 +161,48 @@ fn an_ended_split_writes_what_its_candidate_held() {
     engine.feed(&request(&[keys(5)]), 5 * S).unwrap();
     let out = engine.swap(Plan::pass_through(), 6 * S);
     assert_eq!(read(&out.out), [("c".into(), "a".into(), 0, 6, 5)]);
-    let ended = engine.cut().ended.unwrap();
+    let ended = engine.cut().ended.pop().unwrap();
     balanced(&ended);
     assert_eq!(
         (ended.ledger.exported, ended.ledger.held, ended.bytes_out),
         (1, 0, out.out.len() as u64)
     );
+}
+
+#[test]
+fn a_split_that_begins_or_ends_lets_no_two_arms_write_one_output() {
+    let fold = stages("[{id: a, aggregate: {match: {metric: c}, without: [j], interval: 10s}}]");
+    let both = "[{id: a, aggregate: {match: {metric: c}, without: [j], interval: 10s}}, {id: f, filter: {drop: [{metric: x}]}}]";
+    let split = || {
+        let division = Division::Split {
+            entity: vec!["k".into()],
+            percent: 50.0,
+        };
+        arms(fold.clone(), stages(both), division)
+    };
+    let mut engine = engine(alone(fold.clone()));
+    let mut backend = Backend::default();
+    let mut truth = 0;
+    for round in 0..40u64 {
+        let time = 11 + 4 * round;
+        let value = (round * round) as i64;
+        let points: Vec<P> = (0..8).map(|n| c(&format!("k{n}"), time, value)).collect();
+        truth = 8 * value;
+        backend.take(
+            &engine
+                .feed(&request(&points), time * S)
+                .unwrap()
+                .emitted
+                .out,
+        );
+        let plan = match round {
+            7 | 15 | 29 => split(),
+            12 | 25 => alone(fold.clone()),
+            20 | 33 => alone(stages(both)),
+            _ => continue,
+        };
+        backend.take(&engine.swap(plan, (time + 1) * S).out);
+    }
+    backend.take(&engine.finish(500 * S).out);
+    assert_eq!(backend.total, truth);
 }
