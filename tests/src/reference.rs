@@ -221,20 +221,45 @@ impl Model {
         // was the same and goes on.
         let serves = |arm: &Arm| arm.document == document && self.baseline.document != document;
         let promoted = !stays && !was_shadow && old_candidate.as_ref().is_some_and(serves);
+        // Where the division changes, entities change their arm, and with them outputs: what both
+        // arms wrote ends. A promoted candidate's outputs stay its own.
+        let division = |plan: &Plan| {
+            let candidate = plan.candidate.as_ref()?;
+            let (mut keys, percent) = candidate.split.clone()?;
+            keys.sort();
+            Some((candidate.experiment.clone(), keys, percent))
+        };
+        let keep = division(&self.plan) == division(&plan);
         if promoted {
             let mut arm = old_candidate.take().expect("a candidate");
             std::mem::swap(&mut self.baseline, &mut arm);
             old_candidate = Some(arm);
         }
-        let points = self.baseline.swap(document, &self.raw, &self.settings, now);
+        let points = self
+            .baseline
+            .swap(document, keep || promoted, &self.raw, &self.settings, now);
         output.out.extend(points);
         let nothing = pass_through();
         self.plan = plan;
         if stays {
+            if let Some(arm) = old_candidate.as_mut().filter(|_| !keep) {
+                let document = arm.document.clone();
+                let points = arm.swap(document, false, &self.raw, &self.settings, now);
+                let to = if was_shadow {
+                    &mut output.shadow
+                } else {
+                    &mut output.out
+                };
+                to.extend(points);
+            }
             self.candidate = old_candidate;
         } else {
             if let Some(mut arm) = old_candidate {
-                let points = arm.swap(nothing.clone(), &self.raw, &self.settings, now);
+                let points = arm.swap(nothing.clone(), false, &self.raw, &self.settings, now);
+                if promoted {
+                    let cut_at = arm.cut_at.max(self.baseline.cut_at);
+                    self.baseline.begin_outputs_at(cut_at);
+                }
                 let to = if was_shadow {
                     &mut output.shadow
                 } else {
@@ -245,7 +270,7 @@ impl Model {
             if let Some(candidate) = &self.plan.candidate {
                 let mut arm = Arm::new(nothing, &self.settings, now);
                 let document = read(&candidate.document);
-                arm.swap(document, &self.raw, &self.settings, now);
+                arm.swap(document, true, &self.raw, &self.settings, now);
                 self.candidate = Some(arm);
             }
         }

@@ -54,6 +54,8 @@ pub struct Aggregate {
     expiry: u64,
     created: u64,
     closed: u64,
+    /// Outputs that begin from here on start at this time or later.
+    pub floor: u64,
     inputs: BTreeMap<Rc<Identity>, Input>,
     outputs: BTreeMap<Rc<Identity>, Output>,
     latest_stamp: u64,
@@ -73,6 +75,7 @@ impl Aggregate {
             settings,
             created,
             closed: created,
+            floor: 0,
             inputs: BTreeMap::new(),
             outputs: BTreeMap::new(),
             latest_stamp: 0,
@@ -191,7 +194,7 @@ impl Aggregate {
             return input.output.clone();
         }
         let output = Rc::new(self.output_of(&point.identity));
-        let start = self.closed.max(self.settings.began);
+        let start = self.closed.max(self.settings.began).max(self.floor);
         let company = self.company_of(point);
         self.outputs
             .entry(output.clone())

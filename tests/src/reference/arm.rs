@@ -34,6 +34,8 @@ pub struct Arm {
     pub document: Document,
     stages: Vec<Running>,
     pub account: Account,
+    /// Latest time that the last swap stamped.
+    pub cut_at: u64,
 }
 
 impl Arm {
@@ -42,6 +44,7 @@ impl Arm {
             stages: Vec::new(),
             document: document.clone(),
             account: Account::default(),
+            cut_at: created,
         };
         arm.fill(document, Vec::new(), &Tracker::default(), settings, created);
         arm
@@ -72,10 +75,12 @@ impl Arm {
         self.document = document;
     }
 
-    /// Another pipeline takes over at `now`. What changed stages held goes out at once.
+    /// Another pipeline takes over at `now`. What changed stages held goes out at once; without
+    /// `keep` every stage counts as changed.
     pub fn swap(
         &mut self,
         document: Document,
+        keep: bool,
         raw: &Tracker,
         settings: &Rc<Settings>,
         now: u64,
@@ -84,7 +89,7 @@ impl Arm {
         let mut out = Vec::new();
         let mut created = now;
         for (stage, mut state) in std::mem::take(&mut self.stages) {
-            if document.spec.stages.contains(&stage) {
+            if keep && document.spec.stages.contains(&stage) {
                 kept.push((stage, state));
                 continue;
             }
@@ -105,7 +110,17 @@ impl Arm {
         }
         self.account.exported += out.len() as u64;
         self.fill(document, kept, raw, settings, created);
+        self.cut_at = created;
         out
+    }
+
+    /// Outputs that begin from here on start at `time` or later: until then they were another arm's.
+    pub fn begin_outputs_at(&mut self, time: u64) {
+        for (_, state) in &mut self.stages {
+            if let State::Aggregate(aggregate, _) = state {
+                aggregate.floor = aggregate.floor.max(time);
+            }
+        }
     }
 
     /// How long silent series are remembered: as long as the most patient aggregation.
