@@ -111,9 +111,75 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// The bytes are no protobuf.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<Field<'a>>, WireError> {
+        let start = self.at;
+        let [tag, rest @ ..] = self.data.get(start..).unwrap_or_default() else {
+            return Ok(None);
+        };
+        // Nearly every field has a tag of one byte and a length of one or two bytes, a number of one
+        // byte, or eight bytes.
+        if (0x08..0x80).contains(tag) {
+            let number = u32::from(tag >> 3);
+            let found = match (tag & 7, rest) {
+                (2, [length, ..]) if *length < 0x80 => {
+                    let (body, length) = (start + 2, usize::from(*length));
+                    let bytes = self.data.get(body..body + length);
+                    bytes.map(|bytes| (Value::Bytes(bytes), body, body + length))
+                }
+                (2, [low, high, ..]) if *high < 0x80 => {
+                    let (body, length) = (
+                        start + 3,
+                        usize::from(*low & 0x7f) | usize::from(*high) << 7,
+                    );
+                    let bytes = self.data.get(body..body + length);
+                    bytes.map(|bytes| (Value::Bytes(bytes), body, body + length))
+                }
+                (1, rest) => rest.first_chunk().map(|chunk| {
+                    let value = Value::Fixed64(u64::from_le_bytes(*chunk));
+                    (value, start + 1, start + 9)
+                }),
+                (0, [value, ..]) if *value < 0x80 => {
+                    Some((Value::Varint(u64::from(*value)), start + 1, start + 2))
+                }
+                _ => None,
+            };
+            if let Some((value, body, end)) = found {
+                self.at = end;
+                return Ok(Some(Field {
+                    number,
+                    value,
+                    start,
+                    body,
+                    end,
+                }));
+            }
+        }
+        // Taken apart and put together again: what a call returns lies in memory, and would keep the
+        // usual field there too.
+        let Some(Field {
+            number,
+            value,
+            start,
+            body,
+            end,
+        }) = self.any()?
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Field {
+            number,
+            value,
+            start,
+            body,
+            end,
+        }))
+    }
+
+    /// The next field, whatever its shape.
+    #[inline(never)]
+    fn any(&mut self) -> Result<Option<Field<'a>>, WireError> {
         if self.is_empty() {
             return Ok(None);
         }

@@ -213,6 +213,8 @@ pub struct Index {
     pub metrics: Vec<MetricEntry>,
     /// In wire order.
     pub points: Vec<PointEntry>,
+    /// Points of the metric at hand, before they are read.
+    pub placed: Vec<Nested>,
     /// Messages and attributes counted so far.
     pub elements: usize,
     /// Rejected points (a metric without data counts as one).
@@ -235,6 +237,7 @@ impl Index {
         self.points.clear();
         if self.points.capacity() > KEEP_POINTS {
             self.points = Vec::new();
+            self.placed = Vec::new();
             self.metrics = Vec::new();
             self.scopes = Vec::new();
             self.resources = Vec::new();

@@ -276,19 +276,20 @@ impl<M: Memo> Walk<'_, M> {
             self.rare_metric(&entry);
             entry.kind = None;
         }
+        self.data_message(&mut entry)?;
         let first = self.index.points.len();
-        self.data_message(number as u32, &mut entry)?;
-        let last = self.index.points.len();
-        entry.points = (first as u32, last as u32);
-        entry.key = self.memo.key(4, under, entry.head().of(self.data));
+        entry.points = (first as u32, (first + self.index.placed.len()) as u32);
         let shape = [
             entry.kind.map_or(0, |kind| kind as u8),
             entry.temporality,
             u8::from(entry.monotonic),
-        ];
-        entry.key = self.memo.key(5, entry.key, &shape);
+        ]
+        .into_iter()
+        .fold(0, |shape, part| shape << 8 | u128::from(part));
+        let under = under.wrapping_add(shape << 64);
+        entry.key = self.memo.key(4, under, entry.head().of(self.data));
         if !entry.tail().is_empty() {
-            entry.key = self.memo.key(6, entry.key, entry.tail().of(self.data));
+            entry.key = self.memo.key(5, entry.key, entry.tail().of(self.data));
         }
         if let Some(slot) = self.index.metrics.get_mut(number) {
             *slot = entry;
@@ -300,17 +301,20 @@ impl<M: Memo> Walk<'_, M> {
             }
             return Ok(());
         };
-        if first == last {
+        let placed = std::mem::take(&mut self.index.placed);
+        if placed.is_empty() {
             self.check_metric(number as u32)?;
         }
-        for index in first..last {
-            self.point(index, kind, &entry)?;
+        for at in &placed {
+            self.point(PointEntry::placed(*at, number as u32), kind, &entry)?;
         }
+        self.index.placed = placed;
         Ok(())
     }
 
     /// Finds the points, temporality and monotonicity in the data message.
-    fn data_message(&mut self, number: u32, entry: &mut MetricEntry) -> Result<(), Stop> {
+    fn data_message(&mut self, entry: &mut MetricEntry) -> Result<(), Stop> {
+        self.index.placed.clear();
         let Some(kind) = entry.kind else {
             return Ok(());
         };
@@ -321,9 +325,7 @@ impl<M: Memo> Walk<'_, M> {
                 data::DATA_POINTS => {
                     check::bytes(&inner)?;
                     self.count(1)?;
-                    self.index
-                        .points
-                        .push(PointEntry::placed(nested(&inner), number));
+                    self.index.placed.push(nested(&inner));
                 }
                 data::TEMPORALITY if !matches!(kind, MetricType::Gauge | MetricType::Summary) => {
                     entry.temporality = match check::varint(&inner)? {
@@ -341,17 +343,21 @@ impl<M: Memo> Walk<'_, M> {
     }
 
     #[inline]
-    fn point(&mut self, index: usize, kind: MetricType, of: &MetricEntry) -> Result<(), Stop> {
-        let Some(placed) = self.index.points.get(index).copied() else {
-            return Ok(());
-        };
+    fn point(
+        &mut self,
+        mut entry: PointEntry,
+        kind: MetricType,
+        of: &MetricEntry,
+    ) -> Result<(), Stop> {
         let mut found = Found::default();
-        let (mut entry, attributes) = match kind {
-            MetricType::Gauge | MetricType::Sum => self.number_point(placed, &mut found)?,
-            _ => self.other_point(placed, kind, &mut found)?,
+        let numeric = matches!(kind, MetricType::Gauge | MetricType::Sum);
+        let elements = if numeric {
+            self.number_point(&mut entry, &mut found)?
+        } else {
+            self.other_point(&mut entry, kind, &mut found)?
         };
-        self.count(attributes)?;
-        entry.key = self.memo.key(7, of.key, entry.attributes.of(self.data));
+        self.count(elements)?;
+        entry.key = self.memo.key(6, of.key, entry.attributes.of(self.data));
         entry.series = self.memo.find(entry.key);
         if entry.series == UNKNOWN {
             self.check_metric(entry.metric)?;
@@ -365,7 +371,6 @@ impl<M: Memo> Walk<'_, M> {
             )?;
             found.reject = self.inherited(of, found.reject);
         }
-        let numeric = matches!(kind, MetricType::Gauge | MetricType::Sum);
         if numeric && entry.number.is_none() && entry.flags & point::NO_RECORDED_VALUE == 0 {
             found.reject = Reject::NoValue;
         }
@@ -376,25 +381,19 @@ impl<M: Memo> Walk<'_, M> {
             entry.reject = found.reject;
             self.reject(found.reject, of);
         }
-        if let Some(slot) = self.index.points.get_mut(index) {
-            *slot = entry;
-        }
+        self.index.points.push(entry);
         Ok(())
     }
 
     #[inline]
-    fn number_point(
-        &self,
-        mut entry: PointEntry,
-        found: &mut Found,
-    ) -> Result<(PointEntry, usize), Stop> {
-        let mut attributes = 0;
+    fn number_point(&self, entry: &mut PointEntry, found: &mut Found) -> Result<usize, Stop> {
+        let mut elements = 0;
         let body = entry.at.body();
         let mut cursor = Cursor::within(self.data, body.start as usize, body.end as usize);
         while let Some(field) = cursor.next()? {
             match field.number {
                 number_point::ATTRIBUTES => {
-                    attributes += 1;
+                    elements += 1;
                     extend(&mut entry.attributes, &field, found)?;
                 }
                 point::START => entry.start = check::fixed64(&field)?,
@@ -407,22 +406,22 @@ impl<M: Memo> Walk<'_, M> {
                 }
                 number_point::FLAGS => entry.flags = check::varint(&field)? as u32,
                 number_point::EXEMPLARS => {
-                    attributes += 1;
+                    elements += 1;
                     check::exemplar(self.data, &field, found)?;
                 }
                 _ => {}
             }
         }
-        Ok((entry, attributes))
+        Ok(elements)
     }
 
     /// Histograms and summaries: rarer, and with more in them.
     fn other_point(
         &self,
-        mut entry: PointEntry,
+        entry: &mut PointEntry,
         kind: MetricType,
         found: &mut Found,
-    ) -> Result<(PointEntry, usize), Stop> {
+    ) -> Result<usize, Stop> {
         let mut elements = 0;
         let mut seen = [0u8; 16];
         let body = entry.at.body();
@@ -456,7 +455,7 @@ impl<M: Memo> Walk<'_, M> {
         found.rare |= once
             .iter()
             .any(|n| seen.get(*n as usize).is_some_and(|times| *times > 1));
-        Ok((entry, elements))
+        Ok(elements)
     }
 
     /// A field that only one kind of point has; the number of elements in it.
