@@ -3,13 +3,13 @@
 use super::Seat;
 use crate::Nanos;
 use crate::view::Number;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
-/// One input of the stage.
+/// One input of the stage. There are as many as series: 40 bytes.
 #[derive(Debug)]
 pub struct Member {
-    /// Identity of its series.
-    pub identity: u128,
+    /// Halves of its series' identity; whole they would cost 8 bytes of padding.
+    identity: [u64; 2],
     /// Now when it last spoke.
     pub seen: Nanos,
     /// Its group.
@@ -38,7 +38,8 @@ pub struct Held {
 pub struct Members {
     seats: Vec<Member>,
     free: Vec<u32>,
-    by_identity: HashMap<u128, u32>,
+    /// Numbers by identity, which stands in the seat.
+    by_identity: HashTable<u32>,
     /// Latest value as of the last closed window, of inputs of non-monotonic sums.
     latest: Vec<Held>,
 }
@@ -74,7 +75,12 @@ impl Members {
 
     /// The seat of an input, expired or not.
     pub fn find(&self, identity: u128) -> Option<Seat> {
-        let number = *self.by_identity.get(&identity)?;
+        let halves = halves(identity);
+        let same = |number: &u32| {
+            let member = self.seats.get(*number as usize);
+            member.is_some_and(|m| m.identity == halves)
+        };
+        let number = *self.by_identity.find(halves[0], same)?;
         let member = self.by_number(number)?;
         Some(Seat::new(number, member.generation))
     }
@@ -91,7 +97,7 @@ impl Members {
             Some(number) => number,
             None => {
                 self.seats.push(Member {
-                    identity,
+                    identity: halves(identity),
                     seen: now,
                     slot,
                     generation: 0,
@@ -104,7 +110,7 @@ impl Members {
         };
         let member = self.seats.get_mut(number as usize)?;
         *member = Member {
-            identity,
+            identity: halves(identity),
             seen: now,
             slot,
             generation: member.generation,
@@ -112,8 +118,12 @@ impl Members {
             overflow,
             seated: true,
         };
-        self.by_identity.insert(identity, number);
-        Some(Seat::new(number, member.generation))
+        let seat = Seat::new(number, member.generation);
+        let seats = &self.seats;
+        let hash = |number: &u32| seats.get(*number as usize).map_or(0, |m| m.identity[0]);
+        self.by_identity
+            .insert_unique(halves(identity)[0], number, hash);
+        Some(seat)
     }
 
     /// Frees a seat; its member's group.
@@ -121,7 +131,12 @@ impl Members {
         let member = self.seats.get_mut(number as usize).filter(|m| m.seated)?;
         member.seated = false;
         member.generation = member.generation.wrapping_add(1);
-        self.by_identity.remove(&member.identity);
+        if let Ok(entry) = self
+            .by_identity
+            .find_entry(member.identity[0], |known| *known == number)
+        {
+            entry.remove();
+        }
         self.free.push(number);
         if let Some(held) = self.latest.get_mut(number as usize) {
             *held = Held::default();
@@ -154,12 +169,21 @@ impl Members {
     /// Estimate of the bytes.
     pub fn bytes(&self) -> usize {
         self.seats.capacity() * size_of::<Member>()
-            + self.by_identity.capacity() * 33
+            + self.by_identity.capacity() * 5
             + self.latest.capacity() * size_of::<Held>()
     }
 }
 
+fn halves(identity: u128) -> [u64; 2] {
+    [identity as u64, (identity >> 64) as u64]
+}
+
 impl Member {
+    /// Identity of its series.
+    pub fn identity(&self) -> u128 {
+        u128::from(self.identity[0]) | (u128::from(self.identity[1]) << 64)
+    }
+
     /// Whether the seat is taken.
     pub fn is_seated(&self) -> bool {
         self.seated

@@ -156,7 +156,7 @@ fn give_gauges(window: &mut Window, book: &Book) {
                 cell.content = Content::Gauges(Box::<Gauges>::default());
             }
             if let Content::Gauges(gauges) = &mut cell.content {
-                gauges.input(held.time, member.identity, value);
+                gauges.input(held.time, member.identity(), value);
             }
         }
     }
