@@ -78,6 +78,7 @@ impl Memo {
                 number
             }
             None => {
+                super::grow(&mut self.slots);
                 self.slots.push(slot);
                 (self.slots.len() - 1) as u32
             }
