@@ -380,8 +380,8 @@ impl Arm {
                 }
                 (State::Every(every), Place::Held(ticket)) => {
                     let of = event.index.metrics.get(event.point.metric as usize);
-                    every.surround(ticket, of.map_or(0, |metric| metric.key), || {
-                        Surroundings::of(event.index, event.point, event.data)
+                    every.surround(ticket, of.map_or(0, |metric| metric.key), |shared| {
+                        Surroundings::of(event.index, event.point, event.data, shared)
                     });
                     let arrival = Arrival {
                         body: event.view().body,

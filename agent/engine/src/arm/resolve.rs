@@ -8,7 +8,7 @@ use crate::identity::share;
 use crate::input::Input;
 use crate::route::{End, Place, Route, Rule, Way};
 use crate::series::{Entry, Found, Table};
-use crate::splice::assemble::Surroundings;
+use crate::splice::assemble::{Shared, Surroundings};
 use crate::stage::{Running, State};
 use crate::view::{MetricType, MetricView, SeriesView, Temporality};
 
@@ -131,7 +131,8 @@ impl Arm {
             return None;
         };
         let of = event.index.metrics.get(event.point.metric as usize)?;
-        let around_it = || Surroundings::of(event.index, event.point, event.data);
+        let around_it =
+            |shared: &mut Shared| Surroundings::of(event.index, event.point, event.data, shared);
         let limit = around.settings.limits.series;
         let ticket = if event.tracked {
             every.ticket(event.identity, of.key, around_it, limit, event.now)

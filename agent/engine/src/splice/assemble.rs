@@ -4,15 +4,16 @@ use crate::wire::index::{Index, PointEntry, Span};
 use crate::wire::otlp::{data, metric, request, resource_metrics, scope_metrics};
 use crate::wire::{fields, write};
 use hashbrown::HashMap;
+use std::sync::Arc;
 
 /// Everything around a point: resource, scope and metric as they came, unknown fields included.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Surroundings {
     keys: [u128; 3],
-    /// `ResourceMetrics` without its scopes.
-    resource: Box<[u8]>,
-    /// `ScopeMetrics` without its metrics.
-    scope: Box<[u8]>,
+    /// `ResourceMetrics` without its scopes; shared by all its metrics.
+    resource: Arc<[u8]>,
+    /// `ScopeMetrics` without its metrics; shared likewise.
+    scope: Arc<[u8]>,
     /// `Metric` before and after its data message.
     head: Box<[u8]>,
     tail: Box<[u8]>,
@@ -22,17 +23,49 @@ pub struct Surroundings {
     data: Box<[u8]>,
 }
 
+/// Resources and scopes that are kept once for all their metrics, by memo key.
+#[derive(Debug, Default)]
+pub struct Shared {
+    parts: HashMap<u128, Arc<[u8]>>,
+}
+
+impl Shared {
+    fn part(&mut self, key: u128, body: &[u8], without: u32) -> Arc<[u8]> {
+        let make = || self::without(body, without).into();
+        self.parts.entry(key).or_insert_with(make).clone()
+    }
+
+    /// Forgets what nothing refers to any more.
+    pub fn sweep(&mut self) {
+        self.parts.retain(|_, part| Arc::strong_count(part) > 1);
+    }
+
+    /// An estimate of the bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.parts.values().map(|part| part.len() + 64).sum()
+    }
+}
+
 impl Surroundings {
     /// What surrounds a point of a request; `None` if it is none of this index.
-    pub fn of(index: &Index, point: &PointEntry, bytes: &[u8]) -> Option<Surroundings> {
+    pub fn of(
+        index: &Index,
+        point: &PointEntry,
+        bytes: &[u8],
+        shared: &mut Shared,
+    ) -> Option<Surroundings> {
         let of = index.metrics.get(point.metric as usize)?;
         let scope = index.scopes.get(of.scope as usize)?;
         let resource = index.resources.get(scope.resource as usize)?;
         let without = |at: Span, number| without(at.of(bytes), number);
         Some(Surroundings {
             keys: [resource.key, scope.key, of.key],
-            resource: without(resource.at.body(), resource_metrics::SCOPE_METRICS),
-            scope: without(scope.at.body(), scope_metrics::METRICS),
+            resource: shared.part(
+                resource.key,
+                resource.at.body().of(bytes),
+                resource_metrics::SCOPE_METRICS,
+            ),
+            scope: shared.part(scope.key, scope.at.body().of(bytes), scope_metrics::METRICS),
             head: of.head().of(bytes).into(),
             tail: of.tail().of(bytes).into(),
             data_field: of.kind.map_or(metric::GAUGE, |kind| kind.field()),
@@ -47,12 +80,7 @@ impl Surroundings {
 
     /// An estimate of the bytes it takes.
     pub fn bytes(&self) -> usize {
-        size_of::<Surroundings>()
-            + self.resource.len()
-            + self.scope.len()
-            + self.head.len()
-            + self.tail.len()
-            + self.data.len()
+        size_of::<Surroundings>() + self.head.len() + self.tail.len() + self.data.len()
     }
 }
 

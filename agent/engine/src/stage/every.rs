@@ -3,7 +3,7 @@
 use super::{Closing, Tally};
 use crate::Nanos;
 use crate::aggregate::Written;
-use crate::splice::assemble::{Surroundings, assemble};
+use crate::splice::assemble::{Shared, Surroundings, assemble};
 use hashbrown::{HashMap, HashTable};
 use std::sync::Arc;
 
@@ -48,6 +48,7 @@ pub struct Every {
     free: Vec<u32>,
     by_identity: HashTable<u32>,
     around: HashMap<u128, Arc<Surroundings>>,
+    shared: Shared,
     /// Points that left before their window closed: at a reset, or before the end of the series.
     early: Vec<(Arc<Surroundings>, Vec<u8>)>,
     swept: Nanos,
@@ -91,6 +92,7 @@ impl Every {
             free: Vec::new(),
             by_identity: HashTable::new(),
             around: HashMap::new(),
+            shared: Shared::default(),
             early: Vec::new(),
             swept: 0,
         }
@@ -101,7 +103,7 @@ impl Every {
         &mut self,
         identity: u128,
         metric: u128,
-        around: impl FnOnce() -> Option<Surroundings>,
+        around: impl FnOnce(&mut Shared) -> Option<Surroundings>,
         limit: usize,
         now: Nanos,
     ) -> Option<Ticket> {
@@ -132,12 +134,12 @@ impl Every {
     fn intern(
         &mut self,
         metric: u128,
-        around: impl FnOnce() -> Option<Surroundings>,
+        around: impl FnOnce(&mut Shared) -> Option<Surroundings>,
     ) -> Option<Arc<Surroundings>> {
         if let Some(known) = self.around.get(&metric) {
             return Some(known.clone());
         }
-        let new = Arc::new(around()?);
+        let new = Arc::new(around(&mut self.shared)?);
         self.around.insert(metric, new.clone());
         Some(new)
     }
@@ -147,7 +149,7 @@ impl Every {
         &mut self,
         ticket: Ticket,
         metric: u128,
-        around: impl FnOnce() -> Option<Surroundings>,
+        around: impl FnOnce(&mut Shared) -> Option<Surroundings>,
     ) {
         let slot = self
             .slots
@@ -369,6 +371,7 @@ impl Every {
         }
         self.around
             .retain(|_, around| Arc::strong_count(around) > 1);
+        self.shared.sweep();
     }
 
     /// At most how many points its open windows will write, but for those before a reset.
@@ -389,7 +392,7 @@ impl Every {
                     .sum::<usize>()
             })
             .sum();
-        let around: usize = self.around.values().map(|s| s.bytes()).sum();
+        let around = self.around.values().map(|s| s.bytes()).sum::<usize>() + self.shared.bytes();
         slots + around + self.slots.capacity() * size_of::<Option<Slot>>()
     }
 }
