@@ -1,9 +1,9 @@
 //! Clients nobody here wrote: what arrives behind the agent is what the reference model says.
 
 use super::world::{balances, sink};
+use phoenix_model::reference::{Model, Plan, Settings, compare, point};
 use phoenix_simulator::sender::now;
 use phoenix_tests::harness::{Agent, Process, Tap, collector, eventually, project, python};
-use phoenix_tests::reference::{Model, Plan, Settings, compare, point};
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;

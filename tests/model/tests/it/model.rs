@@ -3,9 +3,9 @@
 use super::{PLAIN, Wanted, duel, for_all};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use phoenix_tests::reference::compare::{Look, differences};
-use phoenix_tests::reference::point::points;
-use phoenix_tests::traffic::{Action, Case, Features, case, encode, request};
+use phoenix_model::reference::compare::{Look, differences};
+use phoenix_model::reference::point::points;
+use phoenix_model::traffic::{Action, Case, Features, case, encode, request};
 use prost::Message;
 
 /// Everything that recorded traffic lacks; a generator that stops making one of these is broken.

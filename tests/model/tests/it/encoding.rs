@@ -2,8 +2,8 @@
 
 use super::plans::{emitted, same_points};
 use super::{PLAIN, Wanted, for_all};
-use phoenix_tests::traffic::wire::Shape;
-use phoenix_tests::traffic::{Action, Case};
+use phoenix_model::traffic::wire::Shape;
+use phoenix_model::traffic::{Action, Case};
 
 fn shaped(case: &Case, odd: impl Fn(u64) -> Shape) -> Case {
     let mut other = case.clone();

@@ -2,7 +2,7 @@
 
 use super::duel::duel;
 use super::{ALL, DECIDES, PLAIN, Wanted, for_all};
-use phoenix_tests::traffic::pipelines::Menu;
+use phoenix_model::traffic::pipelines::Menu;
 
 #[test]
 fn a_pass_through_gives_back_every_point() {

@@ -3,6 +3,8 @@
 //! `PHOENIX_CASES=n` runs n cases a property (default: enough for a minute in all),
 //! `PHOENIX_SEED=n` one seed of each, made small where it fails.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod captured;
 mod duel;
 mod encoding;
@@ -10,8 +12,8 @@ mod generated;
 mod model;
 mod plans;
 
-use phoenix_tests::traffic::pipelines::Menu;
-use phoenix_tests::traffic::{Case, Features, Wanted, case, shrink::shrink};
+use phoenix_model::traffic::pipelines::Menu;
+use phoenix_model::traffic::{Case, Features, Wanted, case, shrink::shrink};
 
 /// Nothing that changes a point: filter and fraction.
 const DECIDES: Menu = Menu {

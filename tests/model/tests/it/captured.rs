@@ -8,12 +8,11 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::metrics::v1::MetricsData;
 use phoenix_engine::compile::{self, compile};
 use phoenix_engine::engine::Engine;
-use phoenix_tests::harness::captures;
-use phoenix_tests::reference::compare::{Look, differences};
-use phoenix_tests::reference::point::points;
-use phoenix_tests::reference::{Model, Plan};
+use phoenix_model::reference::compare::{Look, differences};
+use phoenix_model::reference::point::points;
+use phoenix_model::reference::{Model, Plan};
 use prost::Message;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const PIPELINES: [&str; 4] = [
     "    - { id: f, filter: { drop: [ { metric: \"system.*\" }, { type: summary } ] } }
@@ -23,6 +22,21 @@ const PIPELINES: [&str; 4] = [
     "    - { id: a, aggregate: { match: { metric: \"*\" }, by: [process.executable.name, service.name, http.request.method, host.name], interval: 30s, function: max } }
     - { id: b, aggregate: { match: { metric: \"*\" }, by: [host.name], interval: 60s, function: max, rename: \"all.{name}\" } }",
 ];
+
+/// The folder of captures; where there is none, what uses it says so and skips.
+fn captures() -> Option<PathBuf> {
+    let here = std::env::var_os("PHOENIX_CAPTURES").map(PathBuf::from);
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/captures");
+    let folder = here.unwrap_or_else(beside);
+    if !folder.is_dir() {
+        eprintln!(
+            "SKIPPED: no captures at {}; set PHOENIX_CAPTURES",
+            folder.display()
+        );
+        return None;
+    }
+    Some(folder)
+}
 
 /// Messages of a capture, at most `most`.
 fn read(path: &Path, most: usize) -> Vec<Vec<u8>> {
@@ -76,7 +90,7 @@ fn replay(name: &str, messages: &[Vec<u8>], stages: &str) {
     let mut written = 0;
     let look = Look::InARow;
     let check =
-        |at: usize, emitted: &Bytes, expected: &[phoenix_tests::reference::point::Point]| {
+        |at: usize, emitted: &Bytes, expected: &[phoenix_model::reference::point::Point]| {
             let got = super::duel::decoded(emitted).expect("OTLP");
             let lines = differences(expected, &got, look);
             let shown: Vec<&String> = lines.iter().take(20).collect();

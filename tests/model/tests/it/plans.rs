@@ -4,10 +4,10 @@ use super::duel::{decoded, duel, look, plans, settings_of};
 use super::{ALL, PLAIN, Wanted, for_all};
 use bytes::Bytes;
 use phoenix_engine::engine::{Emitted, Engine};
-use phoenix_tests::reference::compare::differences;
-use phoenix_tests::reference::point::Point;
-use phoenix_tests::traffic::pipelines::Menu;
-use phoenix_tests::traffic::{Action, Case, encode};
+use phoenix_model::reference::compare::differences;
+use phoenix_model::reference::point::Point;
+use phoenix_model::traffic::pipelines::Menu;
+use phoenix_model::traffic::{Action, Case, encode};
 
 const AGGREGATES: Menu = Menu {
     filter: true,

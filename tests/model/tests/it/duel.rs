@@ -6,11 +6,11 @@ use phoenix_engine::compile::{self, compile};
 use phoenix_engine::engine::{Emitted, Engine, Settings};
 use phoenix_engine::ledger::Ledger;
 use phoenix_engine::report::ArmFigures;
-use phoenix_tests::reference::compare::{Look, clock, differences, row};
-use phoenix_tests::reference::point::{Point, points};
-use phoenix_tests::reference::{self, Account, Counts, Model};
-use phoenix_tests::traffic::pipelines::Parts;
-use phoenix_tests::traffic::{Action, Case, Choice, encode};
+use phoenix_model::reference::compare::{Look, clock, differences, row};
+use phoenix_model::reference::point::{Point, points};
+use phoenix_model::reference::{self, Account, Counts, Model};
+use phoenix_model::traffic::pipelines::Parts;
+use phoenix_model::traffic::{Action, Case, Choice, encode};
 use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -310,7 +310,7 @@ pub fn describe(case: &Case) -> String {
                     format!(" as {shape:?}")
                 };
                 text += &format!("call {at}: feed {}{odd}\n", clock(*now));
-                let request = phoenix_tests::traffic::request(sent);
+                let request = phoenix_model::traffic::request(sent);
                 for point in points(&request) {
                     text += &format!("    {}\n", row(&point));
                 }
