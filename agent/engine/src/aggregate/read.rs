@@ -86,6 +86,15 @@ fn each_fixed64(value: Value<'_>, mut each: impl FnMut(u64)) {
     }
 }
 
+/// Observations of a histogram point of either kind.
+pub fn count(body: &[u8]) -> u64 {
+    // COUNT has the same number in both kinds.
+    fields(body)
+        .filter(|field| field.number == explicit::COUNT)
+        .last()
+        .map_or(0, |field| field.value.bits())
+}
+
 /// Whether a histogram point's sum can be added; also where it has none.
 pub fn sum_is_finite(body: &[u8]) -> bool {
     // SUM has the same number in both kinds.
