@@ -23,11 +23,15 @@ fn plan(stages: &str) -> Arc<Plan> {
 }
 
 /// Pipelines by row name.
-const STAGES: [(&str, &str); 5] = [
+const STAGES: [(&str, &str); 6] = [
     ("decode (pass through)", "[]"),
     (
         "filter",
         "[ { id: f, filter: { drop: [ { metric: [\"*.memory.*\", \"*duration*\"] } ] } } ]",
+    ),
+    (
+        "filter by value",
+        "[ { id: f, filter: { drop: [ { metric: \"*\", value: { lt: 5 } } ] } } ]",
     ),
     (
         "aggregate",
@@ -116,7 +120,7 @@ fn engine(c: &mut Criterion) {
         group.bench_function("decode + filter + encode: generated types", |b| {
             b.iter(|| black_box(by_types(&capture, true)))
         });
-        let plans = [plan(STAGES[0].1), plan(STAGES[2].1)];
+        let plans = [plan(STAGES[0].1), plan(STAGES[3].1)];
         let mut engine = Engine::new(Settings::default(), plans[1].clone(), 0);
         feed(&mut engine, &capture);
         let now = capture.messages.last().map_or(0, |m| m.1);

@@ -6,6 +6,7 @@
 pub mod close;
 pub mod divide;
 mod figures;
+pub mod gated;
 pub mod resolve;
 pub mod swap;
 
@@ -228,9 +229,16 @@ impl Arm {
     /// Whether the point's increment is asked for.
     #[inline]
     pub fn observes(&self, route: &Route) -> bool {
-        self.paths
-            .get(route.path)
-            .is_some_and(|path| matches!(path.way.end, End::Hold | End::Absorb))
+        let Some(way) = self.paths.get(route.path).map(|path| &path.way) else {
+            return false;
+        };
+        match way.end {
+            End::Hold | End::Absorb => true,
+            End::Gate => self.stages.get(usize::from(way.stage)).is_some_and(
+                |running| matches!(&running.state, State::Gate(gate) if gate.observes()),
+            ),
+            End::Emit | End::Filtered | End::SampledOut | End::Other => false,
+        }
     }
 
     /// The path of a route that this plan resolved.
@@ -303,6 +311,7 @@ impl Arm {
                 true
             }
             End::Hold | End::Absorb => self.stateful(route, stage, event, seen, around),
+            End::Gate => self.gated(route, stage, event, seen, around),
             End::Filtered | End::SampledOut | End::Other => false,
         }
     }
@@ -425,7 +434,8 @@ impl Arm {
             out_stamp: route.out_stamp,
             ..Route::VOID
         };
-        self.resolve(&mut further, &event, None, around);
+        let input = self.released(entry - 1, event.identity);
+        self.resolve(&mut further, &event, input.as_ref(), around);
         let inner = Event {
             origin: Origin::Released,
             ..event
@@ -433,5 +443,15 @@ impl Arm {
         let kept = self.take(&mut further, &inner, seen, around);
         route.out_stamp = further.out_stamp;
         kept
+    }
+
+    /// What is known of a series behind the `sample every` of this stage.
+    fn released(&self, stage: u16, identity: u128) -> Option<Input> {
+        let running = self.stages.get(usize::from(stage))?;
+        let State::Every(_) = &running.state else {
+            return None;
+        };
+        let table = running.outputs.as_ref()?;
+        table.get(table.find(identity)?)?.input.clone()
     }
 }

@@ -1,11 +1,13 @@
 //! Documents become pipelines, pipelines become a plan. Nothing that compiled can fail to apply.
 
+mod filter;
 mod overlap;
 mod plan;
 mod stages;
 
+pub use filter::{Decision, Filter, Rule};
 pub use plan::{Candidate, Division, Plan};
-pub use stages::{Action, Aggregate, Filter, Keys, Method, Rename, Sample, Stage};
+pub use stages::{Action, Aggregate, Keys, Method, Rename, Sample, Stage};
 
 use crate::document::{Document, Matcher, Problem};
 use std::sync::Arc;

@@ -4,7 +4,9 @@
 //! document its identity. A stage's own types live in `document/stages.rs`.
 
 mod canonical;
+mod comparison;
 mod fields;
+mod filter;
 mod pattern;
 mod read;
 mod read_stages;
@@ -13,12 +15,14 @@ mod span;
 mod stages;
 
 pub use crate::matcher::Matcher;
+pub use comparison::Comparison;
+pub use filter::{Filter, Rule};
 pub use pattern::Patterns;
 pub(crate) use read::draft;
 pub use read::{parse, parse_matchers};
 pub use schema::schema;
 pub use span::Span;
-pub use stages::{Action, Aggregate, Filter, Function, Sample, Stage};
+pub use stages::{Action, Aggregate, Function, Sample, Stage};
 
 pub use crate::yaml::{from_yaml, kind_of, split_documents};
 

@@ -6,8 +6,9 @@
 use crate::arm::Arm;
 use crate::engine::Limits;
 use crate::identity::Canonical;
-use crate::route::{End, Path};
+use crate::route::{End, Path, Route};
 use crate::series::Table;
+use crate::stage::gate::Verdict;
 use crate::view::SeriesView;
 use crate::wire::index::Index;
 use crate::wire::walk::{NoMemo, walk};
@@ -29,7 +30,8 @@ pub struct Explanation {
     pub attributes: Vec<(String, String)>,
     /// `baseline` or `candidate`.
     pub arm: &'static str,
-    /// `exported`, `filtered`, `aggregated`, `sampled`, `sampled_out`, `protected`.
+    /// `exported`, `filtered`, `aggregated`, `sampled`, `sampled_out`, `suppressed`, `protected`; at a gate
+    /// that of its last point.
     pub fate: String,
     /// Stage id that decides, if one does.
     pub stage: Option<String>,
@@ -141,9 +143,7 @@ fn answer(
     if path.way.end == End::Other {
         return None;
     }
-    let stage = arm.pipeline.stages.get(usize::from(path.way.stage));
-    let (fate, why) = fate(path, stage.map_or("", |stage| &stage.id), arm, route);
-    let decided = path.way.end != End::Emit;
+    let told = tell(arm, route, path);
     Some(Explanation {
         metric: series.metric.name.into(),
         attributes: attributes(series),
@@ -152,19 +152,77 @@ fn answer(
         } else {
             "candidate"
         },
+        ..told
+    })
+}
+
+/// What a route says of its series. A gate decides point by point: its last decision is told, and
+/// where that was to let pass, what the stages behind do.
+fn tell(arm: &Arm, route: &Route, path: &Path) -> Explanation {
+    let stage = arm.pipeline.stages.get(usize::from(path.way.stage));
+    let id = stage.map_or("", |stage| &stage.id);
+    if let Some(at) = arm.at_gate(route)
+        && let Some((fate, rule, why)) = withheld(at.last, id)
+    {
+        return Explanation {
+            metric: String::new(),
+            attributes: Vec::new(),
+            arm: "",
+            fate: fate.into(),
+            stage: Some(id.into()),
+            rule,
+            why,
+        };
+    }
+    if let Some(at) = arm.at_gate(route)
+        && let Some(behind) = arm.path(&at.further)
+    {
+        let told = tell(arm, &at.further, behind);
+        let why = format!(
+            "{}; `{id}` decides point by point and let the last one pass",
+            told.why
+        );
+        return Explanation { why, ..told };
+    }
+    let (fate, why) = fate(path, id, arm, route);
+    let decided = path.way.end != End::Emit;
+    Explanation {
+        metric: String::new(),
+        attributes: Vec::new(),
+        arm: "",
         fate: fate.into(),
         stage: stage.filter(|_| decided).map(|stage| stage.id.clone()),
         rule: Some(path.way.rule.name()).filter(|rule| !rule.is_empty()),
         why,
+    }
+}
+
+/// What to say of a series whose last point a gate held back.
+fn withheld(last: Verdict, stage: &str) -> Option<(&'static str, Option<String>, String)> {
+    Some(match last {
+        Verdict::Pass => return None,
+        Verdict::Filtered(rule) => (
+            "filtered",
+            Some(rule.name()),
+            format!(
+                "rule {} of filter `{stage}`, which decides point by point, dropped its last point",
+                rule.name()
+            ),
+        ),
+        Verdict::Suppressed => (
+            "suppressed",
+            None,
+            format!("`{stage}` held its last point back: it said nothing new"),
+        ),
+        Verdict::SampledOut => (
+            "sampled_out",
+            None,
+            format!("`{stage}` did not keep its last point"),
+        ),
     })
 }
 
-fn fate(
-    path: &Path,
-    stage: &str,
-    arm: &Arm,
-    route: &crate::route::Route,
-) -> (&'static str, String) {
+fn fate(path: &Path, stage: &str, arm: &Arm, route: &Route) -> (&'static str, String) {
     match path.way.end {
         End::Emit if path.way.protected => (
             "protected",
@@ -200,6 +258,7 @@ fn fate(
             });
             ("aggregated", format!("aggregate `{stage}` merges it{into}"))
         }
+        End::Gate => ("exported", format!("`{stage}` decides point by point")),
         End::Other => ("exported", "the other arm has it".into()),
     }
 }

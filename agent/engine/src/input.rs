@@ -140,6 +140,13 @@ impl Input {
         self.seen != 0 && now.saturating_sub(self.seen) > expiry
     }
 
+    /// The series spoke, and its point was held back: it has not vanished.
+    pub fn lives(&mut self, now: Nanos) {
+        if self.seen != 0 {
+            self.seen = now;
+        }
+    }
+
     /// Bytes beyond the struct itself.
     pub fn heap_size(&self) -> usize {
         match &self.last {

@@ -20,6 +20,8 @@ pub enum End {
     Hold,
     /// Taken into an aggregation.
     Absorb,
+    /// At a gate, which decides point by point; what passes goes on by a route that the gate keeps.
+    Gate,
     /// Belongs to the other arm of a split.
     Other,
 }
@@ -134,6 +136,8 @@ pub enum Place {
     Held(crate::stage::every::Ticket),
     /// In an aggregation.
     Seat(Seat),
+    /// At a gate: the series' number in the stage's table.
+    Slot(u32),
 }
 
 /// One series' way through one arm.

@@ -1,16 +1,21 @@
-//! State of one stage of one arm. Filters and entity samples have none: they are routes only.
+//! State of one stage of one arm. Filters of names and entity samples have none: they are routes only.
 
 // Its first stages are about to use it.
 #[allow(dead_code)]
 pub mod entity;
 pub mod every;
+pub mod filter;
+pub mod gate;
 
 use crate::Nanos;
 use crate::aggregate::{Aggregation, Written};
 use crate::compile::{Action, Method, Stage};
 use crate::engine::Settings;
+use crate::route::Rule;
 use crate::series::Table;
 use every::Every;
+use filter::Values;
+use gate::{Gate, Kind};
 use std::collections::BTreeMap;
 
 /// State of a stage.
@@ -22,6 +27,8 @@ pub enum State {
     Every(Box<Every>),
     /// Merges.
     Aggregate(Box<Aggregation>),
+    /// Decides point by point.
+    Gate(Box<Gate>),
 }
 
 /// What a stage counted beside its paths, since the last cut.
@@ -33,12 +40,27 @@ pub struct Tally {
     pub passed: u64,
     /// Of a `sample every`: points that a later one of their window replaced, and late ones.
     pub sampled_out: u64,
+    /// Of a gate: points that a rule dropped, by rule.
+    pub filtered: Vec<(Rule, u64)>,
+    /// Of a gate: points that said nothing new.
+    pub suppressed: u64,
     /// Points that left the state: taken into closed windows, or released.
     pub closed: u64,
     /// Points written from state.
     pub emitted: u64,
     /// By reason.
     pub counts: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    /// Counts a point that a rule dropped.
+    #[inline]
+    pub fn filter(&mut self, rule: Rule) {
+        match self.filtered.iter_mut().find(|(of, _)| *of == rule) {
+            Some((_, points)) => *points += 1,
+            None => self.filtered.push((rule, 1)),
+        }
+    }
 }
 
 /// One stage of one arm.
@@ -58,7 +80,10 @@ impl Running {
     /// A stage without history.
     pub fn new(stage: &Stage, settings: &Settings, created: Nanos) -> Running {
         let state = match &stage.action {
-            Action::Filter(_) => State::None,
+            Action::Filter(filter) => match Values::of(filter) {
+                Some(values) => State::Gate(Box::new(Gate::new(Kind::Values(values)))),
+                None => State::None,
+            },
             Action::Aggregate(aggregate) => {
                 State::Aggregate(Box::new(Aggregation::new(aggregate, settings, created)))
             }
@@ -80,7 +105,7 @@ impl Running {
     /// Closes windows: those due at `now`, or all. What it writes is appended to `written`.
     pub fn close(&mut self, now: Nanos, how: Closing, written: &mut Written) -> Nanos {
         match (&mut self.state, how) {
-            (State::None, _) => now,
+            (State::None | State::Gate(_), _) => now,
             (State::Every(every), how) => {
                 every.close(now, how, written, &mut self.tally);
                 now

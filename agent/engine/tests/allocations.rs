@@ -147,6 +147,7 @@ fn a_known_request_allocates_no_more_for_ten_times_the_points() {
     let pipelines = [
         "[]",
         "[{id: f, filter: {drop: [{metric: load}, {attributes: {cpu: cpu1}}]}}]",
+        "[{id: f, filter: {drop: [{metric: \"*\", value: {lt: 70}}]}}]",
         "[{id: s, sample: {match: {}, fraction: 0.5, entity: [process.pid]}}]",
         "[{id: e, sample: {match: {}, every: 60s}}]",
         "[{id: a, aggregate: {match: {type: sum}, without: [cpu], interval: 60s}}]",

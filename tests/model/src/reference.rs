@@ -9,6 +9,7 @@ pub mod compare;
 pub mod document;
 pub mod explicit;
 pub mod exponential;
+mod filter;
 pub mod identity;
 pub mod matcher;
 pub mod number;

@@ -6,7 +6,7 @@ use crate::Nanos;
 use crate::aggregate::Written;
 use crate::engine::Limits;
 use crate::input::{Input, Scratch};
-use crate::route::{End, Route};
+use crate::route::Route;
 use crate::series::{Entry, Found, Table};
 use crate::splice::{Kept, splice};
 use crate::stage::{Closing, State};
@@ -196,7 +196,7 @@ impl Arm {
         }
     }
 
-    fn take_output(
+    pub(super) fn take_output(
         &mut self,
         output: &mut Entry,
         event: &Event<'_>,
@@ -274,17 +274,12 @@ impl Arm {
         node.find(identity)
             .and_then(|series| node.get(series))
             .and_then(|entry| entry.routes.get(self.side))
-            .filter(|route| route.generation == self.generation)
-            .and_then(|route| self.paths.get(route.path))
-            .is_some_and(|path| path.way.end == End::Emit)
+            .is_some_and(|route| self.emits(route))
     }
 
     /// Counts a received series that passes while an aggregation of this arm writes its identity.
     pub fn check_conflict(&mut self, identity: u128, route: &Route) {
-        let passes = self
-            .paths
-            .get(route.path)
-            .is_some_and(|path| path.way.end == End::Emit);
+        let passes = self.emits(route);
         let written = |running: &crate::stage::Running| {
             matches!(running.state, State::Aggregate(_))
                 && running
@@ -316,8 +311,14 @@ impl Arm {
     /// Frees what has been silent.
     pub fn sweep(&mut self, now: Nanos, expiry: Nanos) {
         for running in &mut self.stages {
-            if let State::Every(every) = &mut running.state {
-                every.sweep(now, expiry);
+            match &mut running.state {
+                State::Every(every) => every.sweep(now, expiry),
+                State::Gate(_) => {
+                    if let Some(table) = &mut running.outputs {
+                        table.sweep(now, expiry);
+                    }
+                }
+                State::None | State::Aggregate(_) => {}
             }
         }
     }
@@ -325,7 +326,7 @@ impl Arm {
     /// At most how many points its open windows will write.
     pub fn to_write(&self) -> usize {
         let of = |running: &crate::stage::Running| match &running.state {
-            State::None => 0,
+            State::None | State::Gate(_) => 0,
             State::Every(every) => every.to_write(),
             State::Aggregate(aggregation) => aggregation.to_write(),
         };
@@ -339,6 +340,7 @@ impl Arm {
             outputs
                 + match &running.state {
                     State::None => 0,
+                    State::Gate(gate) => gate.bytes(),
                     State::Every(every) => every.bytes(),
                     State::Aggregate(aggregation) => aggregation.size().2,
                 }

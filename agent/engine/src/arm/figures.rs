@@ -76,7 +76,7 @@ impl Arm {
                 End::Emit => ledger.exported += points,
                 End::Filtered => ledger.filtered += points,
                 End::SampledOut => ledger.sampled_out += points,
-                End::Hold | End::Absorb | End::Other => {}
+                End::Hold | End::Absorb | End::Gate | End::Other => {}
             }
         }
         for (number, running) in self.stages.iter().enumerate() {
@@ -84,6 +84,11 @@ impl Arm {
             ledger.sampled_out += tally.sampled_out;
             for (reason, points) in &tally.dropped {
                 *ledger.dropped.entry((*reason).into()).or_default() += points;
+            }
+            ledger.filtered += tally.filtered.iter().map(|(_, points)| points).sum::<u64>();
+            ledger.suppressed += tally.suppressed;
+            if matches!(running.state, State::Gate(_)) {
+                continue;
             }
             let left = tally.closed + tally.sampled_out;
             ledger.held += signed(self.absorbed(number)) - signed(left);
@@ -203,6 +208,12 @@ impl Arm {
             {
                 count((*reason).into());
             }
+        }
+        for (rule, points) in &running.tally.filtered {
+            *figures.counts.entry(rule.name()).or_default() += points;
+        }
+        if running.tally.suppressed > 0 {
+            *figures.counts.entry("suppressed".into()).or_default() += running.tally.suppressed;
         }
         figures.absorbed += self.absorbed(number);
         figures.emitted += running.tally.emitted;

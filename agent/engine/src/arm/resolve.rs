@@ -1,14 +1,16 @@
 //! How a route is found: the one walk through the stages that a series' points are spared.
 
+use super::gated::known;
 use super::{Arm, Around, Event, Origin};
 use crate::aggregate::{Joined, TABLE_FULL};
-use crate::compile::{Action, Filter, Method};
+use crate::compile::{Action, Decision, Method};
 use crate::document::Matcher;
 use crate::identity::share;
 use crate::input::Input;
 use crate::route::{End, Place, Route, Rule, Way};
 use crate::series::{Entry, Found, Table};
 use crate::splice::assemble::{Shared, Surroundings};
+use crate::stage::gate::{Kind, Memory};
 use crate::stage::{Running, State};
 use crate::view::{MetricType, MetricView, SeriesView, Temporality};
 
@@ -89,10 +91,18 @@ impl Arm {
         let pipeline = self.pipeline.clone();
         let stage = pipeline.stages.get(usize::from(number))?;
         match &stage.action {
-            Action::Filter(filter) => {
-                (way.end, way.rule) = (End::Filtered, rule(filter, series)?);
-                Some(Place::None)
-            }
+            Action::Filter(filter) => match filter.decide(series) {
+                Decision::Pass => None,
+                Decision::Drop(rule) => {
+                    (way.end, way.rule) = (End::Filtered, rule);
+                    Some(Place::None)
+                }
+                Decision::Points(rules) => {
+                    self.slot(number, (event, input), around, way, |kind| match kind {
+                        Kind::Values(values) => Memory::Values(values.list(rules)),
+                    })
+                }
+            },
             Action::Sample(sample) if !sample.matcher.matches(series) => None,
             Action::Sample(sample) => match &sample.method {
                 Method::Fraction {
@@ -141,14 +151,8 @@ impl Arm {
         };
         match ticket {
             Some(ticket) => {
-                // What it lets go is the same series: later stages do not start blind either. Only what
-                // was known when the stage was created is taken over; the rest it has seen itself.
-                let created = running.created;
-                let known = |input: &&Input| {
-                    let before = input.seen() != 0 && input.seen() <= created;
-                    event.origin != Origin::Merged && (before || input.is_returning())
-                };
-                if let Some(input) = input.filter(known) {
+                // What it lets go is the same series: later stages do not start blind either.
+                if let Some(input) = known(input, running, event) {
                     let outputs = outputs(running, around);
                     let (identity, metric) = (event.identity, event.metric);
                     let found = outputs.find_or_add(identity, |_| {
@@ -223,16 +227,6 @@ pub fn outputs<'a>(running: &'a mut Running, around: &Around<'_>) -> &'a mut Tab
         let settings = around.settings;
         Box::new(Table::new(settings.limits.series, settings.memo_seed))
     })
-}
-
-fn rule(filter: &Filter, series: &SeriesView<'_>) -> Option<Rule> {
-    match filter {
-        Filter::Drop(rules) => {
-            let index = rules.iter().position(|rule| rule.matches(series))?;
-            Some(Rule::Drop(index as u16))
-        }
-        Filter::Keep(rules) => (!any(rules, series)).then_some(Rule::Keep),
-    }
 }
 
 fn any(matchers: &[Matcher], series: &SeriesView<'_>) -> bool {

@@ -1,5 +1,6 @@
 //! Stages as the engine runs them.
 
+use super::Filter;
 use crate::Nanos;
 use crate::document::{self, Function, Matcher, Problem};
 use xxhash_rust::xxh3::xxh3_64;
@@ -25,16 +26,6 @@ pub enum Action {
     Aggregate(Aggregate),
     /// Thins out.
     Sample(Sample),
-}
-
-/// Rules of a filter; a rule's name in figures is `drop[0]`, or `keep` for a series that no keep
-/// rule matches.
-#[derive(Debug)]
-pub enum Filter {
-    /// Series that match any of these are dropped.
-    Drop(Vec<Matcher>),
-    /// Series that match none of these are dropped.
-    Keep(Vec<Matcher>),
 }
 
 /// An aggregation.
@@ -145,7 +136,7 @@ impl Stage {
     ) -> Option<Stage> {
         let action = match &stage.action {
             document::Action::Filter(filter) => {
-                Action::Filter(compile_filter(filter, path, problems))
+                Action::Filter(Filter::compile(filter, path, problems))
             }
             document::Action::Aggregate(aggregate) => {
                 Action::Aggregate(compile_aggregate(aggregate, path, problems)?)
@@ -168,21 +159,6 @@ impl Stage {
             Action::Aggregate(_) => "aggregate",
             Action::Sample(_) => "sample",
         }
-    }
-}
-
-fn compile_filter(filter: &document::Filter, path: &str, problems: &mut Vec<Problem>) -> Filter {
-    let mut rules = |list: &[document::Match], name: &str| {
-        list.iter()
-            .enumerate()
-            .filter_map(|(i, rule)| {
-                Matcher::compile(rule, &format!("{path}.filter.{name}[{i}]"), problems)
-            })
-            .collect()
-    };
-    match filter {
-        document::Filter::Drop(list) => Filter::Drop(rules(list, "drop")),
-        document::Filter::Keep(list) => Filter::Keep(rules(list, "keep")),
     }
 }
 

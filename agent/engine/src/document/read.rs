@@ -153,6 +153,18 @@ impl Reader {
 
     /// One rule.
     pub(super) fn matching(&mut self, node: &Node, path: &str) -> Match {
+        self.conditions(node, path, false)
+            .map(|(rule, _)| rule)
+            .unwrap_or_default()
+    }
+
+    /// The conditions on series of one rule. `valued`: it may have a `value`, which the caller reads.
+    pub(super) fn conditions<'a>(
+        &mut self,
+        node: &'a Node,
+        path: &str,
+        valued: bool,
+    ) -> Option<(Match, Fields<'a>)> {
         let mut rule = Match::default();
         let known = [
             "metric",
@@ -161,6 +173,7 @@ impl Reader {
             "temporality",
             "monotonic",
             "attributes",
+            "value",
         ];
         let instead = [
             ("name", "metric"),
@@ -168,9 +181,13 @@ impl Reader {
             ("labels", "attributes"),
             ("resource", "attributes"),
         ];
-        let Some(fields) = self.fields(node, path, &known, &instead) else {
-            return rule;
-        };
+        let fields = self.fields(node, path, &known, &instead)?;
+        if !valued && fields.present("value").is_some() {
+            self.problem(
+                fields.path("value"),
+                "a series has no one value: `value` can only be used in `drop` and `keep` rules of a filter",
+            );
+        }
         if let Some(node) = fields.get("metric") {
             rule.metric = self.patterns(node, &fields.path("metric"), true);
         }
@@ -194,7 +211,7 @@ impl Reader {
             rule.attributes = self.attributes(node, &fields.path("attributes"));
         }
         self.null_conditions(&fields);
-        rule
+        Some((rule, fields))
     }
 
     /// A condition without a value would silently match everything.

@@ -1,7 +1,7 @@
 //! Reading stages, and the rules of each kind that can be checked on the stage alone.
 
 use super::fields::{Fields, Reader, suggestion};
-use super::{Action, Aggregate, Filter, Function, Match, Sample, Span, Stage};
+use super::{Action, Aggregate, Function, Match, Sample, Span, Stage};
 use crate::yaml::Node;
 use std::collections::HashMap;
 
@@ -91,44 +91,6 @@ impl Reader {
             return None;
         }
         Some(id.to_string())
-    }
-
-    fn filter(&mut self, node: &Node, path: &str) -> Option<Filter> {
-        let fields = self.fields(
-            node,
-            path,
-            &["drop", "keep"],
-            &[("match", "drop"), ("rules", "drop")],
-        )?;
-        match (fields.get("drop"), fields.get("keep")) {
-            (Some(node), None) => self.rules(node, &fields.path("drop")).map(Filter::Drop),
-            (None, Some(node)) => self.rules(node, &fields.path("keep")).map(Filter::Keep),
-            (Some(_), Some(_)) => {
-                self.problem(
-                    path,
-                    "a filter has `drop` or `keep`, not both: make it two stages",
-                );
-                None
-            }
-            (None, None) => {
-                self.problem(
-                    path,
-                    "write `drop: [...]` or `keep: [...]` with at least one rule",
-                );
-                None
-            }
-        }
-    }
-
-    fn rules(&mut self, node: &Node, path: &str) -> Option<Vec<Match>> {
-        if *node == Node::List(Vec::new()) {
-            self.problem(
-                path,
-                "the list is empty: write at least one rule, or leave the stage out",
-            );
-            return None;
-        }
-        Some(self.matches(node, path))
     }
 
     fn matched(&mut self, fields: &Fields<'_>) -> Option<Match> {

@@ -1,6 +1,6 @@
 //! The stages of a pipeline as they are written in the document.
 
-use super::{Match, Patterns, Span};
+use super::{Filter, Match, Patterns, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -37,16 +37,6 @@ impl Action {
             Action::Sample(_) => "sample",
         }
     }
-}
-
-/// Drops series: those that a `drop` rule matches, or those that no `keep` rule matches.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Filter {
-    /// Series that match any of these are dropped.
-    Drop(#[schemars(length(min = 1))] Vec<Match>),
-    /// Series that match none of these are dropped.
-    Keep(#[schemars(length(min = 1))] Vec<Match>),
 }
 
 /// Merges the matching series into fewer: one output series for each combination of the attributes

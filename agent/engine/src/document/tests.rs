@@ -331,3 +331,52 @@ fn a_document_written_out_is_read_back() {
         "{error}"
     );
 }
+
+#[test]
+fn a_condition_on_values_says_what_is_wrong_with_it() {
+    let rule = |rule: &str| format!("    - {{ id: f, filter: {{ drop: [ {rule} ] }} }}\n");
+    let at = "spec.stages[0].filter.drop[0].value";
+    for (value, path, words) in [
+        ("{}", at.to_string(), "has no bound"),
+        ("5", at.to_string(), "expected a mapping"),
+        ("{ gt: 1, gte: 1 }", at.to_string(), "not both"),
+        ("{ lt: 1, lte: 1 }", at.to_string(), "not both"),
+        ("{ eq: 1, lt: 2 }", at.to_string(), "says it all"),
+        ("{ gt: 1, lt: 1 }", at.to_string(), "no number keeps"),
+        ("{ gte: 2, lte: 1 }", at.to_string(), "no number keeps"),
+        ("{ gt: \"1\" }", format!("{at}.gt"), "expected a number"),
+        ("{ gt: .nan }", format!("{at}.gt"), "finite"),
+        ("{ above: 1 }", format!("{at}.above"), "write `gt`"),
+    ] {
+        expect(
+            &rule(&format!("{{ metric: m, value: {value} }}")),
+            &path,
+            words,
+        );
+    }
+    for conditions in [
+        "type: histogram",
+        "type: [sum, summary], temporality: cumulative, monotonic: true",
+        "temporality: cumulative, monotonic: true",
+    ] {
+        expect(
+            &rule(&format!("{{ {conditions}, value: {{ lt: 1 }} }}")),
+            at,
+            "no point can match",
+        );
+    }
+    let fine = "{ monotonic: true, value: { gte: 1, lte: 1 } }";
+    parse(&document(&rule(fine))).expect("a delta sum can match");
+}
+
+#[test]
+fn values_are_for_filters_only() {
+    let words = "can only be used in `drop` and `keep` rules";
+    expect(
+        "    - { id: s, sample: { match: { value: { gt: 1 } }, every: 60s } }\n",
+        "spec.stages[0].sample.match.value",
+        words,
+    );
+    let problems = parse_matchers("[ { value: { gt: 1 } } ]").unwrap_err();
+    assert!(problems[0].message.contains(words), "{problems:?}");
+}

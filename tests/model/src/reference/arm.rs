@@ -2,6 +2,7 @@
 
 use super::aggregate::{Aggregate, Fate, expiry};
 use super::document::{Document, Stage};
+use super::filter::Filter;
 use super::matcher;
 use super::point::Point;
 use super::sample::Sample;
@@ -13,7 +14,7 @@ use std::rc::Rc;
 /// One stage's state.
 #[derive(Debug, Clone)]
 enum State {
-    Filter,
+    Filter(Filter),
     /// And what it has written.
     Aggregate(Box<Aggregate>, Tracker),
     Sample(Sample),
@@ -67,9 +68,11 @@ impl Arm {
                 Some(at) => old.remove(at),
                 None => (stage.clone(), State::new(stage, settings, created, &source)),
             };
-            if let State::Sample(sample) = &entry.1 {
-                source = source.behind(|id| sample.decides(id), &sample.released);
-            }
+            source = match &entry.1 {
+                State::Sample(sample) => source.behind(|id| sample.decides(id), &sample.released),
+                State::Filter(filter) => source.behind(|id| filter.decides(id), &filter.passed),
+                State::Aggregate(..) => source,
+            };
             self.stages.push(entry);
         }
         self.document = document;
@@ -94,7 +97,7 @@ impl Arm {
                 continue;
             }
             match &mut state {
-                State::Filter => {}
+                State::Filter(_) => {}
                 State::Aggregate(aggregate, _) => {
                     let (points, absorbed, stamp) = aggregate.cut(now);
                     self.account.merged += absorbed as i64 - points.len() as i64;
@@ -148,26 +151,26 @@ impl Arm {
         out: &mut Vec<Point>,
     ) {
         let now = clock.now;
+        // Behind a stage that holds points back, what it let pass is what was there before.
+        let mut before = before.clone();
         if matcher::any(&self.document.spec.protect, &point.identity) {
             out.push(point);
             return;
         }
         for at in from..self.stages.len() {
-            let (stage, state) = &mut self.stages[at];
+            let (_, state) = &mut self.stages[at];
             match state {
-                State::Filter => {
-                    let filter = stage.filter.as_ref().expect("a filter");
-                    let drop = filter.drop.as_ref();
-                    let keep = filter.keep.as_ref();
-                    if drop.is_some_and(|rules| matcher::any(rules, &point.identity))
-                        || keep.is_some_and(|rules| !matcher::any(rules, &point.identity))
-                    {
+                State::Filter(filter) => {
+                    if filter.drops(&point) {
                         self.account.filtered += 1;
                         return;
                     }
+                    if filter.decides(&point.identity) {
+                        before = track(&mut filter.passed, &point, clock);
+                    }
                 }
                 State::Aggregate(aggregate, _) => {
-                    match aggregate.take(&point, before, now, derived) {
+                    match aggregate.take(&point, &before, now, derived) {
                         Fate::Passes => {}
                         Fate::Held => return,
                         Fate::Dropped(reason) => {
@@ -180,7 +183,7 @@ impl Arm {
                     if sample.lets_pass(&point) {
                         continue;
                     }
-                    let sampled = sample.take(&point, before, now, derived);
+                    let sampled = sample.take(&point, &before, now, derived);
                     self.account.sampled_out += sampled.sampled_out;
                     let pass = sampled.pass;
                     if point.ended() && pass.len() == 1 {
@@ -201,7 +204,7 @@ impl Arm {
     /// `derived`: an aggregation wrote it.
     fn emit(&mut self, at: usize, point: Point, clock: Clock, derived: bool, out: &mut Vec<Point>) {
         let before = match &mut self.stages[at].1 {
-            State::Filter => Before::default(),
+            State::Filter(filter) => track(&mut filter.passed, &point, clock),
             State::Aggregate(_, written) => track(written, &point, clock),
             State::Sample(sample) => track(&mut sample.released, &point, clock),
         };
@@ -213,7 +216,7 @@ impl Arm {
         let mut out = Vec::new();
         for at in 0..self.stages.len() {
             let points = match &mut self.stages[at].1 {
-                State::Filter => continue,
+                State::Filter(_) => continue,
                 State::Aggregate(aggregate, _) => {
                     let (points, absorbed) = aggregate.close(clock.now, everything);
                     self.account.merged += absorbed as i64 - points.len() as i64;
@@ -234,7 +237,7 @@ impl Arm {
     /// The account, with what is in open windows now.
     pub fn account(&self) -> Account {
         let held = self.stages.iter().map(|(_, state)| match state {
-            State::Filter => 0,
+            State::Filter(_) => 0,
             State::Aggregate(aggregate, _) => aggregate.held(),
             State::Sample(sample) => sample.held(),
         });
@@ -247,7 +250,7 @@ impl Arm {
     /// Notes by stage id.
     pub fn counts(&self) -> BTreeMap<String, Counts> {
         let of = |state: &State| match state {
-            State::Filter => Counts::new(),
+            State::Filter(filter) => filter.counts.clone(),
             State::Aggregate(aggregate, _) => aggregate.counts.clone(),
             State::Sample(sample) => sample.counts.clone(),
         };
@@ -264,10 +267,11 @@ impl State {
             let aggregate = Aggregate::new(spec, settings.clone(), created);
             return State::Aggregate(Box::new(aggregate), Tracker::default());
         }
-        match &stage.sample {
-            Some(spec) => State::Sample(Sample::new(&stage.id, spec, created, source)),
-            None => State::Filter,
+        if let Some(spec) = &stage.sample {
+            return State::Sample(Sample::new(&stage.id, spec, created, source));
         }
+        let filter = stage.filter.as_ref().expect("a stage");
+        State::Filter(Filter::new(filter, source))
     }
 }
 

@@ -94,6 +94,8 @@ pub struct Match {
     pub monotonic: Option<bool>,
     #[serde(default)]
     pub attributes: BTreeMap<String, Texts>,
+    /// Of a filter's rules: `gt`, `gte`, `lt`, `lte`, `eq`.
+    pub value: Option<BTreeMap<String, f64>>,
 }
 
 /// One text, or several of which one must fit. A number or a truth value stands for its text.

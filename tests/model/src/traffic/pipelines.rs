@@ -44,6 +44,8 @@ impl Parts {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Menu {
     pub filter: bool,
+    /// Filters that look at values.
+    pub values: bool,
     pub fraction: bool,
     pub every: bool,
     pub aggregate: bool,
@@ -57,8 +59,9 @@ pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
         parts.protect.push(rule(rng));
     }
     let mut kinds: Vec<fn(usize, &mut ChaCha8Rng) -> String> = Vec::new();
-    let wanted: [(bool, fn(usize, &mut ChaCha8Rng) -> String); 4] = [
+    let wanted: [(bool, fn(usize, &mut ChaCha8Rng) -> String); 5] = [
         (menu.filter, filter),
+        (menu.values, values),
         (menu.fraction, fraction),
         (menu.every, every),
         (menu.aggregate, aggregate),
@@ -108,6 +111,44 @@ fn filter(i: usize, rng: &mut ChaCha8Rng) -> String {
         rules.push(rule(rng));
     }
     format!("id: f{i}, filter: {{ {how}: [ {} ] }}", rules.join(", "))
+}
+
+/// A filter that looks at values.
+fn values(i: usize, rng: &mut ChaCha8Rng) -> String {
+    let how = if rng.random_bool(0.6) { "drop" } else { "keep" };
+    let mut rules = Vec::new();
+    for _ in 0..rng.random_range(1..=3) {
+        let series = ["{ metric: \"*\" }", "{ type: gauge }", "{ metric: load }"]
+            .choose(rng)
+            .map_or_else(String::new, |text| text.to_string());
+        let series = if rng.random_bool(0.7) {
+            series
+        } else {
+            rule(rng)
+        };
+        let bounds = [
+            "{ lt: 20 }",
+            "{ gte: 100 }",
+            "{ gt: -10, lte: 42.5 }",
+            "{ eq: 5 }",
+            "{ lt: 1000000 }",
+        ]
+        .choose(rng)
+        .expect("bounds");
+        // Of types that have no value a rule with one is refused.
+        let refused = series.contains("histogram");
+        let plain = refused || rng.random_bool(0.2);
+        rules.push(if plain {
+            series
+        } else {
+            series.replacen("{ ", &format!("{{ value: {bounds}, "), 1)
+        });
+    }
+    if how == "keep" && rng.random_bool(0.7) {
+        // What has no value would be gone altogether.
+        rules.push("{ type: [sum, histogram, exponential_histogram, summary] }".into());
+    }
+    format!("id: v{i}, filter: {{ {how}: [ {} ] }}", rules.join(", "))
 }
 
 fn matching(rng: &mut ChaCha8Rng) -> String {

@@ -246,11 +246,15 @@ fn arm(
 }
 
 /// Notes that both must count alike.
-const NOTES: [&str; 11] = [
+const NOTES: [&str; 15] = [
     "baselined",
+    "drop[0]",
+    "drop[1]",
+    "drop[2]",
     "duplicate",
     "exemplars_dropped",
     "future",
+    "keep",
     "late",
     "not_aggregated",
     "not_sampled",

@@ -38,6 +38,7 @@ fn every_interval_samples_like_the_model() {
 fn one_aggregation_counts_like_the_model() {
     let menu = Menu {
         filter: false,
+        values: false,
         fraction: false,
         every: false,
         aggregate: true,
@@ -59,4 +60,37 @@ fn stages_in_a_row_count_like_the_model() {
         ..PLAIN
     };
     for_all("stages in a row", 250, wanted, duel);
+}
+
+#[test]
+fn filters_compare_values_like_the_model() {
+    let menu = Menu {
+        values: true,
+        fraction: false,
+        ..DECIDES
+    };
+    let wanted = Wanted {
+        menu,
+        shapes: true,
+        ..PLAIN
+    };
+    for_all("values", 200, wanted, duel);
+}
+
+#[test]
+fn stages_behind_a_gate_lose_nothing() {
+    let menu = Menu {
+        filter: false,
+        values: true,
+        aggregate: true,
+        every: true,
+        fraction: false,
+        most: 3,
+    };
+    let wanted = Wanted {
+        menu,
+        swaps: true,
+        ..PLAIN
+    };
+    for_all("behind a gate", 200, wanted, duel);
 }

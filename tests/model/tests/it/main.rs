@@ -18,6 +18,7 @@ use phoenix_model::traffic::{Case, Features, Wanted, case, shrink::shrink};
 /// Nothing that changes a point: filter and fraction.
 const DECIDES: Menu = Menu {
     filter: true,
+    values: false,
     fraction: true,
     every: false,
     aggregate: false,
@@ -27,6 +28,7 @@ const DECIDES: Menu = Menu {
 /// Every kind of stage.
 const ALL: Menu = Menu {
     filter: true,
+    values: true,
     fraction: true,
     every: true,
     aggregate: true,

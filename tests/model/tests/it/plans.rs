@@ -11,6 +11,7 @@ use phoenix_model::traffic::{Action, Case, encode};
 
 const AGGREGATES: Menu = Menu {
     filter: true,
+    values: false,
     fraction: false,
     every: false,
     aggregate: true,

@@ -1,0 +1,197 @@
+//! Points at a gate: decided one by one; what passes takes the way that its series' slot caches.
+
+use super::resolve::{is_cumulative, outputs};
+use super::{Arm, Around, Event, Origin};
+use crate::aggregate::TABLE_FULL;
+use crate::input::{Input, Observation};
+use crate::route::{End, Place, Route, Way};
+use crate::series::{Entry, Found, Table};
+use crate::stage::gate::{Arrival, Kind, Memory, Verdict};
+use crate::stage::{Running, State};
+
+/// A series at a gate, for explanations.
+#[derive(Debug, Clone, Copy)]
+pub struct AtGate {
+    /// What became of its last point.
+    pub last: Verdict,
+    /// The way of the points that pass.
+    pub further: Route,
+}
+
+/// What a stage behind should start from: what was known of the series when the stage was created,
+/// or that it returns. The rest the stage has seen itself.
+pub(super) fn known<'a>(
+    input: Option<&'a Input>,
+    running: &Running,
+    event: &Event<'_>,
+) -> Option<&'a Input> {
+    input.filter(|input| {
+        let before = input.seen() != 0 && input.seen() <= running.created;
+        event.origin != Origin::Merged && (before || input.is_returning())
+    })
+}
+
+impl Arm {
+    /// A slot at the gate of stage `number`; without one the series passes.
+    pub(super) fn slot(
+        &mut self,
+        number: u16,
+        (event, input): (&Event<'_>, Option<&Input>),
+        around: &Around<'_>,
+        way: &mut Way,
+        memory: impl FnOnce(&mut Kind) -> Memory,
+    ) -> Option<Place> {
+        let running = self.stages.get_mut(usize::from(number))?;
+        let series = event.series_view()?;
+        let cumulative = is_cumulative(&series.metric);
+        let (identity, metric) = (event.identity, event.metric);
+        let input = known(input, running, event).cloned();
+        let table = outputs(running, around);
+        let found = if event.tracked {
+            table.find_or_add(identity, |returning| {
+                let blank = || Input::new(event.monotonic(), returning);
+                Entry::new(
+                    identity,
+                    metric,
+                    cumulative.then(|| input.unwrap_or_else(blank)),
+                )
+            })
+        } else {
+            Found::Full
+        };
+        let (slot, new) = match found {
+            Found::Known(slot) => (slot, false),
+            Found::New { series, .. } => (series, true),
+            Found::Full => {
+                way.notes.push((number, TABLE_FULL));
+                return None;
+            }
+        };
+        if let Some(entry) = table.get_mut(slot) {
+            entry.seen = event.now.max(1);
+        }
+        let State::Gate(gate) = &mut running.state else {
+            return None;
+        };
+        gate.seat(slot, new, memory);
+        way.end = End::Gate;
+        Some(Place::Slot(slot))
+    }
+
+    /// One point at the gate of stage `number`. True if it goes to the output as it is.
+    pub(super) fn gated(
+        &mut self,
+        route: &mut Route,
+        number: u16,
+        event: &Event<'_>,
+        seen: Option<&Observation<'_>>,
+        around: &mut Around<'_>,
+    ) -> bool {
+        // A slot can expire while the series lives: it is given anew, once.
+        for again in [false, true] {
+            if again {
+                self.seat_again(route, number, event, around);
+            }
+            let Some(running) = self.stages.get_mut(usize::from(number)) else {
+                return false;
+            };
+            let (State::Gate(gate), Place::Slot(slot)) = (&mut running.state, route.place) else {
+                break;
+            };
+            let Some(entry) = running
+                .outputs
+                .as_mut()
+                .and_then(|table| table.get_mut(slot))
+                .filter(|entry| entry.identity == event.identity)
+            else {
+                continue;
+            };
+            entry.seen = event.now.max(1);
+            let arrival = Arrival {
+                view: event.view(),
+                seen,
+                now: event.now,
+            };
+            return match gate.decide(slot, &arrival, &mut running.tally) {
+                Verdict::Pass => self.let_through(slot, number, event, around),
+                Verdict::Filtered(_) => false,
+                Verdict::Suppressed | Verdict::SampledOut => {
+                    if let Some(input) = &mut entry.input {
+                        input.lives(event.now);
+                    }
+                    false
+                }
+            };
+        }
+        // There is no room for a slot.
+        self.pass_on(route, number + 1, event, seen, around)
+    }
+
+    /// A point that passed goes on, behind the last one that did.
+    fn let_through(
+        &mut self,
+        slot: u32,
+        number: u16,
+        event: &Event<'_>,
+        around: &mut Around<'_>,
+    ) -> bool {
+        // Stage and table apart: the stages behind are of the same arm.
+        let Some((mut table, mut scratch)) = self.take_out(number) else {
+            return false;
+        };
+        let origin = match event.origin {
+            Origin::Received | Origin::Released => Origin::Released,
+            Origin::Merged => Origin::Merged,
+        };
+        let behind = Event {
+            entry: number + 1,
+            origin,
+            ..*event
+        };
+        let kept = match table.get_mut(slot) {
+            Some(entry) => self.take_output(entry, &behind, event.now, &mut scratch, around),
+            None => false,
+        };
+        if let Some(running) = self.stages.get_mut(usize::from(number)) {
+            running.outputs = Some(table);
+            if let State::Gate(gate) = &mut running.state {
+                gate.give_back(scratch);
+            }
+        }
+        kept
+    }
+
+    fn take_out(&mut self, number: u16) -> Option<(Box<Table>, Box<crate::input::Scratch>)> {
+        let running = self.stages.get_mut(usize::from(number))?;
+        let State::Gate(gate) = &mut running.state else {
+            return None;
+        };
+        Some((running.outputs.take()?, gate.lend()))
+    }
+
+    /// A series at the gate where its route ends.
+    pub fn at_gate(&self, route: &Route) -> Option<AtGate> {
+        let Place::Slot(slot) = route.place else {
+            return None;
+        };
+        let running = self.stages.get(usize::from(self.path(route)?.way.stage))?;
+        let State::Gate(gate) = &running.state else {
+            return None;
+        };
+        Some(AtGate {
+            last: gate.last(slot)?,
+            further: running.outputs.as_ref()?.get(slot)?.routes[0],
+        })
+    }
+
+    /// Whether points of a route can be written as they are: it goes through all stages, if need be
+    /// through gates.
+    pub(super) fn emits(&self, route: &Route) -> bool {
+        let mut route = *route;
+        while let Some(at) = self.at_gate(&route) {
+            route = at.further;
+        }
+        self.path(&route)
+            .is_some_and(|path| path.way.end == End::Emit)
+    }
+}

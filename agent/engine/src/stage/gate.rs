@@ -1,0 +1,149 @@
+//! Gates: stages that decide point by point whether a point goes on.
+//!
+//! Every series that meets a gate has a slot there. Its number is that of the series in the stage's
+//! own table (`Running::outputs`), whose entry holds the way behind the gate and, for a cumulative
+//! series, the last point that passed: what stands behind sees increments against that one, so that
+//! points held back lose nothing. The slot beside it holds what the gate itself remembers.
+//!
+//! A new kind of gate is one arm of [`Kind`], one of [`Memory`], and its own file.
+
+use super::Tally;
+use super::filter::Values;
+use crate::Nanos;
+use crate::input::{Observation, Scratch};
+use crate::route::Rule;
+use crate::view::PointView;
+
+/// What kind of gate.
+#[derive(Debug)]
+pub enum Kind {
+    /// A filter that compares values.
+    Values(Values),
+}
+
+/// What a gate remembers of one series.
+#[derive(Debug, Clone, Copy)]
+pub enum Memory {
+    /// The list of rules that its points are compared with.
+    Values(u32),
+}
+
+/// What becomes of one point.
+#[allow(dead_code)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on.
+    Pass,
+    /// A rule of a filter drops it: to the stages behind it never was. A series that is dropped for
+    /// longer than the expiry has vanished for them.
+    Filtered(Rule),
+    /// It says nothing new. The series lives on for the stages behind, and the next point that
+    /// passes brings them all that was held back.
+    Suppressed,
+    /// It is not kept. The series lives on, as above.
+    SampledOut,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    memory: Memory,
+    last: Verdict,
+}
+
+/// State of one gate.
+#[derive(Debug)]
+pub struct Gate {
+    kind: Kind,
+    /// By number of the series in the stage's table.
+    slots: Vec<Option<Slot>>,
+    /// For increments behind the gate; out while a point goes on.
+    scratch: Option<Box<Scratch>>,
+}
+
+/// One point at a gate.
+#[allow(dead_code)]
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// The point.
+    pub view: PointView<'a>,
+    /// What it says of its series, where the gate asks for it and the series is cumulative.
+    pub seen: Option<&'a Observation<'a>>,
+    /// The engine's now.
+    pub now: Nanos,
+}
+
+impl Gate {
+    /// A gate without slots.
+    pub fn new(kind: Kind) -> Gate {
+        Gate {
+            kind,
+            slots: Vec::new(),
+            scratch: Some(Box::default()),
+        }
+    }
+
+    /// Whether it decides by what a point says against the one before it.
+    pub fn observes(&self) -> bool {
+        match &self.kind {
+            Kind::Values(_) => false,
+        }
+    }
+
+    /// Gives a series a slot. One that it has already stays, unless it is `new` to the table.
+    pub fn seat(&mut self, series: u32, new: bool, memory: impl FnOnce(&mut Kind) -> Memory) {
+        let place = series as usize;
+        if place >= self.slots.len() {
+            self.slots.resize(place + 1, None);
+        }
+        if let Some(slot) = self.slots.get_mut(place)
+            && (new || slot.is_none())
+        {
+            *slot = Some(Slot {
+                memory: memory(&mut self.kind),
+                last: Verdict::Pass,
+            });
+        }
+    }
+
+    /// Decides about one point of the series and counts what does not pass.
+    #[inline]
+    pub fn decide(&mut self, series: u32, arrival: &Arrival<'_>, tally: &mut Tally) -> Verdict {
+        let Some(Some(slot)) = self.slots.get_mut(series as usize) else {
+            return Verdict::Pass;
+        };
+        let verdict = match (&mut self.kind, &mut slot.memory) {
+            (Kind::Values(values), Memory::Values(list)) => values.decide(*list, &arrival.view),
+        };
+        slot.last = verdict;
+        match verdict {
+            Verdict::Pass => {}
+            Verdict::Filtered(rule) => tally.filter(rule),
+            Verdict::Suppressed => tally.suppressed += 1,
+            Verdict::SampledOut => tally.sampled_out += 1,
+        }
+        verdict
+    }
+
+    /// What became of the series' last point.
+    pub fn last(&self, series: u32) -> Option<Verdict> {
+        self.slots
+            .get(series as usize)?
+            .as_ref()
+            .map(|slot| slot.last)
+    }
+
+    /// The scratch, to be given back.
+    pub fn lend(&mut self) -> Box<Scratch> {
+        self.scratch.take().unwrap_or_default()
+    }
+
+    /// Takes the scratch back.
+    pub fn give_back(&mut self, scratch: Box<Scratch>) {
+        self.scratch = Some(scratch);
+    }
+
+    /// An estimate of the bytes it takes, its table not counted.
+    pub fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Option<Slot>>()
+    }
+}

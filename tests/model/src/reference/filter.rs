@@ -1,0 +1,92 @@
+//! The filter: rules on series and on the values of their points.
+
+use super::Counts;
+use super::document::{self, Match};
+use super::identity::{Identity, Kind, Temporality};
+use super::matcher;
+use super::point::{Data, Point};
+use super::tracker::Tracker;
+use std::collections::BTreeMap;
+
+/// One filter with what it counted.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    spec: document::Filter,
+    /// What it let pass of series whose points it decides about.
+    pub passed: Tracker,
+    pub counts: Counts,
+}
+
+impl Filter {
+    pub fn new(spec: &document::Filter, source: &Tracker) -> Filter {
+        Filter {
+            spec: spec.clone(),
+            passed: source.clone(),
+            counts: Counts::new(),
+        }
+    }
+
+    fn rules(&self) -> &[Match] {
+        let rules = self.spec.drop.as_ref().or(self.spec.keep.as_ref());
+        rules.expect("rules")
+    }
+
+    /// Whether it looks at points of the series one by one.
+    pub fn decides(&self, id: &Identity) -> bool {
+        let asks = |rule: &Match| rule.value.is_some() && matcher::matches(rule, id);
+        has_value(id) && self.rules().iter().any(asks)
+    }
+
+    /// Whether the point is dropped; it is counted then.
+    pub fn drops(&mut self, point: &Point) -> bool {
+        let met = self.rules().iter().position(|rule| meets(rule, point));
+        let rule = if self.spec.drop.is_some() {
+            met.map(|rule| RULES[rule])
+        } else {
+            // The end of a series is told, where its points could have passed.
+            let end = point.ended() && self.decides(&point.identity);
+            (met.is_none() && !end).then_some("keep")
+        };
+        if let Some(rule) = rule {
+            *self.counts.entry(rule).or_insert(0) += 1;
+        }
+        rule.is_some()
+    }
+}
+
+const RULES: [&str; 4] = ["drop[0]", "drop[1]", "drop[2]", "drop[3]"];
+
+fn meets(rule: &Match, point: &Point) -> bool {
+    matcher::matches(rule, &point.identity)
+        && rule.value.as_ref().is_none_or(|bounds| {
+            has_value(&point.identity) && !point.ended() && keeps(bounds, &point.data)
+        })
+}
+
+/// A gauge, a delta sum, or a sum that is not monotonic.
+fn has_value(id: &Identity) -> bool {
+    match id.kind {
+        Kind::Gauge => true,
+        Kind::Sum => id.temporality == Temporality::Delta || !id.monotonic,
+        _ => false,
+    }
+}
+
+fn keeps(bounds: &BTreeMap<String, f64>, data: &Data) -> bool {
+    let Data::Number(number) = data else {
+        return false;
+    };
+    within(bounds, number.as_f64())
+}
+
+/// Whether a number keeps all bounds.
+pub fn within(bounds: &BTreeMap<String, f64>, value: f64) -> bool {
+    bounds.iter().all(|(how, bound)| match how.as_str() {
+        "gt" => value > *bound,
+        "gte" => value >= *bound,
+        "lt" => value < *bound,
+        "lte" => value <= *bound,
+        "eq" => value == *bound,
+        other => panic!("bound {other:?}"),
+    })
+}
