@@ -25,7 +25,7 @@
 //!   `merged += absorbed - points`.
 
 mod book;
-mod encode;
+pub(crate) mod encode;
 pub mod explicit;
 pub mod exponential;
 mod gauge;
@@ -38,7 +38,7 @@ mod output;
 mod partial;
 pub mod read;
 mod rules;
-mod window;
+pub(crate) mod window;
 
 use crate::Nanos;
 use crate::compile::Aggregate;

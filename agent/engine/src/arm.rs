@@ -24,7 +24,7 @@ use crate::splice::{Kept, Lengths};
 use crate::stage::every::{Arrival, Took};
 use crate::stage::{Running, State};
 use crate::view::{MetricType, PointView, SeriesView};
-use crate::wire::index::{Index, PointEntry};
+use crate::wire::index::{Index, MetricEntry, PointEntry};
 use divide::Entities;
 pub use divide::Split;
 pub use figures::Carried;
@@ -393,9 +393,8 @@ impl Arm {
                         Surroundings::of(event.index, event.point, event.data, shared)
                     });
                     let arrival = Arrival {
-                        body: event.view().body,
-                        time: event.point.time,
-                        ended: event.view().no_recorded_value(),
+                        point: event.view(),
+                        delta: of.is_some_and(MetricEntry::is_delta),
                         new_epoch: seen.is_some_and(|seen| seen.new_epoch),
                     };
                     match every.take(ticket, &arrival, event.now, &mut running.tally) {

@@ -37,6 +37,15 @@ pub fn put_point(
         write::put_fixed64(out, point::START, start);
     }
     write::put_fixed64(out, point::TIME, time);
+    put_value(out, head.kind, value);
+    for exemplar in exemplars {
+        write::put_bytes(out, exemplars_field(head.kind), exemplar);
+    }
+    out.extend_from_slice(&head.attributes);
+}
+
+/// Appends the fields of a point that hold its value.
+pub fn put_value(out: &mut Vec<u8>, kind: MetricType, value: Value<'_>) {
     match value {
         Value::Number(Number::Int(n)) => {
             write::put_fixed64(out, number_point::AS_INT, n.cast_unsigned());
@@ -46,13 +55,9 @@ pub fn put_point(
         Value::Exponential(h, extremes) => put_exponential(out, h, extremes),
         Value::Ended => {
             let flags = u64::from(point::NO_RECORDED_VALUE);
-            write::put_uint(out, head.kind.flags_field(), flags);
+            write::put_uint(out, kind.flags_field(), flags);
         }
     }
-    for exemplar in exemplars {
-        write::put_bytes(out, exemplars_field(head.kind), exemplar);
-    }
-    out.extend_from_slice(&head.attributes);
 }
 
 fn put_explicit(out: &mut Vec<u8>, h: &Explicit, extremes: bool) {

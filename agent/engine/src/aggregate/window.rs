@@ -316,7 +316,7 @@ impl Cell {
     }
 
     /// Keeps the point's exemplars in place of the oldest ones.
-    fn keep_exemplars(&mut self, point: &PointView<'_>) {
+    pub fn keep_exemplars(&mut self, point: &PointView<'_>) {
         let field = exemplars_field(point.kind);
         for body in raw_attributes(point.body, field) {
             let mut room = Vec::new();

@@ -92,9 +92,7 @@ impl Arm {
             }
             let left = tally.closed + tally.sampled_out;
             ledger.held += signed(self.absorbed(number)) - signed(left);
-            if matches!(running.state, State::Aggregate(_)) {
-                ledger.merged += signed(tally.closed) - signed(tally.emitted);
-            }
+            ledger.merged += signed(tally.closed) - signed(tally.emitted);
         }
         ledger
     }

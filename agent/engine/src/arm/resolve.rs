@@ -14,9 +14,6 @@ use crate::stage::gate::{Kind, Memory};
 use crate::stage::{Running, State};
 use crate::view::{MetricType, MetricView, SeriesView, Temporality};
 
-/// Reason of a delta point that passes a `sample every`.
-pub const NOT_SAMPLED: &str = "not_sampled";
-
 impl Arm {
     /// Decides what becomes of the series. Its stamps stay.
     #[cold]
@@ -116,10 +113,6 @@ impl Arm {
                     }
                     way.end = End::SampledOut;
                     Some(Place::None)
-                }
-                Method::Every { .. } if is_delta(&series.metric) => {
-                    way.notes.push((number, NOT_SAMPLED));
-                    None
                 }
                 Method::Every { .. } => self.ticket(number, event, input, around, way),
             },
@@ -231,10 +224,6 @@ pub fn outputs<'a>(running: &'a mut Running, around: &Around<'_>) -> &'a mut Tab
 
 fn any(matchers: &[Matcher], series: &SeriesView<'_>) -> bool {
     matchers.iter().any(|matcher| matcher.matches(series))
-}
-
-fn is_delta(metric: &MetricView<'_>) -> bool {
-    metric.temporality == Temporality::Delta
 }
 
 /// Whether a series' points only mean something against the one before.

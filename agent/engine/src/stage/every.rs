@@ -1,11 +1,19 @@
-//! `sample every`: the last point of each window passes when the window closes, byte for byte.
+//! `sample every`: the last point of each window passes when the window closes, byte for byte. The
+//! points of a delta series are added together.
+
+mod held;
 
 use super::{Closing, Tally};
 use crate::Nanos;
 use crate::aggregate::Written;
 use crate::splice::assemble::{Shared, Surroundings, assemble};
+use crate::view::PointView;
 use hashbrown::{HashMap, HashTable};
+use held::{Held, Scratch};
 use std::sync::Arc;
+
+/// Note of a delta point that could not be added to what waited.
+const NOT_ADDED: &str = "not_added";
 
 /// A series' place in a `sample every`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,20 +22,11 @@ pub struct Ticket {
     generation: u32,
 }
 
-/// A point that waits for its window to close.
-#[derive(Debug)]
-struct Held {
-    around: Arc<Surroundings>,
-    /// End of its window.
-    end: Nanos,
-    time: Nanos,
-    body: Vec<u8>,
-}
-
 #[derive(Debug)]
 struct Slot {
     identity: u128,
     generation: u32,
+    delta: bool,
     /// Of its newest point: the rest of a series' metric may change, its schema_url, its description.
     around: Arc<Surroundings>,
     /// By window, oldest first; nearly always one.
@@ -51,6 +50,9 @@ pub struct Every {
     shared: Shared,
     /// Points that left before their window closed: at a reset, or before the end of the series.
     early: Vec<(Arc<Surroundings>, Vec<u8>)>,
+    /// How many points stand in these.
+    early_points: u64,
+    scratch: Scratch,
     swept: Nanos,
 }
 
@@ -70,12 +72,10 @@ pub enum Took {
 /// One point, as `sample every` sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival<'a> {
-    /// The message body.
-    pub body: &'a [u8],
-    /// Its time.
-    pub time: Nanos,
-    /// It says that the series has ended.
-    pub ended: bool,
+    /// The point.
+    pub point: PointView<'a>,
+    /// Of a delta series: it is added to others, not put in their place.
+    pub delta: bool,
     /// It begins a new epoch: the one before it was the last of the old.
     pub new_epoch: bool,
 }
@@ -94,6 +94,8 @@ impl Every {
             around: HashMap::new(),
             shared: Shared::default(),
             early: Vec::new(),
+            early_points: 0,
+            scratch: Scratch::default(),
             swept: 0,
         }
     }
@@ -179,6 +181,7 @@ impl Every {
             *slot = Some(Slot {
                 identity,
                 generation,
+                delta: false,
                 around,
                 held: Vec::new(),
                 spare: Vec::new(),
@@ -200,7 +203,7 @@ impl Every {
     pub fn take(
         &mut self,
         ticket: Ticket,
-        point: &Arrival<'_>,
+        arrival: &Arrival<'_>,
         now: Nanos,
         tally: &mut Tally,
     ) -> Took {
@@ -212,33 +215,53 @@ impl Every {
             return Took::Stale;
         };
         slot.seen = now;
-        if point.ended || point.new_epoch {
-            let waited = !slot.held.is_empty();
-            for held in slot.held.drain(..) {
-                self.early.push((held.around, held.body));
-            }
-            if point.ended && waited {
-                // Behind what it ends: a later stage must not hear of the end first.
-                let end = (slot.around.clone(), point.body.to_vec());
-                self.early.push(end);
+        let point = &arrival.point;
+        let ended = point.no_recorded_value();
+        let alone = !ended && arrival.delta && self.scratch.read(point).is_none();
+        if alone {
+            *tally.counts.entry(NOT_ADDED).or_default() += 1;
+        }
+        if ended || alone || arrival.new_epoch {
+            let waited = self.let_go(ticket.slot, tally);
+            if (ended || alone) && waited {
+                // Behind what waited: a later stage must not hear of an end first.
+                self.let_go_behind(ticket.slot, point.body);
                 return Took::Held;
             }
-            if point.ended {
+            if ended || alone {
                 return Took::Passes;
             }
         }
         let mut end = grid_end(point.time, self.interval);
-        if point.time > now.saturating_add(self.lateness) {
-            *tally.counts.entry("future").or_default() += 1;
+        let late = end <= self.closed_to;
+        let ahead = point.time > now.saturating_add(self.lateness);
+        if ahead || late {
+            let note = if ahead { "future" } else { "late" };
+            *tally.counts.entry(note).or_default() += 1;
+            if late && !ahead && !arrival.delta {
+                return Took::SampledOut;
+            }
             end = grid_end(now, self.interval).max(self.closed_to + self.interval);
-        } else if end <= self.closed_to {
-            *tally.counts.entry("late").or_default() += 1;
-            return Took::SampledOut;
         }
+        self.hold(ticket.slot, end, arrival, tally);
+        Took::Held
+    }
+
+    /// Puts a point into a window.
+    fn hold(&mut self, number: u32, end: Nanos, arrival: &Arrival<'_>, tally: &mut Tally) {
+        let point = &arrival.point;
+        if arrival.delta && !self.add_up(number, end, point) {
+            *tally.counts.entry(NOT_ADDED).or_default() += 1;
+            self.let_go(number, tally);
+        }
+        let Some(Some(slot)) = self.slots.get_mut(number as usize) else {
+            return;
+        };
+        slot.delta = arrival.delta;
         let place = slot.held.partition_point(|held| held.end < end);
         match slot.held.get_mut(place) {
             Some(held) if held.end == end => {
-                tally.sampled_out += 1;
+                tally.sampled_out += u64::from(!arrival.delta);
                 if point.time >= held.time {
                     held.time = point.time;
                     if !Arc::ptr_eq(&held.around, &slot.around) {
@@ -252,18 +275,49 @@ impl Every {
                 let mut body = slot.spare.pop().unwrap_or_default();
                 body.clear();
                 body.extend_from_slice(point.body);
-                slot.held.insert(
-                    place,
-                    Held {
-                        around: slot.around.clone(),
-                        end,
-                        time: point.time,
-                        body,
-                    },
-                );
+                let held = Held {
+                    around: slot.around.clone(),
+                    end,
+                    time: point.time,
+                    body,
+                    points: 1,
+                    sum: None,
+                };
+                slot.held.insert(place, held);
             }
         }
-        Took::Held
+    }
+
+    /// Adds a delta point to what waits in its window, if something does; false where that is not
+    /// possible.
+    fn add_up(&mut self, number: u32, end: Nanos, point: &PointView<'_>) -> bool {
+        let Some(Some(slot)) = self.slots.get_mut(number as usize) else {
+            return true;
+        };
+        let waits = slot.held.iter_mut().find(|held| held.end == end);
+        waits.is_none_or(|held| held.add(point, &mut self.scratch))
+    }
+
+    /// Lets go what waits of a series; whether something did.
+    fn let_go(&mut self, number: u32, tally: &mut Tally) -> bool {
+        let Some(Some(slot)) = self.slots.get_mut(number as usize) else {
+            return false;
+        };
+        let waited = !slot.held.is_empty();
+        for mut held in slot.held.drain(..) {
+            self.early_points += held.points;
+            lose_exemplars(held.finish(&mut self.scratch), tally);
+            self.early.push((held.around, held.body));
+        }
+        waited
+    }
+
+    /// Lets a point go behind what has just been let go of its series.
+    fn let_go_behind(&mut self, number: u32, body: &[u8]) {
+        if let Some(Some(slot)) = self.slots.get(number as usize) {
+            self.early_points += 1;
+            self.early.push((slot.around.clone(), body.to_vec()));
+        }
     }
 
     /// Whether something left before its window closed.
@@ -273,14 +327,15 @@ impl Every {
 
     /// Writes what left before its window closed.
     pub fn release_early(&mut self, written: &mut Written, tally: &mut Tally) {
-        let points = self.early.len() as u64;
+        let emitted = self.early.len() as u64;
         // In the order in which they left: two points of one series can have come in other bytes.
         for run in self.early.chunk_by(|(a, _), (b, _)| Arc::ptr_eq(a, b)) {
             let points = run.iter().map(|(s, body)| (&**s, &body[..]));
             assemble(points, &mut written.request);
         }
         self.early.clear();
-        release(points, written, tally);
+        let points = std::mem::take(&mut self.early_points);
+        release(points, emitted, written, tally);
     }
 
     /// Closes windows and writes their points.
@@ -302,9 +357,12 @@ impl Every {
             self.fold(now, tally);
         }
         let mut leaving: Vec<(Nanos, u32, usize)> = Vec::new();
-        for (number, slot) in self.slots.iter().enumerate() {
-            for (place, held) in slot.iter().flat_map(|s| s.held.iter().enumerate()) {
+        let mut points = 0;
+        for (number, slot) in self.slots.iter_mut().enumerate() {
+            for (place, held) in slot.iter_mut().flat_map(|s| s.held.iter_mut().enumerate()) {
                 if held.end <= until {
+                    points += held.points;
+                    lose_exemplars(held.finish(&mut self.scratch), tally);
                     leaving.push((held.end, number as u32, place));
                 }
             }
@@ -326,16 +384,17 @@ impl Every {
                 .extend(slot.held.drain(..gone).map(|held| held.body));
             slot.spare.truncate(1);
         }
-        release(leaving.len() as u64, written, tally);
+        release(points, leaving.len() as u64, written, tally);
         let last = leaving.last().map_or(0, |(end, _, _)| *end);
         self.closed_to = self
             .closed_to
             .max(if how == Closing::Due { until } else { last });
     }
 
-    /// A swap: of the windows that have not ended only the last point passes.
+    /// A swap: of the windows that have not ended only the last point passes; of deltas all.
     fn fold(&mut self, now: Nanos, tally: &mut Tally) {
-        for slot in self.slots.iter_mut().flatten() {
+        let thinned = |slot: &&mut Slot| !slot.delta;
+        for slot in self.slots.iter_mut().flatten().filter(thinned) {
             let open = slot.held.partition_point(|held| held.end <= now);
             if slot.held.len() > open + 1 {
                 let last = slot.held.len() - 1;
@@ -397,10 +456,17 @@ impl Every {
     }
 }
 
-fn release(points: u64, written: &mut Written, tally: &mut Tally) {
-    written.points += points;
+/// `points` that were taken in leave as `emitted` ones.
+fn release(points: u64, emitted: u64, written: &mut Written, tally: &mut Tally) {
+    written.points += emitted;
     tally.closed += points;
-    tally.emitted += points;
+    tally.emitted += emitted;
+}
+
+fn lose_exemplars(lost: u64, tally: &mut Tally) {
+    if lost > 0 {
+        *tally.counts.entry("exemplars_dropped").or_default() += lost;
+    }
 }
 
 /// End of the window (start, end] that holds `time`.

@@ -270,6 +270,13 @@ impl Index {
 }
 
 impl MetricEntry {
+    /// Whether its points are changes since the one before.
+    pub fn is_delta(&self) -> bool {
+        let kind = self.kind;
+        Temporality::of(u64::from(self.temporality)) == Temporality::Delta
+            && kind.is_some_and(|k| !matches!(k, MetricType::Gauge | MetricType::Summary))
+    }
+
     /// The metric as stages see it; `None` without data.
     pub fn view<'a>(&self, data: &'a [u8]) -> Option<MetricView<'a>> {
         let (head, tail) = (self.head().of(data), self.tail().of(data));

@@ -107,6 +107,7 @@ impl Arm {
                 State::Sample(sample) => {
                     let (points, sampled_out) = sample.cut(now);
                     self.account.sampled_out += sampled_out;
+                    self.account.merged += sample.take_merged();
                     out.extend(points);
                 }
             }
@@ -185,12 +186,13 @@ impl Arm {
                     }
                     let sampled = sample.take(&point, &before, now, derived);
                     self.account.sampled_out += sampled.sampled_out;
-                    let pass = sampled.pass;
-                    if point.ended() && pass.len() == 1 {
+                    self.account.merged += sample.take_merged();
+                    if sampled.as_it_came && sampled.pass.is_empty() {
                         // Nothing waited here that it would end: it goes on as it came.
                         continue;
                     }
-                    for p in pass {
+                    let last = sampled.as_it_came.then_some(point);
+                    for p in sampled.pass.into_iter().chain(last) {
                         self.emit(at, p, clock, false, out);
                     }
                     return;
@@ -222,7 +224,11 @@ impl Arm {
                     self.account.merged += absorbed as i64 - points.len() as i64;
                     points
                 }
-                State::Sample(sample) => sample.close(clock.now, everything),
+                State::Sample(sample) => {
+                    let points = sample.close(clock.now, everything);
+                    self.account.merged += sample.take_merged();
+                    points
+                }
             };
             // What an aggregation writes at the end of its window is not from the future for that.
             let derived = matches!(self.stages[at].1, State::Aggregate(..));

@@ -1,6 +1,6 @@
 //! Compares what an engine wrote with what the model says: order-free, floats within 1e-9.
 
-use super::explicit::Explicit;
+use super::explicit::{Explicit, common};
 use super::exponential::Exponential;
 use super::number::Num;
 use super::point::{Data, Point};
@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 pub enum Look {
     /// Everything must be the same.
     Closely,
-    /// A stage reads what another one wrote: which exemplars were the last seen is open there, and
-    /// so is the schema_url of a point that was held while its series' schema_url changed.
+    /// A stage reads what another one wrote: in which order the points of one window come is open
+    /// there. With it which exemplars were the last seen, and where histograms of different bounds,
+    /// scales or zero thresholds meet, how coarse their sum is: they are compared where both are alike.
     InARow,
 }
 
@@ -61,25 +62,22 @@ pub fn same(a: &Point, b: &Point, look: Look) -> bool {
     a.identity == b.identity
         && (a.start, a.time, a.flags) == (b.start, b.time, b.flags)
         // Without a recorded value there is nothing to compare.
-        && (a.ended() || same_data(&a.data, &b.data))
-        && same_company(a, b, look)
+        && (a.ended() || same_data(&a.data, &b.data, look))
+        && a.company == b.company
         && a.exemplars.len() == b.exemplars.len()
         && (look == Look::InARow || of(a) == of(b))
 }
 
-fn same_company(a: &Point, b: &Point, look: Look) -> bool {
-    let of = |p: &Point| {
-        let mut company = (*p.company).clone();
-        if look == Look::InARow {
-            company.resource_schema_url.clear();
-        }
-        company
-    };
-    of(a) == of(b)
-}
-
-fn same_data(a: &Data, b: &Data) -> bool {
+fn same_data(a: &Data, b: &Data, look: Look) -> bool {
     match (a, b) {
+        (Data::Explicit(x), Data::Explicit(y)) if look == Look::InARow => {
+            let bounds = common(&x.bounds, &y.bounds).unwrap_or_default();
+            same_explicit(&x.rebucket(&bounds), &y.rebucket(&bounds))
+        }
+        (Data::Exponential(x), Data::Exponential(y)) if look == Look::InARow => {
+            let (x, y) = x.alike(y);
+            same_exponential(&x, &y)
+        }
         (Data::Number(Num::Int(x)), Data::Number(Num::Int(y))) => x == y,
         (Data::Number(Num::Double(x)), Data::Number(Num::Double(y))) => near(*x, *y),
         (Data::Explicit(x), Data::Explicit(y)) => same_explicit(x, y),

@@ -84,7 +84,7 @@ impl Exponential {
     }
 
     /// Both at the lower scale and the wider zero bucket.
-    fn alike(&self, other: &Exponential) -> (Exponential, Exponential) {
+    pub fn alike(&self, other: &Exponential) -> (Exponential, Exponential) {
         let (mut a, mut b) = (self.clone(), other.clone());
         let scale = a.scale.min(b.scale);
         a.downscale(scale);

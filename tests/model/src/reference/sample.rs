@@ -1,11 +1,12 @@
-//! The sample stages: a fraction of entities, or the last point of every interval.
+//! The sample stages: a fraction of entities, or one point of every interval: the last, or of deltas
+//! the sum.
 
 use super::Counts;
 use super::document::{self, duration};
 use super::identity::{Identity, Kind, Temporality};
 use super::matcher;
 use super::point::Point;
-use super::progress::restarts;
+use super::progress::{Amount, amount, restarts};
 use super::tracker::{Before, Tracker, finite};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -19,16 +20,30 @@ pub struct Sample {
     spec: document::Sample,
     every: u64,
     closed: u64,
-    held: BTreeMap<u64, BTreeMap<Rc<Identity>, Point>>,
+    held: BTreeMap<u64, BTreeMap<Rc<Identity>, Held>>,
     pub counts: Counts,
+    /// Points that were added to others and have left in them.
+    merged: i64,
     /// What it has released.
     pub released: Tracker,
+}
+
+/// What waits of a series in a window.
+#[derive(Debug, Clone)]
+struct Held {
+    point: Point,
+    /// Points in it: more than one only where they are added.
+    points: u64,
+    /// Exemplars that found no room.
+    surplus: u64,
 }
 
 /// What became of a point, and which points go on now.
 pub struct Sampled {
     pub pass: Vec<Point>,
     pub sampled_out: u64,
+    /// The point itself is none of this stage's business: it goes on behind `pass`.
+    pub as_it_came: bool,
 }
 
 impl Sample {
@@ -41,6 +56,7 @@ impl Sample {
             closed: created.checked_div(every).map_or(0, |n| n * every),
             released: source.clone(),
             held: BTreeMap::new(),
+            merged: 0,
             counts: Counts::new(),
         }
     }
@@ -51,9 +67,7 @@ impl Sample {
 
     /// Whether points of the series wait here.
     pub fn decides(&self, id: &Identity) -> bool {
-        self.every > 0
-            && id.temporality != Temporality::Delta
-            && matcher::matches(&self.spec.matching, id)
+        self.every > 0 && matcher::matches(&self.spec.matching, id)
     }
 
     /// Whether the point is none of this stage's business, or kept as it is.
@@ -67,82 +81,120 @@ impl Sample {
             let place = id.place(&entity, &self.id);
             return place.is_none_or(|u| u < fraction);
         }
-        if id.temporality == Temporality::Delta {
-            self.note("not_sampled");
-            return true;
-        }
         false
     }
 
     /// Takes a point that this stage decides about.
     pub fn take(&mut self, point: &Point, before: &Before, now: u64, derived: bool) -> Sampled {
-        let pass = |points| Sampled {
-            pass: points,
+        let mut sampled = Sampled {
+            pass: Vec::new(),
             sampled_out: 0,
+            as_it_came: false,
         };
         if self.spec.fraction.is_some() {
-            return Sampled {
-                pass: Vec::new(),
-                sampled_out: 1,
-            };
+            sampled.sampled_out = 1;
+            return sampled;
         }
         let id = &point.identity;
+        let is_delta = id.temporality == Temporality::Delta;
         let counts_up =
             id.temporality == Temporality::Cumulative && (id.kind != Kind::Sum || id.monotonic);
         let last = before
             .last
             .as_ref()
             .filter(|_| counts_up && !point.ended() && finite(point));
-        let mut leaving: Vec<Point> = Vec::new();
-        if point.ended() || last.is_some_and(|last| restarts(last, point)) {
-            let held = self.held.values_mut();
-            leaving.extend(held.filter_map(|window| window.remove(id)));
+        let addable = finite(point) && amount(&point.data).is_some();
+        let alone = is_delta && !point.ended() && !addable;
+        if alone {
+            self.note("not_added");
         }
-        if point.ended() {
-            leaving.push(point.clone());
-            return pass(leaving);
+        if point.ended() || alone || last.is_some_and(|last| restarts(last, point)) {
+            sampled.pass = self.let_go(id);
+        }
+        if point.ended() || alone {
+            sampled.as_it_came = true;
+            return sampled;
         }
         let mut end = point.time.div_ceil(self.every) * self.every;
+        let open = now.div_ceil(self.every) * self.every;
+        let open = open.max(self.closed + self.every);
         if !derived && point.time > now + LATENESS {
             self.note("future");
-            end = now.div_ceil(self.every) * self.every;
-            end = end.max(self.closed + self.every);
+            end = open;
         } else if end <= self.closed {
             self.note("late");
-            return Sampled {
-                pass: leaving,
-                sampled_out: 1,
-            };
+            if !is_delta {
+                sampled.sampled_out = 1;
+                return sampled;
+            }
+            end = open;
         }
+        let waits = self.held.get(&end).and_then(|window| window.get(id));
+        if let (true, Some(waits)) = (is_delta, waits) {
+            match waits.plus(point) {
+                Some(sum) => {
+                    let window = self.held.get_mut(&end).expect("it waits there");
+                    window.insert(id.clone(), sum);
+                    return sampled;
+                }
+                None => {
+                    self.note("not_added");
+                    sampled.pass = self.let_go(id);
+                }
+            }
+        }
+        let one = Held {
+            point: point.clone(),
+            points: 1,
+            surplus: 0,
+        };
         let window = self.held.entry(end).or_default();
         match window.get(id) {
             None => {
-                window.insert(id.clone(), point.clone());
-                return pass(leaving);
+                window.insert(id.clone(), one);
+                return sampled;
             }
-            Some(before) if point.time < before.time => {}
+            Some(before) if point.time < before.point.time => {}
             Some(_) => {
-                window.insert(id.clone(), point.clone());
+                window.insert(id.clone(), one);
             }
         }
-        Sampled {
-            pass: leaving,
-            sampled_out: 1,
-        }
+        sampled.sampled_out = 1;
+        sampled
     }
 
-    /// What a swap lets go: of windows that have not ended only the last point passes.
+    /// All that waits of a series, oldest window first.
+    fn let_go(&mut self, id: &Rc<Identity>) -> Vec<Point> {
+        let held = self.held.values_mut();
+        let leaving: Vec<Held> = held.filter_map(|window| window.remove(id)).collect();
+        leaving.into_iter().map(|held| self.leaves(held)).collect()
+    }
+
+    fn leaves(&mut self, held: Held) -> Point {
+        self.merged += held.points as i64 - 1;
+        if held.surplus > 0 {
+            *self.counts.entry("exemplars_dropped").or_insert(0) += held.surplus;
+        }
+        held.point
+    }
+
+    /// Points that were added to others and have left in them since the last call.
+    pub fn take_merged(&mut self) -> i64 {
+        std::mem::take(&mut self.merged)
+    }
+
+    /// What a swap lets go: of windows that have not ended only the last point passes; of deltas all.
     pub fn cut(&mut self, now: u64) -> (Vec<Point>, u64) {
         let open: Vec<u64> = self.held.keys().copied().filter(|end| *end > now).collect();
         let mut sampled_out = 0;
         for (at, end) in open.iter().enumerate() {
             let later: Vec<u64> = open[at + 1..].to_vec();
-            let newer = |id: &Rc<Identity>, held: &BTreeMap<u64, BTreeMap<Rc<Identity>, Point>>| {
+            let newer = |id: &Rc<Identity>, held: &BTreeMap<u64, BTreeMap<Rc<Identity>, Held>>| {
                 later.iter().any(|end| held[end].contains_key(id))
             };
             let ids: Vec<Rc<Identity>> = self.held[end].keys().cloned().collect();
             for id in ids {
-                if newer(&id, &self.held) {
+                if id.temporality != Temporality::Delta && newer(&id, &self.held) {
                     self.held.get_mut(end).expect("open").remove(&id);
                     sampled_out += 1;
                 }
@@ -164,7 +216,7 @@ impl Sample {
                 self.held.insert(end, points);
                 break;
             }
-            all.extend(points.into_values());
+            all.extend(points.into_values().map(|held| self.leaves(held)));
         }
         if !everything {
             self.closed = self.closed.max(mark);
@@ -174,6 +226,47 @@ impl Sample {
 
     /// Points in open windows.
     pub fn held(&self) -> u64 {
-        self.held.values().map(|w| w.len() as u64).sum()
+        let held = self.held.values().flat_map(BTreeMap::values);
+        held.map(|held| held.points).sum()
+    }
+}
+
+impl Held {
+    /// This and another point of the same delta series together: what it covers is what both cover,
+    /// everything else is the newest point's. Nothing where they cannot be added.
+    fn plus(&self, other: &Point) -> Option<Held> {
+        let (mine, theirs) = (amount(&self.point.data)?, amount(&other.data)?);
+        if let (Amount::Explicit(a), Amount::Explicit(b)) = (&mine, &theirs)
+            && a.bounds != b.bounds
+        {
+            return None;
+        }
+        let sum = mine.plus(&theirs)?;
+        if let Amount::Number(n) = &sum
+            && (n.overflows() || !n.number_as_f64().is_finite())
+        {
+            return None;
+        }
+        let newest = if other.time >= self.point.time {
+            other
+        } else {
+            &self.point
+        };
+        let starts = [self.point.start, other.start];
+        let mut exemplars = self.point.exemplars.clone();
+        exemplars.extend(other.exemplars.iter().cloned());
+        let surplus = exemplars.len().saturating_sub(4);
+        exemplars.drain(..surplus);
+        Some(Held {
+            points: self.points + 1,
+            surplus: self.surplus + surplus as u64,
+            point: Point {
+                start: starts.into_iter().filter(|s| *s > 0).min().unwrap_or(0),
+                time: newest.time,
+                data: sum.data(),
+                exemplars,
+                ..newest.clone()
+            },
+        })
     }
 }

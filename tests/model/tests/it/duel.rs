@@ -257,7 +257,7 @@ const NOTES: [&str; 15] = [
     "keep",
     "late",
     "not_aggregated",
-    "not_sampled",
+    "not_added",
     "out_of_order",
     "reset",
     "reset_anomaly",
