@@ -14,7 +14,7 @@ demo: ## the whole story on this machine, about a minute after the build; KEEP=1
 test: ## everything CI runs
 	scripts/test
 
-test-long: ## many more generated cases, and a soak
+test-long: ## hours: generated cases by the ten thousand, fuzzing, a soak
 	scripts/test-long
 
 bench: ## criterion benchmarks, and the whole process beside its peers

@@ -8,5 +8,6 @@ mod limits;
 mod manifest;
 mod peers;
 mod restarts;
+mod same_work;
 mod swaps;
 mod world;

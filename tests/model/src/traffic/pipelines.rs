@@ -52,6 +52,18 @@ pub struct Menu {
     pub most: usize,
 }
 
+impl Menu {
+    /// Every kind of stage.
+    pub const ALL: Menu = Menu {
+        filter: true,
+        values: true,
+        fraction: true,
+        every: true,
+        aggregate: true,
+        most: 4,
+    };
+}
+
 /// Some pipeline from the menu.
 pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
     let mut parts = Parts::default();

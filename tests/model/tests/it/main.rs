@@ -26,14 +26,7 @@ const DECIDES: Menu = Menu {
 };
 
 /// Every kind of stage.
-const ALL: Menu = Menu {
-    filter: true,
-    values: true,
-    fraction: true,
-    every: true,
-    aggregate: true,
-    most: 4,
-};
+const ALL: Menu = Menu::ALL;
 
 /// One plan, plain encodings, no arms.
 const PLAIN: Wanted = Wanted {
