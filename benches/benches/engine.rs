@@ -23,7 +23,7 @@ fn plan(stages: &str) -> Arc<Plan> {
 }
 
 /// Pipelines by row name.
-const STAGES: [(&str, &str); 6] = [
+const STAGES: [(&str, &str); 8] = [
     ("decode (pass through)", "[]"),
     (
         "filter",
@@ -44,6 +44,14 @@ const STAGES: [(&str, &str); 6] = [
     (
         "sample every",
         "[ { id: s, sample: { match: { metric: \"*\" }, every: 60s } } ]",
+    ),
+    (
+        "quantise",
+        "[ { id: q, quantise: { match: { metric: \"*\" } } } ]",
+    ),
+    (
+        "quantise, sample every",
+        "[ { id: q, quantise: { match: { metric: \"*\" } } }, { id: s, sample: { match: { metric: \"*\" }, every: 60s } } ]",
     ),
 ];
 

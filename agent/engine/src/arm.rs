@@ -8,6 +8,7 @@ pub mod divide;
 mod figures;
 pub mod gated;
 pub mod resolve;
+mod rewrite;
 pub mod swap;
 
 use crate::Nanos;
@@ -39,6 +40,16 @@ pub enum Origin {
     Released,
     /// An aggregation.
     Merged,
+}
+
+impl Origin {
+    /// Of a point that a stage has written anew.
+    fn rewritten(self) -> Origin {
+        match self {
+            Origin::Received | Origin::Released => Origin::Released,
+            Origin::Merged => Origin::Merged,
+        }
+    }
 }
 
 /// One point at a stage.
@@ -168,6 +179,8 @@ pub struct Arm {
     lengths: Lengths,
     spliced: Vec<u8>,
     scratch: Scratch,
+    /// Of what a stage wrote.
+    inner: Index,
 }
 
 impl Arm {
@@ -208,6 +221,7 @@ impl Arm {
             lengths: Lengths::default(),
             spliced: Vec::new(),
             scratch: Scratch::default(),
+            inner: Index::default(),
         }
     }
 
@@ -234,10 +248,17 @@ impl Arm {
         };
         match way.end {
             End::Hold | End::Absorb => true,
-            End::Gate => self.stages.get(usize::from(way.stage)).is_some_and(
-                |running| matches!(&running.state, State::Gate(gate) if gate.observes()),
-            ),
+            End::Gate | End::Rewrite => self.asks(way.stage),
             End::Emit | End::Filtered | End::SampledOut | End::Other => false,
+        }
+    }
+
+    /// Whether a stage that not always looks at increments does.
+    fn asks(&self, stage: u16) -> bool {
+        match self.stages.get(usize::from(stage)).map(|s| &s.state) {
+            Some(State::Gate(gate)) => gate.observes(),
+            Some(State::Rewrite(rewriter)) => rewriter.observes(),
+            _ => false,
         }
     }
 
@@ -246,6 +267,11 @@ impl Arm {
         self.paths
             .get(route.path)
             .filter(|_| route.generation == self.generation)
+    }
+
+    /// The path with this number.
+    pub fn path_of(&self, number: u32) -> Option<&crate::route::Path> {
+        self.paths.get(number)
     }
 
     /// The output that a route's points go to.
@@ -286,7 +312,7 @@ impl Arm {
             Some(event.point.time),
             "asked for by a test"
         );
-        let (end, stage) = (path.way.end, path.way.stage);
+        let (end, stage, then) = (path.way.end, path.way.stage, path.way.then);
         if end == End::Other {
             return false;
         }
@@ -312,6 +338,7 @@ impl Arm {
             }
             End::Hold | End::Absorb => self.stateful(route, stage, event, seen, around),
             End::Gate => self.gated(route, stage, event, seen, around),
+            End::Rewrite => self.rewrite(route, (stage, then), event, seen, around),
             End::Filtered | End::SampledOut | End::Other => false,
         }
     }

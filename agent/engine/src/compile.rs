@@ -3,10 +3,12 @@
 mod filter;
 mod overlap;
 mod plan;
+mod rewrite;
 mod stages;
 
 pub use filter::{Decision, Filter, Rule};
 pub use plan::{Candidate, Division, Plan};
+pub use rewrite::{Op, Rewrite};
 pub use stages::{Action, Aggregate, Keys, Method, Rename, Sample, Stage};
 
 use crate::document::{Document, Matcher, Problem};

@@ -22,7 +22,7 @@ pub(crate) use read::draft;
 pub use read::{parse, parse_matchers};
 pub use schema::schema;
 pub use span::Span;
-pub use stages::{Action, Aggregate, Function, Sample, Stage};
+pub use stages::{Action, Aggregate, Function, Quantise, Sample, Stage};
 
 pub use crate::yaml::{from_yaml, kind_of, split_documents};
 

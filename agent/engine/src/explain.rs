@@ -4,6 +4,7 @@
 //! through when somebody asks. A series that has not spoken in them is not found.
 
 use crate::arm::Arm;
+use crate::compile::Stage;
 use crate::engine::Limits;
 use crate::identity::Canonical;
 use crate::route::{End, Path, Route};
@@ -30,8 +31,8 @@ pub struct Explanation {
     pub attributes: Vec<(String, String)>,
     /// `baseline` or `candidate`.
     pub arm: &'static str,
-    /// `exported`, `filtered`, `aggregated`, `sampled`, `sampled_out`, `suppressed`, `protected`; at a gate
-    /// that of its last point.
+    /// `exported`, `filtered`, `aggregated`, `rewritten`, `sampled`, `sampled_out`, `suppressed`,
+    /// `protected`; at a gate that of its last point.
     pub fate: String,
     /// Stage id that decides, if one does.
     pub stage: Option<String>,
@@ -259,8 +260,24 @@ fn fate(path: &Path, stage: &str, arm: &Arm, route: &Route) -> (&'static str, St
             ("aggregated", format!("aggregate `{stage}` merges it{into}"))
         }
         End::Gate => ("exported", format!("`{stage}` decides point by point")),
+        End::Rewrite => rewritten(path, stage, arm),
         End::Other => ("exported", "the other arm has it".into()),
     }
+}
+
+/// Of a stage that writes points anew: how it goes on is told where no later stage keeps them.
+fn rewritten(path: &Path, stage: &str, arm: &Arm) -> (&'static str, String) {
+    let at = usize::from(path.way.stage);
+    let kind = arm.pipeline.stages.get(at).map_or("", Stage::kind);
+    let then = path.way.then.and_then(|number| arm.path_of(number));
+    let later = then.and_then(|path| arm.pipeline.stages.get(usize::from(path.way.stage)));
+    let on = match (then.map(|path| path.way.end), later) {
+        (Some(End::Emit), _) => "it leaves at once".into(),
+        (Some(_), Some(later)) => format!("then {} `{}` drops it", later.kind(), later.id),
+        _ => "the later stages decide about it".into(),
+    };
+    let why = format!("{kind} `{stage}` writes each of its points anew; {on}");
+    ("rewritten", why)
 }
 
 fn attributes(series: &SeriesView<'_>) -> Vec<(String, String)> {

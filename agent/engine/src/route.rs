@@ -22,6 +22,8 @@ pub enum End {
     Absorb,
     /// At a gate, which decides point by point; what passes goes on by a route that the gate keeps.
     Gate,
+    /// Written anew.
+    Rewrite,
     /// Belongs to the other arm of a split.
     Other,
 }
@@ -65,6 +67,9 @@ pub struct Way {
     pub measured: bool,
     /// In a split: the series lacks a key of the entity.
     pub unassigned: bool,
+    /// Of a stage that rewrites: number of the path of the rewritten points, where no later stage
+    /// keeps anything of them.
+    pub then: Option<u32>,
     /// Counted for every point: stage and reason.
     pub notes: Vec<(u16, &'static str)>,
 }
@@ -138,6 +143,8 @@ pub enum Place {
     Seat(Seat),
     /// At a gate: the series' number in the stage's table.
     Slot(u32),
+    /// In a stage that rewrites.
+    Turned(crate::stage::rewrite::Ticket),
 }
 
 /// One series' way through one arm.

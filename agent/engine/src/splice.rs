@@ -2,6 +2,7 @@
 //! removed. Everything that is not a dropped point survives byte for byte, unknown fields included.
 
 pub mod assemble;
+pub mod runs;
 
 use crate::wire::index::{Index, Nested, Span};
 use crate::wire::otlp::{data, request, resource_metrics, scope_metrics};

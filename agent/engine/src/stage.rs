@@ -6,6 +6,7 @@ pub mod entity;
 pub mod every;
 pub mod filter;
 pub mod gate;
+pub mod rewrite;
 
 use crate::Nanos;
 use crate::aggregate::{Aggregation, Written};
@@ -16,6 +17,7 @@ use crate::series::Table;
 use every::Every;
 use filter::Values;
 use gate::{Gate, Kind};
+use rewrite::Rewriter;
 use std::collections::BTreeMap;
 
 /// State of a stage.
@@ -29,6 +31,8 @@ pub enum State {
     Aggregate(Box<Aggregation>),
     /// Decides point by point.
     Gate(Box<Gate>),
+    /// Writes points anew.
+    Rewrite(Box<Rewriter>),
 }
 
 /// What a stage counted beside its paths, since the last cut.
@@ -42,7 +46,7 @@ pub struct Tally {
     pub sampled_out: u64,
     /// Of a gate: points that a rule dropped, by rule.
     pub filtered: Vec<(Rule, u64)>,
-    /// Of a gate: points that said nothing new.
+    /// Points held back because they said nothing new.
     pub suppressed: u64,
     /// Points that left the state: taken into closed windows, or released.
     pub closed: u64,
@@ -84,6 +88,7 @@ impl Running {
                 Some(values) => State::Gate(Box::new(Gate::new(Kind::Values(values)))),
                 None => State::None,
             },
+            Action::Rewrite(rewrite) => State::Rewrite(Box::new(Rewriter::new(&rewrite.op))),
             Action::Aggregate(aggregate) => {
                 State::Aggregate(Box::new(Aggregation::new(aggregate, settings, created)))
             }
@@ -105,7 +110,7 @@ impl Running {
     /// Closes windows: those due at `now`, or all. What it writes is appended to `written`.
     pub fn close(&mut self, now: Nanos, how: Closing, written: &mut Written) -> Nanos {
         match (&mut self.state, how) {
-            (State::None | State::Gate(_), _) => now,
+            (State::None | State::Gate(_) | State::Rewrite(_), _) => now,
             (State::Every(every), how) => {
                 every.close(now, how, written, &mut self.tally);
                 now

@@ -150,6 +150,8 @@ fn a_known_request_allocates_no_more_for_ten_times_the_points() {
         "[{id: f, filter: {drop: [{metric: \"*\", value: {lt: 70}}]}}]",
         "[{id: s, sample: {match: {}, fraction: 0.5, entity: [process.pid]}}]",
         "[{id: e, sample: {match: {}, every: 60s}}]",
+        "[{id: q, quantise: {match: {}}}]",
+        "[{id: q, quantise: {match: {}}}, {id: e, sample: {match: {}, every: 60s}}]",
         "[{id: a, aggregate: {match: {type: sum}, without: [cpu], interval: 60s}}]",
         "[{id: a, aggregate: {match: {type: gauge}, without: [process.pid], function: sum, interval: 60s}}]",
         "[{id: a, aggregate: {match: {type: histogram}, without: [process.pid], interval: 60s}}]",

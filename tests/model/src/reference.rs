@@ -15,6 +15,7 @@ pub mod matcher;
 pub mod number;
 pub mod point;
 pub mod progress;
+mod quantise;
 mod sample;
 mod tracker;
 mod window;

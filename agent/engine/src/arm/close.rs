@@ -48,10 +48,11 @@ impl Arm {
             };
             running.close(at.now, how, &mut written);
             self.written(number, written, at, number + 1, node, around, out);
+            self.release_rewritten(number, at, node, around, out);
         }
     }
 
-    /// What left a `sample every` before its window closed.
+    /// What left a `sample every` before its window closed, and what was written anew.
     pub fn close_early(
         &mut self,
         at: Moment,
@@ -60,6 +61,7 @@ impl Arm {
         out: &mut Out,
     ) {
         for number in 0..self.stages.len() {
+            self.release_rewritten(number, at, node, around, out);
             let Some(running) = self.stages.get_mut(number) else {
                 return;
             };
@@ -97,15 +99,34 @@ impl Arm {
             }
             _ => Origin::Released,
         };
-        if written.points == 0 {
-            return;
+        if written.points > 0 {
+            let request = &written.request;
+            self.take_in(number, request, origin, at, entry, node, around, out);
         }
+    }
+
+    /// Takes a request of points that stage `number` wrote into the stages from `entry` on.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn take_in(
+        &mut self,
+        number: usize,
+        request: &[u8],
+        origin: Origin,
+        at: Moment,
+        entry: usize,
+        node: &Table,
+        around: &mut Around<'_>,
+        out: &mut Out,
+    ) {
+        let Some(running) = self.stages.get_mut(number) else {
+            return;
+        };
         outputs(running, around);
         let Some(mut table) = running.outputs.take() else {
             return;
         };
         self.inject(
-            &written.request,
+            request,
             entry as u16,
             origin,
             at,
@@ -132,14 +153,8 @@ impl Arm {
         around: &mut Around<'_>,
         out: &mut Out,
     ) {
-        let mut index = Index::default();
-        let none = Limits {
-            elements: usize::MAX,
-            attributes: usize::MAX,
-            value_bytes: usize::MAX,
-            ..Limits::default()
-        };
-        if walk(bytes, &none, &mut table.memo, &mut index).is_err() {
+        let mut index = std::mem::take(&mut self.inner);
+        if walk(bytes, &Limits::none(), &mut table.memo, &mut index).is_err() {
             return;
         }
         let mut kept = Kept::default();
@@ -194,6 +209,7 @@ impl Arm {
         } else {
             splice(&index, bytes, &kept, &mut self.lengths, &mut out.bytes);
         }
+        self.inner = index;
     }
 
     pub(super) fn take_output(
@@ -318,6 +334,7 @@ impl Arm {
                         table.sweep(now, expiry);
                     }
                 }
+                State::Rewrite(rewriter) => rewriter.sweep(now, expiry),
                 State::None | State::Aggregate(_) => {}
             }
         }
@@ -326,7 +343,7 @@ impl Arm {
     /// At most how many points its open windows will write.
     pub fn to_write(&self) -> usize {
         let of = |running: &crate::stage::Running| match &running.state {
-            State::None | State::Gate(_) => 0,
+            State::None | State::Gate(_) | State::Rewrite(_) => 0,
             State::Every(every) => every.to_write(),
             State::Aggregate(aggregation) => aggregation.to_write(),
         };
@@ -342,6 +359,7 @@ impl Arm {
                     State::None => 0,
                     State::Gate(gate) => gate.bytes(),
                     State::Every(every) => every.bytes(),
+                    State::Rewrite(rewriter) => rewriter.bytes(),
                     State::Aggregate(aggregation) => aggregation.size().2,
                 }
         };

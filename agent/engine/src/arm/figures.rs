@@ -76,12 +76,13 @@ impl Arm {
                 End::Emit => ledger.exported += points,
                 End::Filtered => ledger.filtered += points,
                 End::SampledOut => ledger.sampled_out += points,
-                End::Hold | End::Absorb | End::Gate | End::Other => {}
+                End::Hold | End::Absorb | End::Rewrite | End::Gate | End::Other => {}
             }
         }
         for (number, running) in self.stages.iter().enumerate() {
             let tally = &running.tally;
             ledger.sampled_out += tally.sampled_out;
+            ledger.suppressed += tally.suppressed;
             for (reason, points) in &tally.dropped {
                 *ledger.dropped.entry((*reason).into()).or_default() += points;
             }
@@ -90,7 +91,7 @@ impl Arm {
             if matches!(running.state, State::Gate(_)) {
                 continue;
             }
-            let left = tally.closed + tally.sampled_out;
+            let left = tally.closed + tally.sampled_out + tally.suppressed;
             ledger.held += signed(self.absorbed(number)) - signed(left);
             ledger.merged += signed(tally.closed) - signed(tally.emitted);
         }
@@ -102,7 +103,7 @@ impl Arm {
         let ending: u64 = self
             .paths
             .iter()
-            .filter(|path| matches!(path.way.end, End::Hold | End::Absorb))
+            .filter(|path| matches!(path.way.end, End::Hold | End::Absorb | End::Rewrite))
             .filter(|path| usize::from(path.way.stage) == number)
             .map(|path| path.points)
             .sum();

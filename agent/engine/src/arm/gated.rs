@@ -191,7 +191,10 @@ impl Arm {
         while let Some(at) = self.at_gate(&route) {
             route = at.further;
         }
-        self.path(&route)
-            .is_some_and(|path| path.way.end == End::Emit)
+        // Behind a stage that rewrites the series may have another identity: then too often.
+        self.path(&route).is_some_and(|path| {
+            let then = path.way.then.and_then(|number| self.paths.get(number));
+            then.unwrap_or(path).way.end == End::Emit
+        })
     }
 }

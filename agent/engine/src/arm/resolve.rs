@@ -36,6 +36,7 @@ impl Arm {
             protected: any(&self.pipeline.protect, &series),
             measured: event.origin != Origin::Merged && any(around.measured, &series),
             unassigned: false,
+            then: None,
             notes: Vec::new(),
         };
         let mut place = Place::None;
@@ -116,6 +117,8 @@ impl Arm {
                 }
                 Method::Every { .. } => self.ticket(number, event, input, around, way),
             },
+            Action::Rewrite(rewrite) if !rewrite.matcher.matches(series) => None,
+            Action::Rewrite(_) => self.turn(number, series, (event, input), around, way),
             Action::Aggregate(aggregate) if !aggregate.matcher.matches(series) => None,
             Action::Aggregate(_) => self.seat(number, series, event, way),
         }

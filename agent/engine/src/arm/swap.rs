@@ -128,8 +128,18 @@ impl Arm {
     /// A panic ended the arm: its state is not to be trusted, what it held is lost and counted.
     pub fn end_by_panic(&mut self) {
         self.dead = true;
+        let direct = |running: &Running| match &running.state {
+            State::Rewrite(rewriter) => rewriter.direct.points,
+            _ => 0,
+        };
+        // Counted as exported when they were written anew, and lost with the buffer.
+        let written: u64 = self.stages.iter().map(direct).sum();
         self.carry();
         let ledger = &mut self.carried.ledger;
+        if written > 0 {
+            ledger.exported = ledger.exported.saturating_sub(written);
+            *ledger.dropped.entry("panic".into()).or_default() += written;
+        }
         if ledger.held != 0 {
             let lost = u64::try_from(ledger.held).unwrap_or(0);
             *ledger.dropped.entry("panic".into()).or_default() += lost;

@@ -1,6 +1,7 @@
 //! Stages as the engine runs them.
 
 use super::Filter;
+use super::rewrite::{self, Rewrite};
 use crate::Nanos;
 use crate::document::{self, Function, Matcher, Problem};
 use xxhash_rust::xxh3::xxh3_64;
@@ -26,6 +27,8 @@ pub enum Action {
     Aggregate(Aggregate),
     /// Thins out.
     Sample(Sample),
+    /// Writes points anew.
+    Rewrite(Rewrite),
 }
 
 /// An aggregation.
@@ -144,6 +147,9 @@ impl Stage {
             document::Action::Sample(sample) => {
                 Action::Sample(compile_sample(sample, &stage.id, path, problems)?)
             }
+            document::Action::Quantise(quantise) => {
+                Action::Rewrite(rewrite::compile_quantise(quantise, path, problems)?)
+            }
         };
         Some(Stage {
             id: stage.id.clone(),
@@ -152,12 +158,13 @@ impl Stage {
         })
     }
 
-    /// `filter`, `aggregate` or `sample`.
+    /// The stage's key in the document.
     pub fn kind(&self) -> &'static str {
-        match self.action {
+        match &self.action {
             Action::Filter(_) => "filter",
             Action::Aggregate(_) => "aggregate",
             Action::Sample(_) => "sample",
+            Action::Rewrite(rewrite) => rewrite.op.kind(),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{Action, Aggregate, Function, Match, Sample, Span, Stage};
 use crate::yaml::Node;
 use std::collections::HashMap;
 
-const KINDS: [&str; 3] = ["filter", "aggregate", "sample"];
+const KINDS: [&str; 4] = ["filter", "aggregate", "sample", "quantise"];
 const MILLISECOND: Span = Span(1_000_000);
 const DAY: Span = Span::seconds(86_400);
 
@@ -52,6 +52,7 @@ impl Reader {
                 "filter" => self.filter(node, &path).map(Action::Filter),
                 "aggregate" => self.aggregate(node, &path).map(Action::Aggregate),
                 "sample" => self.sample(node, &path).map(Action::Sample),
+                "quantise" => self.quantise(node, &path).map(Action::Quantise),
                 other => {
                     let hint = match other {
                         "drop" | "keep" => format!("write `filter: {{ {other}: [...] }}`"),
@@ -93,7 +94,7 @@ impl Reader {
         Some(id.to_string())
     }
 
-    fn matched(&mut self, fields: &Fields<'_>) -> Option<Match> {
+    pub(super) fn matched(&mut self, fields: &Fields<'_>) -> Option<Match> {
         let advice = "say which series; `match: {}` is all of them";
         let node = self.required(fields, "match", advice)?;
         Some(self.matching(node, &fields.path("match")))

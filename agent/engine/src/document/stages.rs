@@ -1,5 +1,9 @@
 //! The stages of a pipeline as they are written in the document.
 
+mod quantise;
+
+pub use quantise::Quantise;
+
 use super::{Filter, Match, Patterns, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
@@ -26,6 +30,8 @@ pub enum Action {
     Aggregate(Aggregate),
     /// Keeps a fraction of entities, or one point of each series in a window.
     Sample(Sample),
+    /// Rounds the values of gauges.
+    Quantise(Quantise),
 }
 
 impl Action {
@@ -35,6 +41,7 @@ impl Action {
             Action::Filter(_) => "filter",
             Action::Aggregate(_) => "aggregate",
             Action::Sample(_) => "sample",
+            Action::Quantise(_) => "quantise",
         }
     }
 }

@@ -144,7 +144,7 @@ fn stages_are_checked() {
     expect(
         "    - id: a\n      topk: {}",
         "spec.stages[0].topk",
-        "filter, aggregate, sample",
+        "filter, aggregate, sample, quantise",
     );
     expect(
         "    - id: a\n      filter: {drop: [{}]}\n      sample: {match: {}, every: 60s}",
@@ -379,4 +379,33 @@ fn values_are_for_filters_only() {
     );
     let problems = parse_matchers("[ { value: { gt: 1 } } ]").unwrap_err();
     assert!(problems[0].message.contains(words), "{problems:?}");
+}
+
+#[test]
+fn what_is_rounded_is_checked() {
+    let stage = |body: &str| format!("    - id: a\n      quantise: {body}");
+    let path = |rest: &str| format!("spec.stages[0].quantise{rest}");
+    expect(&stage("{}"), &path(".match"), "is missing");
+    expect(
+        &stage("{match: {type: [sum, histogram]}}"),
+        &path(".match.type"),
+        "only gauges are rounded",
+    );
+    expect(
+        &stage("{match: {temporality: delta}}"),
+        &path(".match"),
+        "only gauges are rounded",
+    );
+    for digits in ["0", "16", "2.5", "many"] {
+        let text = stage(&format!("{{match: {{}}, digits: {digits}}}"));
+        expect(&text, &path(".digits"), "from 1 to 15");
+    }
+    expect(
+        &stage("{match: {}, precision: 3}"),
+        &path(".precision"),
+        "write `digits`",
+    );
+    let default = compile(&document(&stage("{match: {}}"))).unwrap();
+    let given = compile(&document(&stage("{match: {}, digits: 3}"))).unwrap();
+    assert_eq!(default.hash, given.hash);
 }

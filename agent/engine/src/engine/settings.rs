@@ -43,6 +43,18 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Nothing is refused: of what the engine wrote itself.
+    pub fn none() -> Limits {
+        Limits {
+            elements: usize::MAX,
+            attributes: usize::MAX,
+            value_bytes: usize::MAX,
+            ..Limits::default()
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {

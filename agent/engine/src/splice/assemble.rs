@@ -78,6 +78,41 @@ impl Surroundings {
         self.keys[2]
     }
 
+    /// The memo keys of resource, scope and metric.
+    pub fn keys(&self) -> [u128; 3] {
+        self.keys
+    }
+
+    /// `ResourceMetrics` without its scopes.
+    pub fn resource(&self) -> &[u8] {
+        &self.resource
+    }
+
+    /// `ScopeMetrics` without its metrics.
+    pub fn scope(&self) -> &[u8] {
+        &self.scope
+    }
+
+    /// `Metric` before its data message.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// `Metric` after its data message.
+    pub fn tail(&self) -> &[u8] {
+        &self.tail
+    }
+
+    /// The data message without its points.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// Field number of the data message.
+    pub fn data_field(&self) -> u32 {
+        self.data_field
+    }
+
     /// An estimate of the bytes it takes.
     pub fn bytes(&self) -> usize {
         size_of::<Surroundings>() + self.head.len() + self.tail.len() + self.data.len()

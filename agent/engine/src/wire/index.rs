@@ -253,11 +253,20 @@ impl Index {
         self.points.len() as u64 + self.metrics.iter().filter(|m| m.kind.is_none()).count() as u64
     }
 
-    /// The series that a point belongs to. `None` only if the point is none of this index.
-    pub fn series<'a>(&self, point: &PointEntry, data: &'a [u8]) -> Option<SeriesView<'a>> {
+    /// What surrounds a point. `None` only if the point is none of this index.
+    pub fn around(
+        &self,
+        point: &PointEntry,
+    ) -> Option<(&ResourceEntry, &ScopeEntry, &MetricEntry)> {
         let metric = self.metrics.get(point.metric as usize)?;
         let scope = self.scopes.get(metric.scope as usize)?;
         let resource = self.resources.get(scope.resource as usize)?;
+        Some((resource, scope, metric))
+    }
+
+    /// The series that a point belongs to. `None` only if the point is none of this index.
+    pub fn series<'a>(&self, point: &PointEntry, data: &'a [u8]) -> Option<SeriesView<'a>> {
+        let (resource, scope, metric) = self.around(point)?;
         Some(SeriesView {
             resource: resource.resource.of(data),
             resource_schema_url: resource.schema_url.text(data),

@@ -5,6 +5,7 @@ use super::document::{Document, Stage};
 use super::filter::Filter;
 use super::matcher;
 use super::point::Point;
+use super::quantise::quantise;
 use super::sample::Sample;
 use super::tracker::{Before, Tracker};
 use super::{Account, Counts, Settings};
@@ -18,6 +19,7 @@ enum State {
     /// And what it has written.
     Aggregate(Box<Aggregate>, Tracker),
     Sample(Sample),
+    Quantise(Counts),
 }
 
 type Running = (Stage, State);
@@ -71,7 +73,7 @@ impl Arm {
             source = match &entry.1 {
                 State::Sample(sample) => source.behind(|id| sample.decides(id), &sample.released),
                 State::Filter(filter) => source.behind(|id| filter.decides(id), &filter.passed),
-                State::Aggregate(..) => source,
+                State::Aggregate(..) | State::Quantise(_) => source,
             };
             self.stages.push(entry);
         }
@@ -97,7 +99,7 @@ impl Arm {
                 continue;
             }
             match &mut state {
-                State::Filter(_) => {}
+                State::Filter(_) | State::Quantise(_) => {}
                 State::Aggregate(aggregate, _) => {
                     let (points, absorbed, stamp) = aggregate.cut(now);
                     self.account.merged += absorbed as i64 - points.len() as i64;
@@ -145,7 +147,7 @@ impl Arm {
     fn run(
         &mut self,
         from: usize,
-        point: Point,
+        mut point: Point,
         before: &Before,
         clock: Clock,
         derived: bool,
@@ -159,7 +161,7 @@ impl Arm {
             return;
         }
         for at in from..self.stages.len() {
-            let (_, state) = &mut self.stages[at];
+            let (stage, state) = &mut self.stages[at];
             match state {
                 State::Filter(filter) => {
                     if filter.drops(&point) {
@@ -179,6 +181,10 @@ impl Arm {
                             return;
                         }
                     }
+                }
+                State::Quantise(counts) => {
+                    let spec = stage.quantise.as_ref().expect("a quantise");
+                    point = quantise(spec, &point, counts);
                 }
                 State::Sample(sample) => {
                     if sample.lets_pass(&point) {
@@ -207,6 +213,7 @@ impl Arm {
     fn emit(&mut self, at: usize, point: Point, clock: Clock, derived: bool, out: &mut Vec<Point>) {
         let before = match &mut self.stages[at].1 {
             State::Filter(filter) => track(&mut filter.passed, &point, clock),
+            State::Quantise(_) => Before::default(),
             State::Aggregate(_, written) => track(written, &point, clock),
             State::Sample(sample) => track(&mut sample.released, &point, clock),
         };
@@ -218,7 +225,7 @@ impl Arm {
         let mut out = Vec::new();
         for at in 0..self.stages.len() {
             let points = match &mut self.stages[at].1 {
-                State::Filter(_) => continue,
+                State::Filter(_) | State::Quantise(_) => continue,
                 State::Aggregate(aggregate, _) => {
                     let (points, absorbed) = aggregate.close(clock.now, everything);
                     self.account.merged += absorbed as i64 - points.len() as i64;
@@ -243,7 +250,7 @@ impl Arm {
     /// The account, with what is in open windows now.
     pub fn account(&self) -> Account {
         let held = self.stages.iter().map(|(_, state)| match state {
-            State::Filter(_) => 0,
+            State::Filter(_) | State::Quantise(_) => 0,
             State::Aggregate(aggregate, _) => aggregate.held(),
             State::Sample(sample) => sample.held(),
         });
@@ -257,6 +264,7 @@ impl Arm {
     pub fn counts(&self) -> BTreeMap<String, Counts> {
         let of = |state: &State| match state {
             State::Filter(filter) => filter.counts.clone(),
+            State::Quantise(counts) => counts.clone(),
             State::Aggregate(aggregate, _) => aggregate.counts.clone(),
             State::Sample(sample) => sample.counts.clone(),
         };
@@ -272,6 +280,9 @@ impl State {
         if let Some(spec) = &stage.aggregate {
             let aggregate = Aggregate::new(spec, settings.clone(), created);
             return State::Aggregate(Box::new(aggregate), Tracker::default());
+        }
+        if stage.quantise.is_some() {
+            return State::Quantise(Counts::new());
         }
         if let Some(spec) = &stage.sample {
             return State::Sample(Sample::new(&stage.id, spec, created, source));

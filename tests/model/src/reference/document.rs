@@ -37,6 +37,7 @@ pub struct Stage {
     pub filter: Option<Filter>,
     pub aggregate: Option<Aggregate>,
     pub sample: Option<Sample>,
+    pub quantise: Option<Quantise>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -81,6 +82,14 @@ pub struct Sample {
     pub fraction: Option<f64>,
     pub entity: Option<Vec<String>>,
     pub every: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quantise {
+    #[serde(default, rename = "match")]
+    pub matching: Match,
+    pub digits: Option<usize>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

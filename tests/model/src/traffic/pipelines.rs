@@ -49,6 +49,7 @@ pub struct Menu {
     pub fraction: bool,
     pub every: bool,
     pub aggregate: bool,
+    pub quantise: bool,
     pub most: usize,
 }
 
@@ -71,12 +72,13 @@ pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
         parts.protect.push(rule(rng));
     }
     let mut kinds: Vec<fn(usize, &mut ChaCha8Rng) -> String> = Vec::new();
-    let wanted: [(bool, fn(usize, &mut ChaCha8Rng) -> String); 5] = [
+    let wanted: [(bool, fn(usize, &mut ChaCha8Rng) -> String); 6] = [
         (menu.filter, filter),
         (menu.values, values),
         (menu.fraction, fraction),
         (menu.every, every),
         (menu.aggregate, aggregate),
+        (menu.quantise, quantise),
     ];
     for (wanted, make) in wanted {
         if wanted {
@@ -188,6 +190,19 @@ fn every(i: usize, rng: &mut ChaCha8Rng) -> String {
         "id: e{i}, sample: {{ match: {}, every: {every} }}",
         matching(rng)
     )
+}
+
+fn quantise(i: usize, rng: &mut ChaCha8Rng) -> String {
+    let matching = if rng.random_bool(0.5) {
+        "{ type: gauge }".into()
+    } else {
+        matching(rng)
+    };
+    if matching.contains("temporality") || matching.contains("histogram") {
+        return quantise(i, rng);
+    }
+    let digits = ["", ", digits: 1", ", digits: 2", ", digits: 15"][rng.random_range(0..4)];
+    format!("id: q{i}, quantise: {{ match: {matching}{digits} }}")
 }
 
 fn aggregate(i: usize, rng: &mut ChaCha8Rng) -> String {

@@ -246,7 +246,7 @@ fn arm(
 }
 
 /// Notes that both must count alike.
-const NOTES: [&str; 15] = [
+const NOTES: [&str; 16] = [
     "baselined",
     "drop[0]",
     "drop[1]",
@@ -256,6 +256,7 @@ const NOTES: [&str; 15] = [
     "future",
     "keep",
     "late",
+    "not_a_gauge",
     "not_aggregated",
     "not_added",
     "out_of_order",

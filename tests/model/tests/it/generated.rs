@@ -42,6 +42,7 @@ fn one_aggregation_counts_like_the_model() {
         fraction: false,
         every: false,
         aggregate: true,
+        quantise: false,
         most: 1,
     };
     let wanted = Wanted {
@@ -50,6 +51,21 @@ fn one_aggregation_counts_like_the_model() {
         ..PLAIN
     };
     for_all("one aggregation", 400, wanted, duel);
+}
+
+#[test]
+fn gauges_are_rounded_like_the_model_rounds() {
+    let menu = Menu {
+        quantise: true,
+        every: true,
+        ..DECIDES
+    };
+    let wanted = Wanted {
+        menu,
+        shapes: true,
+        ..PLAIN
+    };
+    for_all("quantise", 200, wanted, duel);
 }
 
 #[test]

@@ -22,11 +22,21 @@ const DECIDES: Menu = Menu {
     fraction: true,
     every: false,
     aggregate: false,
+    quantise: false,
     most: 4,
 };
 
 /// Every kind of stage.
 const ALL: Menu = Menu::ALL;
+const ALL: Menu = Menu {
+    filter: true,
+    values: true,
+    fraction: true,
+    every: true,
+    aggregate: true,
+    quantise: true,
+    most: 4,
+};
 
 /// One plan, plain encodings, no arms.
 const PLAIN: Wanted = Wanted {

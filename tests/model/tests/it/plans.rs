@@ -15,6 +15,7 @@ const AGGREGATES: Menu = Menu {
     fraction: false,
     every: false,
     aggregate: true,
+    quantise: true,
     most: 2,
 };
 

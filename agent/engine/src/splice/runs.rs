@@ -1,0 +1,220 @@
+//! Points written anew, gathered with what surrounds them, put together once at the end.
+//!
+//! A run is a row of points under one resource, scope and metric. Points keep the order in which they
+//! come; lengths are known when the request is written, so that every byte moves once. Reused.
+
+use super::assemble::Surroundings;
+use crate::wire::fields;
+use crate::wire::index::{Index, PointEntry, Span};
+use crate::wire::otlp::{data, metric, request, resource_metrics, scope_metrics};
+use crate::wire::write;
+
+/// Points and what surrounds them.
+#[derive(Debug, Default)]
+pub struct Runs {
+    /// Whole point fields, one after the other.
+    bodies: Vec<u8>,
+    /// What surrounds them.
+    frames: Vec<u8>,
+    runs: Vec<Run>,
+    /// Points in it.
+    pub points: u64,
+}
+
+/// What surrounds the points of a run, in `frames`; the points, in `bodies`.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// Memo keys of resource, scope and metric.
+    keys: [u128; 3],
+    resource: Span,
+    scope: Span,
+    head: Span,
+    /// The data message without its points.
+    data: Span,
+    tail: Span,
+    data_field: u32,
+    bodies: Span,
+}
+
+/// A bigger request's memory is given back after it.
+const KEEP: usize = 4 << 20;
+
+impl Runs {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.points == 0
+    }
+
+    /// An estimate of the bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.bodies.capacity() + self.frames.capacity() + self.runs.capacity() * size_of::<Run>()
+    }
+
+    /// A point of a request goes under what it came under: `put` writes its body.
+    pub fn add_as_it_came(
+        &mut self,
+        index: &Index,
+        point: &PointEntry,
+        bytes: &[u8],
+        put: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let Some(of) = index.metrics.get(point.metric as usize) else {
+            return;
+        };
+        if self.runs.last().is_none_or(|run| run.keys[2] != of.key) {
+            self.begin_as_it_came(index, point, bytes);
+        }
+        self.put(put);
+    }
+
+    /// A point goes under other surroundings: `put` writes its body.
+    pub fn add_under(&mut self, of: &Surroundings, put: impl FnOnce(&mut Vec<u8>)) {
+        if self.runs.last().is_none_or(|run| run.keys != of.keys()) {
+            let run = Run {
+                keys: of.keys(),
+                resource: self.part(0, of.keys(), |out| out.extend_from_slice(of.resource())),
+                scope: self.part(1, of.keys(), |out| out.extend_from_slice(of.scope())),
+                head: self.frame(|out| out.extend_from_slice(of.head())),
+                data: self.frame(|out| out.extend_from_slice(of.data())),
+                tail: self.frame(|out| out.extend_from_slice(of.tail())),
+                data_field: of.data_field(),
+                bodies: self.here(),
+            };
+            self.runs.push(run);
+        }
+        self.put(put);
+    }
+
+    #[inline]
+    fn put(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        let open = write::begin(&mut self.bodies, data::DATA_POINTS);
+        put(&mut self.bodies);
+        write::end(&mut self.bodies, open);
+        self.points += 1;
+        let end = self.bodies.len() as u32;
+        if let Some(run) = self.runs.last_mut() {
+            run.bodies.end = end;
+        }
+    }
+
+    fn begin_as_it_came(&mut self, index: &Index, point: &PointEntry, bytes: &[u8]) {
+        let Some((resource, scope, of)) = index.around(point) else {
+            return;
+        };
+        let keys = [resource.key, scope.key, of.key];
+        let run = Run {
+            keys,
+            resource: self.part(0, keys, |out| {
+                let body = resource.at.body().of(bytes);
+                put_without(body, resource_metrics::SCOPE_METRICS, out);
+            }),
+            scope: self.part(1, keys, |out| {
+                put_without(scope.at.body().of(bytes), scope_metrics::METRICS, out);
+            }),
+            head: self.frame(|out| out.extend_from_slice(of.head().of(bytes))),
+            data: self.frame(|out| {
+                put_without(of.data.body().of(bytes), data::DATA_POINTS, out);
+            }),
+            tail: self.frame(|out| out.extend_from_slice(of.tail().of(bytes))),
+            data_field: of.kind.map_or(metric::GAUGE, |kind| kind.field()),
+            bodies: self.here(),
+        };
+        self.runs.push(run);
+    }
+
+    fn here(&self) -> Span {
+        let end = self.bodies.len() as u32;
+        Span { start: end, end }
+    }
+
+    /// The resource (0) or scope (1) of the last run where it is the same, else a new one.
+    fn part(&mut self, level: usize, keys: [u128; 3], put: impl FnOnce(&mut Vec<u8>)) -> Span {
+        let same = self
+            .runs
+            .last()
+            .filter(|run| run.keys[..=level] == keys[..=level]);
+        match same {
+            Some(run) if level == 0 => run.resource,
+            Some(run) => run.scope,
+            None => self.frame(put),
+        }
+    }
+
+    fn frame(&mut self, put: impl FnOnce(&mut Vec<u8>)) -> Span {
+        let start = self.frames.len() as u32;
+        put(&mut self.frames);
+        let end = self.frames.len() as u32;
+        Span { start, end }
+    }
+
+    /// Appends a request of all points and forgets them.
+    pub fn write(&mut self, out: &mut Vec<u8>) {
+        for of_resource in self.runs.chunk_by(|a, b| a.keys[0] == b.keys[0]) {
+            let scopes = of_resource.chunk_by(|a, b| a.keys[1] == b.keys[1]);
+            let length: usize = scopes.clone().map(|runs| field_len(scope_len(runs))).sum();
+            let Some(first) = of_resource.first() else {
+                continue;
+            };
+            open(
+                request::RESOURCE_METRICS,
+                first.resource.len() + length,
+                out,
+            );
+            out.extend_from_slice(first.resource.of(&self.frames));
+            for runs in scopes {
+                self.write_scope(runs, out);
+            }
+        }
+        self.clear();
+    }
+
+    fn write_scope(&self, runs: &[Run], out: &mut Vec<u8>) {
+        let Some(first) = runs.first() else { return };
+        open(resource_metrics::SCOPE_METRICS, scope_len(runs), out);
+        out.extend_from_slice(first.scope.of(&self.frames));
+        for run in runs {
+            open(scope_metrics::METRICS, metric_len(run), out);
+            out.extend_from_slice(run.head.of(&self.frames));
+            open(run.data_field, run.data.len() + run.bodies.len(), out);
+            out.extend_from_slice(run.bodies.of(&self.bodies));
+            out.extend_from_slice(run.data.of(&self.frames));
+            out.extend_from_slice(run.tail.of(&self.frames));
+        }
+    }
+
+    fn clear(&mut self) {
+        self.points = 0;
+        self.runs.clear();
+        for buffer in [&mut self.bodies, &mut self.frames] {
+            if buffer.capacity() > KEEP {
+                *buffer = Vec::new();
+            }
+            buffer.clear();
+        }
+    }
+}
+
+/// All tags here have field numbers below 16: one byte.
+fn field_len(body: usize) -> usize {
+    1 + write::varint_len(body as u64) + body
+}
+
+fn metric_len(run: &Run) -> usize {
+    run.head.len() + field_len(run.data.len() + run.bodies.len()) + run.tail.len()
+}
+
+fn scope_len(runs: &[Run]) -> usize {
+    let metrics: usize = runs.iter().map(|run| field_len(metric_len(run))).sum();
+    runs.first().map_or(0, |run| run.scope.len()) + metrics
+}
+
+fn open(number: u32, body: usize, out: &mut Vec<u8>) {
+    write::put_tag(out, number, 2);
+    write::put_varint(out, body as u64);
+}
+
+fn put_without(body: &[u8], number: u32, out: &mut Vec<u8>) {
+    for field in fields(body).filter(|field| field.number != number) {
+        out.extend_from_slice(body.get(field.start..field.end).unwrap_or_default());
+    }
+}
