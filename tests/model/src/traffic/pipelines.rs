@@ -61,6 +61,7 @@ impl Menu {
         fraction: true,
         every: true,
         aggregate: true,
+        quantise: true,
         most: 4,
     };
 }

@@ -101,6 +101,7 @@ fn stages_behind_a_gate_lose_nothing() {
         aggregate: true,
         every: true,
         fraction: false,
+        quantise: false,
         most: 3,
     };
     let wanted = Wanted {

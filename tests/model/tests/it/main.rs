@@ -28,16 +28,6 @@ const DECIDES: Menu = Menu {
 
 /// Every kind of stage.
 const ALL: Menu = Menu::ALL;
-const ALL: Menu = Menu {
-    filter: true,
-    values: true,
-    fraction: true,
-    every: true,
-    aggregate: true,
-    quantise: true,
-    most: 4,
-};
-
 /// One plan, plain encodings, no arms.
 const PLAIN: Wanted = Wanted {
     menu: ALL,
