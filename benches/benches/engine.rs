@@ -23,7 +23,7 @@ fn plan(stages: &str) -> Arc<Plan> {
 }
 
 /// Pipelines by row name.
-const STAGES: [(&str, &str); 8] = [
+const STAGES: [(&str, &str); 9] = [
     ("decode (pass through)", "[]"),
     (
         "filter",
@@ -32,6 +32,10 @@ const STAGES: [(&str, &str); 8] = [
     (
         "filter by value",
         "[ { id: f, filter: { drop: [ { metric: \"*\", value: { lt: 5 } } ] } } ]",
+    ),
+    (
+        "filter of entities",
+        "[ { id: f, filter: { match: {}, entity: [process.pid], drop_when: [ { metric: process.cpu.time, by: rate, below: 0.01 } ] } } ]",
     ),
     (
         "aggregate",
@@ -128,7 +132,7 @@ fn engine(c: &mut Criterion) {
         group.bench_function("decode + filter + encode: generated types", |b| {
             b.iter(|| black_box(by_types(&capture, true)))
         });
-        let plans = [plan(STAGES[0].1), plan(STAGES[3].1)];
+        let plans = [plan(STAGES[0].1), plan(STAGES[4].1)];
         let mut engine = Engine::new(Settings::default(), plans[1].clone(), 0);
         feed(&mut engine, &capture);
         let now = capture.messages.last().map_or(0, |m| m.1);

@@ -248,16 +248,17 @@ impl Arm {
         };
         match way.end {
             End::Hold | End::Absorb => true,
-            End::Gate | End::Rewrite => self.asks(way.stage),
+            End::Gate | End::Rewrite => self.asks(way.stage, route.place),
             End::Emit | End::Filtered | End::SampledOut | End::Other => false,
         }
     }
 
     /// Whether a stage that not always looks at increments does.
-    fn asks(&self, stage: u16) -> bool {
-        match self.stages.get(usize::from(stage)).map(|s| &s.state) {
-            Some(State::Gate(gate)) => gate.observes(),
-            Some(State::Rewrite(rewriter)) => rewriter.observes(),
+    fn asks(&self, stage: u16, place: Place) -> bool {
+        let running = self.stages.get(usize::from(stage));
+        match (running.map(|s| &s.state), place) {
+            (Some(State::Gate(gate)), Place::Slot(slot)) => gate.observes(slot),
+            (Some(State::Rewrite(rewriter)), _) => rewriter.observes(),
             _ => false,
         }
     }

@@ -6,7 +6,7 @@ mod plan;
 mod rewrite;
 mod stages;
 
-pub use filter::{Decision, Filter, Rule};
+pub use filter::{Decision, Entities, Filter, Rule, Rules};
 pub use plan::{Candidate, Division, Plan};
 pub use rewrite::{Op, Rewrite};
 pub use stages::{Action, Aggregate, Keys, Method, Rename, Sample, Stage};

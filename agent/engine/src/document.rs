@@ -5,6 +5,7 @@
 
 mod canonical;
 mod comparison;
+mod condition;
 mod fields;
 mod filter;
 mod pattern;
@@ -16,7 +17,8 @@ mod stages;
 
 pub use crate::matcher::Matcher;
 pub use comparison::Comparison;
-pub use filter::{Filter, Rule};
+pub use condition::{Condition, Presence};
+pub use filter::{Entities, Filter, How, Rule, When};
 pub use pattern::Patterns;
 pub(crate) use read::draft;
 pub use read::{parse, parse_matchers};
@@ -144,7 +146,7 @@ pub struct Match {
     pub monotonic: Option<bool>,
     /// Attributes, looked up on the point, then the scope, then the resource.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub attributes: BTreeMap<String, Patterns>,
+    pub attributes: BTreeMap<String, Condition>,
 }
 
 /// Type of a metric; the numbers are those of the canonical identity.

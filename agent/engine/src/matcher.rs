@@ -3,10 +3,11 @@
 
 pub mod glob;
 pub mod pattern;
-mod value;
+pub mod value;
 
-use crate::document::{Match, MetricType, Patterns, Problem, Temporality};
+use crate::document::{Comparison, Condition, Match, MetricType, Patterns, Problem, Temporality};
 use crate::view::SeriesView;
+use crate::wire::AnyValue;
 use pattern::Pattern;
 
 /// A compiled rule. Two are equal when they were written alike.
@@ -18,8 +19,28 @@ pub struct Matcher {
     types: u8,
     temporality: Option<Temporality>,
     monotonic: Option<bool>,
-    attributes: Vec<(String, Vec<Pattern>)>,
+    attributes: Vec<(String, Test)>,
     rule: Match,
+}
+
+/// A condition on one attribute.
+#[derive(Debug, Clone)]
+enum Test {
+    Text(Vec<Pattern>),
+    Exists(bool),
+    Number(Comparison),
+}
+
+impl Test {
+    fn holds(&self, value: Option<AnyValue<'_>>) -> bool {
+        match self {
+            Test::Text(patterns) => value.is_some_and(|value| value::matches(patterns, value)),
+            Test::Exists(wanted) => value.is_some() == *wanted,
+            Test::Number(comparison) => value
+                .and_then(value::number)
+                .is_some_and(|number| comparison.holds(number)),
+        }
+    }
 }
 
 impl PartialEq for Matcher {
@@ -57,9 +78,14 @@ impl Matcher {
             attributes: rule
                 .attributes
                 .iter()
-                .map(|(key, p)| {
+                .map(|(key, condition)| {
                     let path = format!("{path}.attributes{}", crate::yaml::path_key(key));
-                    (key.clone(), compile(p, path))
+                    let test = match condition {
+                        Condition::Text(patterns) => Test::Text(compile(patterns, path)),
+                        Condition::Presence(presence) => Test::Exists(presence.exists),
+                        Condition::Number(comparison) => Test::Number(*comparison),
+                    };
+                    (key.clone(), test)
                 })
                 .collect(),
             rule: rule.clone(),
@@ -82,11 +108,10 @@ impl Matcher {
                 .is_none_or(|wanted| wanted == metric.monotonic)
             && held(&self.metric, metric.name)
             && held(&self.unit, metric.unit)
-            && self.attributes.iter().all(|(key, patterns)| {
-                series
-                    .lookup(key)
-                    .is_some_and(|value| value::matches(patterns, value))
-            })
+            && self
+                .attributes
+                .iter()
+                .all(|(key, test)| test.holds(series.lookup(key)))
     }
 
     /// The rule as it was written.

@@ -28,7 +28,7 @@ pub enum End {
     Other,
 }
 
-/// A rule of a filter: `drop[n]`, or `keep` for what no keep rule matches.
+/// A rule of a filter: `drop[n]`, `keep` for what no keep rule matches, or `drop_when`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// No rule: the path does not end in a filter.
@@ -37,6 +37,8 @@ pub enum Rule {
     Drop(u16),
     /// `keep`
     Keep,
+    /// `drop_when`
+    Entity,
 }
 
 impl Rule {
@@ -46,6 +48,7 @@ impl Rule {
             Rule::None => String::new(),
             Rule::Drop(index) => format!("drop[{index}]"),
             Rule::Keep => "keep".into(),
+            Rule::Entity => "drop_when".into(),
         }
     }
 }

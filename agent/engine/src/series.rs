@@ -156,10 +156,11 @@ impl Table {
             + heap
     }
 
-    /// Frees what has been silent for longer than `expiry`, once every quarter of it.
-    pub fn sweep(&mut self, now: Nanos, expiry: Nanos) {
+    /// Frees what has been silent for longer than `expiry`, once every quarter of it. Whether it freed
+    /// something.
+    pub fn sweep(&mut self, now: Nanos, expiry: Nanos) -> bool {
         if now.saturating_sub(self.swept) < expiry / 4 {
-            return;
+            return false;
         }
         self.swept = now;
         let freed = self.free.len();
@@ -185,6 +186,7 @@ impl Table {
             self.memo
                 .retain(|series| entries.get(series as usize).is_some_and(|e| e.seen != 0));
         }
+        self.free.len() > freed
     }
 }
 

@@ -10,12 +10,13 @@ pub mod rewrite;
 
 use crate::Nanos;
 use crate::aggregate::{Aggregation, Written};
-use crate::compile::{Action, Method, Stage};
+use crate::compile::{Action, Filter, Method, Stage};
 use crate::engine::Settings;
 use crate::route::Rule;
 use crate::series::Table;
 use every::Every;
 use filter::Values;
+use filter::entities::Idle;
 use gate::{Gate, Kind};
 use rewrite::Rewriter;
 use std::collections::BTreeMap;
@@ -84,10 +85,16 @@ impl Running {
     /// A stage without history.
     pub fn new(stage: &Stage, settings: &Settings, created: Nanos) -> Running {
         let state = match &stage.action {
-            Action::Filter(filter) => match Values::of(filter) {
-                Some(values) => State::Gate(Box::new(Gate::new(Kind::Values(values)))),
-                None => State::None,
-            },
+            Action::Filter(filter) => {
+                let kind = match filter {
+                    Filter::Rules(rules) => Values::of(rules).map(Kind::Values),
+                    Filter::Entities(entities) => {
+                        let idle = Idle::new(entities, created, settings.limits.series);
+                        Some(Kind::Entities(idle))
+                    }
+                };
+                kind.map_or(State::None, |kind| State::Gate(Box::new(Gate::new(kind))))
+            }
             Action::Rewrite(rewrite) => State::Rewrite(Box::new(Rewriter::new(&rewrite.op))),
             Action::Aggregate(aggregate) => {
                 State::Aggregate(Box::new(Aggregation::new(aggregate, settings, created)))
@@ -110,7 +117,11 @@ impl Running {
     /// Closes windows: those due at `now`, or all. What it writes is appended to `written`.
     pub fn close(&mut self, now: Nanos, how: Closing, written: &mut Written) -> Nanos {
         match (&mut self.state, how) {
-            (State::None | State::Gate(_) | State::Rewrite(_), _) => now,
+            (State::None | State::Rewrite(_), _) => now,
+            (State::Gate(gate), _) => {
+                gate.close(now);
+                now
+            }
             (State::Every(every), how) => {
                 every.close(now, how, written, &mut self.tally);
                 now

@@ -148,6 +148,7 @@ fn a_known_request_allocates_no_more_for_ten_times_the_points() {
         "[]",
         "[{id: f, filter: {drop: [{metric: load}, {attributes: {cpu: cpu1}}]}}]",
         "[{id: f, filter: {drop: [{metric: \"*\", value: {lt: 70}}]}}]",
+        "[{id: i, filter: {match: {}, entity: [process.pid], drop_when: [{metric: time, by: rate, below: 1}], for: 10s, interval: 10s}}]",
         "[{id: s, sample: {match: {}, fraction: 0.5, entity: [process.pid]}}]",
         "[{id: e, sample: {match: {}, every: 60s}}]",
         "[{id: q, quantise: {match: {}}}]",

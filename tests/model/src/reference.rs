@@ -11,6 +11,7 @@ pub mod explicit;
 pub mod exponential;
 mod filter;
 pub mod identity;
+mod idle;
 pub mod matcher;
 pub mod number;
 pub mod point;

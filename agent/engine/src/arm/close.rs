@@ -329,9 +329,11 @@ impl Arm {
         for running in &mut self.stages {
             match &mut running.state {
                 State::Every(every) => every.sweep(now, expiry),
-                State::Gate(_) => {
-                    if let Some(table) = &mut running.outputs {
-                        table.sweep(now, expiry);
+                State::Gate(gate) => {
+                    if let Some(table) = &mut running.outputs
+                        && table.sweep(now, expiry.max(gate.patience()))
+                    {
+                        gate.sweep(|series| table.get(series).is_some_and(|e| e.seen != 0));
                     }
                 }
                 State::Rewrite(rewriter) => rewriter.sweep(now, expiry),

@@ -39,7 +39,7 @@ impl Arm {
         (event, input): (&Event<'_>, Option<&Input>),
         around: &Around<'_>,
         way: &mut Way,
-        memory: impl FnOnce(&mut Kind) -> Memory,
+        memory: impl FnOnce(&mut Kind) -> Option<Memory>,
     ) -> Option<Place> {
         let running = self.stages.get_mut(usize::from(number))?;
         let series = event.series_view()?;
@@ -64,6 +64,9 @@ impl Arm {
             Found::New { series, .. } => (series, true),
             Found::Full => {
                 way.notes.push((number, TABLE_FULL));
+                if let State::Gate(gate) = &mut running.state {
+                    gate.is_full(event.now);
+                }
                 return None;
             }
         };
@@ -111,6 +114,7 @@ impl Arm {
                 view: event.view(),
                 seen,
                 now: event.now,
+                expiry: around.expiry,
             };
             return match gate.decide(slot, &arrival, &mut running.tally) {
                 Verdict::Pass => self.let_through(slot, number, event, around),

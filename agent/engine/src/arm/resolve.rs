@@ -3,13 +3,14 @@
 use super::gated::known;
 use super::{Arm, Around, Event, Origin};
 use crate::aggregate::{Joined, TABLE_FULL};
-use crate::compile::{Action, Decision, Method};
+use crate::compile::{Action, Decision, Filter, Method};
 use crate::document::Matcher;
 use crate::identity::share;
 use crate::input::Input;
 use crate::route::{End, Place, Route, Rule, Way};
 use crate::series::{Entry, Found, Table};
 use crate::splice::assemble::{Shared, Surroundings};
+use crate::stage::filter::entities::Stake;
 use crate::stage::gate::{Kind, Memory};
 use crate::stage::{Running, State};
 use crate::view::{MetricType, MetricView, SeriesView, Temporality};
@@ -89,7 +90,18 @@ impl Arm {
         let pipeline = self.pipeline.clone();
         let stage = pipeline.stages.get(usize::from(number))?;
         match &stage.action {
-            Action::Filter(filter) => match filter.decide(series) {
+            Action::Filter(Filter::Entities(filter)) => {
+                let hash = around
+                    .canonical
+                    .entity_hash(series, &filter.entity, filter.seed)?;
+                let stake = Stake::of(filter, series)?;
+                let now = event.now;
+                self.slot(number, (event, input), around, way, |kind| match kind {
+                    Kind::Entities(idle) => Some(Memory::Entities(idle.join(hash, stake, now))),
+                    Kind::Values(_) => None,
+                })
+            }
+            Action::Filter(Filter::Rules(filter)) => match filter.decide(series) {
                 Decision::Pass => None,
                 Decision::Drop(rule) => {
                     (way.end, way.rule) = (End::Filtered, rule);
@@ -97,7 +109,8 @@ impl Arm {
                 }
                 Decision::Points(rules) => {
                     self.slot(number, (event, input), around, way, |kind| match kind {
-                        Kind::Values(values) => Memory::Values(values.list(rules)),
+                        Kind::Values(values) => Some(Memory::Values(values.list(rules))),
+                        Kind::Entities(_) => None,
                     })
                 }
             },

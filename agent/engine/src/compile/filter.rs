@@ -1,12 +1,25 @@
 //! A filter as the engine runs it: what it decides of a series, and what it leaves to its points.
 
+mod entities;
+
 use crate::document::{self, Comparison, Matcher, Problem};
 use crate::route::Rule as Name;
 use crate::view::{MetricType, MetricView, SeriesView, Temporality};
 
+pub use entities::Entities;
+
 /// A filter stage.
 #[derive(Debug)]
-pub struct Filter {
+pub enum Filter {
+    /// By rules on series and values.
+    Rules(Rules),
+    /// By what entities use.
+    Entities(Entities),
+}
+
+/// Rules of a filter.
+#[derive(Debug)]
+pub struct Rules {
     /// What no rule matches is dropped; else, what one matches.
     pub keep: bool,
     /// In document order.
@@ -34,14 +47,19 @@ pub enum Decision {
 }
 
 impl Filter {
+    /// `None` when it added problems.
     pub(super) fn compile(
         filter: &document::Filter,
+        id: &str,
         path: &str,
         problems: &mut Vec<Problem>,
-    ) -> Filter {
+    ) -> Option<Filter> {
         let (keep, name, rules) = match filter {
             document::Filter::Drop(rules) => (false, "drop", rules),
             document::Filter::Keep(rules) => (true, "keep", rules),
+            document::Filter::Entities(entities) => {
+                return Entities::compile(entities, id, path, problems).map(Filter::Entities);
+            }
         };
         let compiled = rules.iter().enumerate().filter_map(|(index, rule)| {
             let path = format!("{path}.filter.{name}[{index}]");
@@ -50,12 +68,14 @@ impl Filter {
                 value: rule.value,
             })
         });
-        Filter {
+        Some(Filter::Rules(Rules {
             keep,
             rules: compiled.collect(),
-        }
+        }))
     }
+}
 
+impl Rules {
     /// Whether some rule looks at values.
     pub fn has_values(&self) -> bool {
         self.rules.iter().any(|rule| rule.value.is_some())

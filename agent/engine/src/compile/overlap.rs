@@ -1,8 +1,9 @@
 //! Finds aggregations that can write the same series: each would overwrite the other's points.
 
-use crate::document::{Action, Aggregate, Match, Patterns, Problem};
+use crate::document::{Action, Aggregate, Condition, Match, Patterns, Problem};
 use crate::matcher::glob::Glob;
 use crate::matcher::pattern::Pattern;
+use crate::matcher::value::number_of;
 
 /// Stages of a document by their index in it.
 pub(super) fn find(stages: &[(usize, &str, &Action)]) -> Vec<Problem> {
@@ -101,8 +102,27 @@ fn parted(a: &Aggregate, b: &Aggregate) -> bool {
             && b.matches
                 .attributes
                 .get(key)
-                .is_some_and(|right| !any_meet(left, right))
+                .is_some_and(|right| !both_hold(left, right))
     })
+}
+
+/// Whether one attribute may meet both conditions.
+fn both_hold(a: &Condition, b: &Condition) -> bool {
+    match (a, b) {
+        (Condition::Presence(a), Condition::Presence(b)) => a == b,
+        (Condition::Presence(presence), _) | (_, Condition::Presence(presence)) => presence.exists,
+        (Condition::Number(a), Condition::Number(b)) => a.meets(b),
+        (Condition::Text(a), Condition::Text(b)) => any_meet(a, b),
+        (Condition::Text(texts), Condition::Number(comparison))
+        | (Condition::Number(comparison), Condition::Text(texts)) => {
+            texts.texts().iter().any(|text| match Pattern::parse(text) {
+                Ok(Pattern::Exact(text)) => {
+                    number_of(&text).is_some_and(|number| comparison.holds(number))
+                }
+                _ => true,
+            })
+        }
+    }
 }
 
 fn any_meet(a: &Patterns, b: &Patterns) -> bool {

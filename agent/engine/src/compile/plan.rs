@@ -1,6 +1,6 @@
 //! A plan: one pipeline, or two arms and how traffic is divided between them.
 
-use super::{Action, Pipeline};
+use super::{Action, Filter, Pipeline};
 use crate::document::{Matcher, Problem};
 use std::sync::Arc;
 
@@ -97,6 +97,22 @@ impl Plan {
 fn lost_entities(arm: &str, pipeline: &Pipeline, entity: &[String]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (index, stage) in pipeline.stages.iter().enumerate() {
+        if let Action::Filter(Filter::Entities(filter)) = &stage.action {
+            let foreign = |key: &&String| !filter.entity.contains(key);
+            let foreign: Vec<&str> = entity.iter().filter(foreign).map(String::as_str).collect();
+            if !foreign.is_empty() {
+                problems.push(Problem::new(
+                    format!("{arm}.spec.stages[{index}].filter.entity"),
+                    format!(
+                        "stage `{}` of pipeline `{}` decides about entities that the split can divide by {}: each arm \
+                         would measure a part. Add the key to the filter's entity, divide by another, or use shadow",
+                        stage.id,
+                        pipeline.name,
+                        foreign.join(", ")
+                    ),
+                ));
+            }
+        }
         let Action::Aggregate(aggregate) = &stage.action else {
             continue;
         };

@@ -139,7 +139,7 @@ impl Stage {
     ) -> Option<Stage> {
         let action = match &stage.action {
             document::Action::Filter(filter) => {
-                Action::Filter(Filter::compile(filter, path, problems))
+                Action::Filter(Filter::compile(filter, &stage.id, path, problems)?)
             }
             document::Action::Aggregate(aggregate) => {
                 Action::Aggregate(compile_aggregate(aggregate, path, problems)?)

@@ -55,6 +55,23 @@ fn two_aggregations_that_can_write_one_series_are_refused() {
         "{match: {metric: 'x.*'}, by: [k]}",
         true,
     );
+    for (left, right, meet) in [
+        ("{exists: true}", "{exists: false}", false),
+        ("{exists: true}", "x", true),
+        ("{exists: false}", "{lt: 1}", false),
+        ("{lt: 5}", "{gte: 5}", false),
+        ("{lte: 5}", "{gte: 5}", true),
+        ("{lt: 5, gte: 1}", "{gt: 0, lte: 1}", true),
+        ("{gt: 5}", "{eq: 5}", false),
+        ("{gt: 5}", "{gt: 9}", true),
+        ("{gt: 5}", "[\"3\", x]", false),
+        ("{gt: 5}", "[\"3\", \"*\"]", true),
+    ] {
+        let of =
+            |condition: &str| format!("{{match: {{attributes: {{k: {condition}}}}}, by: [k]}}");
+        overlap(&of(left), &of(right), meet);
+        overlap(&of(right), &of(left), meet);
+    }
     // Apart on a key that is removed: the outputs meet.
     overlap(
         "{match: {attributes: {k: x}}, without: [k]}",
@@ -159,4 +176,27 @@ fn a_stage_is_known_again_by_its_fingerprint() {
         print(stage),
         print("aggregate: {match: {metric: a}, by: [x]}")
     );
+}
+
+#[test]
+fn a_split_must_not_divide_the_entities_of_a_filter() {
+    let of = |entity: &str| {
+        let stage = format!(
+            "filter: {{match: {{}}, entity: {entity}, drop_when: [{{metric: m, below: 1}}]}}"
+        );
+        let candidate = Candidate {
+            pipeline: pipeline(&[&stage]).unwrap(),
+            experiment: "x".into(),
+            division: Division::Split {
+                entity: vec!["host.name".into()],
+                percent: 50.0,
+            },
+            protect: Vec::new(),
+        };
+        Plan::new(Pipeline::pass_through(), Some(candidate))
+    };
+    assert!(of("[host.name, process.pid]").is_ok());
+    let problems = of("[process.pid]").unwrap_err();
+    assert_eq!(problems[0].path, "candidate.spec.stages[0].filter.entity");
+    assert!(problems[0].message.contains("host.name"));
 }

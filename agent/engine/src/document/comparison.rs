@@ -41,6 +41,28 @@ impl Comparison {
             && self.eq.is_none_or(|bound| number == bound)
     }
 
+    /// Whether some number keeps the bounds of both.
+    pub(crate) fn meets(&self, other: &Comparison) -> bool {
+        if let Some(number) = self.eq {
+            return other.holds(number);
+        }
+        if let Some(number) = other.eq {
+            return self.holds(number);
+        }
+        let least = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::min);
+        let most = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);
+        // Both strict and not: the one that says more wins by `is_empty` below.
+        let (gt, gte) = (most(self.gt, other.gt), most(self.gte, other.gte));
+        let (lt, lte) = (least(self.lt, other.lt), least(self.lte, other.lte));
+        [(gt, lt), (gt, lte), (gte, lt), (gte, lte)]
+            .into_iter()
+            .enumerate()
+            .all(|(at, (low, high))| {
+                let both = low.zip(high);
+                both.is_none_or(|(low, high)| low < high || (at == 3 && low == high))
+            })
+    }
+
     /// Whether no number keeps the bounds.
     fn is_empty(&self) -> bool {
         let (Some(low), Some(high)) = (self.gt.or(self.gte), self.lt.or(self.lte)) else {
@@ -51,8 +73,13 @@ impl Comparison {
 }
 
 impl Reader {
-    /// A comparison at `path`. `None` where it added problems.
-    pub(super) fn comparison(&mut self, node: &Node, path: &str) -> Option<Comparison> {
+    /// A comparison at `path`. `None` where it added problems. `or`: what could be written instead.
+    pub(super) fn comparison(
+        &mut self,
+        node: &Node,
+        path: &str,
+        or: &[&str],
+    ) -> Option<Comparison> {
         let before = self.problems.len();
         let instead = [
             (">", "gt"),
@@ -65,7 +92,7 @@ impl Reader {
             ("max", "lte"),
             ("equals", "eq"),
         ];
-        let fields = self.fields(node, path, &KEYS, &instead)?;
+        let fields = self.fields(node, path, &[&KEYS, or].concat(), &instead)?;
         let mut bound = |key: &str| {
             let node = fields.present(key)?;
             let number = self.number(node, &fields.path(key))?;

@@ -4,7 +4,6 @@ use super::fields::{Fields, Reader};
 use super::{Document, Match, Matcher, Metadata, MetricType, Patterns, Problem, Spec, Temporality};
 use crate::matcher::pattern::Pattern;
 use crate::yaml::{self, Node};
-use std::collections::BTreeMap;
 
 /// A document as far as it could be read.
 #[derive(Debug, Default)]
@@ -153,17 +152,18 @@ impl Reader {
 
     /// One rule.
     pub(super) fn matching(&mut self, node: &Node, path: &str) -> Match {
-        self.conditions(node, path, false)
+        self.conditions(node, path, &[])
             .map(|(rule, _)| rule)
             .unwrap_or_default()
     }
 
-    /// The conditions on series of one rule. `valued`: it may have a `value`, which the caller reads.
+    /// The conditions on series of one rule. `more`: fields that it may have beside, which the caller
+    /// reads.
     pub(super) fn conditions<'a>(
         &mut self,
         node: &'a Node,
         path: &str,
-        valued: bool,
+        more: &[&str],
     ) -> Option<(Match, Fields<'a>)> {
         let mut rule = Match::default();
         let known = [
@@ -175,6 +175,7 @@ impl Reader {
             "attributes",
             "value",
         ];
+        let known = [&known, more].concat();
         let instead = [
             ("name", "metric"),
             ("metrics", "metric"),
@@ -182,7 +183,7 @@ impl Reader {
             ("resource", "attributes"),
         ];
         let fields = self.fields(node, path, &known, &instead)?;
-        if !valued && fields.present("value").is_some() {
+        if !more.contains(&"value") && fields.present("value").is_some() {
             self.problem(
                 fields.path("value"),
                 "a series has no one value: `value` can only be used in `drop` and `keep` rules of a filter",
@@ -252,29 +253,8 @@ impl Reader {
         types
     }
 
-    fn attributes(&mut self, node: &Node, path: &str) -> BTreeMap<String, Patterns> {
-        let mut attributes = BTreeMap::new();
-        let Some(fields) = self.mapping(node, path) else {
-            return attributes;
-        };
-        for (key, node) in fields.entries() {
-            let path = fields.path(key);
-            if key.is_empty() {
-                self.problem(path, "an attribute has a name: write it before the colon");
-            } else if *node == Node::Null {
-                self.problem(
-                    path,
-                    "the condition has no value: write one, or `\"*\"` for any value",
-                );
-            } else if let Some(patterns) = self.patterns(node, &path, false) {
-                attributes.insert(key.clone(), patterns);
-            }
-        }
-        attributes
-    }
-
     /// A text to match, or a list of these.
-    fn patterns(&mut self, node: &Node, path: &str, is_name: bool) -> Option<Patterns> {
+    pub(super) fn patterns(&mut self, node: &Node, path: &str, is_name: bool) -> Option<Patterns> {
         let Node::List(_) = node else {
             return self
                 .pattern(node, path, is_name)

@@ -185,7 +185,7 @@ impl Reader {
     }
 
     /// Attribute keys; sorted, as their order means nothing.
-    fn keys(&mut self, node: &Node, path: &str) -> Vec<String> {
+    pub(super) fn keys(&mut self, node: &Node, path: &str) -> Vec<String> {
         let mut keys: Vec<String> = Vec::new();
         for (path, node) in self.items(node, path).unwrap_or_default() {
             let Some(key) = self.text(node, &path) else {

@@ -1,4 +1,4 @@
-//! Attribute values as texts: `42`, `true`, `1.5`, without allocating.
+//! Attribute values as texts (`42`, `true`, `1.5`) and as numbers, without allocating.
 
 use super::glob::Glob;
 use super::pattern::Pattern;
@@ -17,6 +17,23 @@ pub(super) fn matches(patterns: &[Pattern], value: AnyValue<'_>) -> bool {
             .iter()
             .any(|pattern| matches!(pattern, Pattern::Glob(glob) if *glob == Glob::any())),
     }
+}
+
+/// The number of an int (beyond 2^53 its last digits are lost), a double, or a text that is a finite
+/// decimal number (`12`, `-0.5`, `1e3`; no spaces, no unit).
+pub(super) fn number(value: AnyValue<'_>) -> Option<f64> {
+    match value {
+        AnyValue::Int(number) => Some(number as f64),
+        AnyValue::Double(number) => Some(number),
+        AnyValue::String(text) => number_of(text),
+        _ => None,
+    }
+}
+
+/// The number that a text is, if it is one.
+pub fn number_of(text: &str) -> Option<f64> {
+    // Rust reads words such as `inf`, too.
+    text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// Longest text of a double: 5e-324 in full has 326 characters, one more for its sign.
@@ -79,6 +96,26 @@ mod tests {
     fn the_longest_numbers_have_a_text() {
         for number in [f64::MIN_POSITIVE, -5e-324, f64::MAX, f64::MIN] {
             assert_eq!(Text::of(number).as_str(), number.to_string());
+        }
+    }
+
+    #[test]
+    fn ints_doubles_and_numeric_texts_are_numbers() {
+        for (value, expected) in [
+            (AnyValue::Int(-3), Some(-3.0)),
+            (AnyValue::Double(0.5), Some(0.5)),
+            (AnyValue::String("12"), Some(12.0)),
+            (AnyValue::String("-1.5e3"), Some(-1500.0)),
+            (AnyValue::String("12 "), None),
+            (AnyValue::String("12ms"), None),
+            (AnyValue::String("inf"), None),
+            (AnyValue::String("NaN"), None),
+            (AnyValue::String(""), None),
+            (AnyValue::Bool(true), None),
+            (AnyValue::Bytes(b"1"), None),
+            (AnyValue::Empty, None),
+        ] {
+            assert_eq!(number(value), expected);
         }
     }
 

@@ -68,6 +68,30 @@ impl Part {
         part
     }
 
+    /// The same without what says nothing: the value of a counter, and the rate of what has none.
+    pub fn telling(terms: &[Term], series: &SeriesView<'_>) -> Part {
+        let metric = &series.metric;
+        let delta = metric.temporality == Temporality::Delta;
+        let counter = metric.temporality == Temporality::Cumulative
+            && (metric.monotonic || metric.kind != MetricType::Sum);
+        let (value, rate) = match metric.kind {
+            MetricType::Gauge => (true, false),
+            MetricType::Summary => (false, false),
+            MetricType::Sum => (delta || !metric.monotonic, delta || counter),
+            MetricType::Histogram | MetricType::ExponentialHistogram => (false, delta || counter),
+        };
+        let part = Part::of(terms, series);
+        Part {
+            value: if value { part.value } else { 0 },
+            rate: if rate { part.rate } else { 0 },
+        }
+    }
+
+    /// Whether some term asks for its increments.
+    pub fn has_rate(self) -> bool {
+        self.rate != 0
+    }
+
     /// Whether it is part of none.
     pub fn is_empty(self) -> bool {
         self.value == 0 && self.rate == 0

@@ -1,7 +1,10 @@
-//! What a filter decides point by point: comparisons of values.
+//! What a filter decides point by point: comparisons of values; and, in a file of its own, about
+//! whole entities.
+
+pub mod entities;
 
 use super::gate::Verdict;
-use crate::compile::Filter;
+use crate::compile::Rules;
 use crate::document::Comparison;
 use crate::route::Rule;
 use crate::view::PointView;
@@ -18,7 +21,7 @@ pub struct Values {
 
 impl Values {
     /// Those of a filter; `None` where it looks at no values.
-    pub fn of(filter: &Filter) -> Option<Values> {
+    pub fn of(filter: &Rules) -> Option<Values> {
         filter.has_values().then(|| Values {
             keep: filter.keep,
             comparisons: filter.rules.iter().map(|rule| rule.value).collect(),

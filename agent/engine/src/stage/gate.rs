@@ -9,6 +9,7 @@
 
 use super::Tally;
 use super::filter::Values;
+use super::filter::entities::{Idle, Member};
 use crate::Nanos;
 use crate::input::{Observation, Scratch};
 use crate::route::Rule;
@@ -19,6 +20,8 @@ use crate::view::PointView;
 pub enum Kind {
     /// A filter that compares values.
     Values(Values),
+    /// A filter of whole entities.
+    Entities(Idle),
 }
 
 /// What a gate remembers of one series.
@@ -26,6 +29,8 @@ pub enum Kind {
 pub enum Memory {
     /// The list of rules that its points are compared with.
     Values(u32),
+    /// Its place in its entity.
+    Entities(Member),
 }
 
 /// What becomes of one point.
@@ -61,7 +66,6 @@ pub struct Gate {
 }
 
 /// One point at a gate.
-#[allow(dead_code)]
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival<'a> {
     /// The point.
@@ -70,6 +74,8 @@ pub struct Arrival<'a> {
     pub seen: Option<&'a Observation<'a>>,
     /// The engine's now.
     pub now: Nanos,
+    /// What is silent for longer has vanished.
+    pub expiry: Nanos,
 }
 
 impl Gate {
@@ -82,15 +88,61 @@ impl Gate {
         }
     }
 
-    /// Whether it decides by what a point says against the one before it.
-    pub fn observes(&self) -> bool {
+    /// Whether it wants to know what a point of the series says against the one before it.
+    #[inline]
+    pub fn observes(&self, series: u32) -> bool {
+        let slot = self.slots.get(series as usize).and_then(Option::as_ref);
+        match slot.map(|slot| &slot.memory) {
+            Some(Memory::Entities(member)) => Idle::observes(member),
+            Some(Memory::Values(_)) | None => false,
+        }
+    }
+
+    /// A series found no slot.
+    pub fn is_full(&mut self, now: Nanos) {
+        match &mut self.kind {
+            Kind::Entities(idle) => idle.is_full(now),
+            Kind::Values(_) => {}
+        }
+    }
+
+    /// Windows that are due at `now` close.
+    pub fn close(&mut self, now: Nanos) {
+        match &mut self.kind {
+            Kind::Entities(idle) => idle.close(now),
+            Kind::Values(_) => {}
+        }
+    }
+
+    /// For how long at least a slot is kept.
+    pub fn patience(&self) -> Nanos {
         match &self.kind {
-            Kind::Values(_) => false,
+            Kind::Entities(idle) => idle.patience(),
+            Kind::Values(_) => 0,
+        }
+    }
+
+    /// Frees the slots of series that are not `known` any more.
+    pub fn sweep(&mut self, known: impl Fn(u32) -> bool) {
+        for (series, place) in self.slots.iter_mut().enumerate() {
+            if place.is_none() || known(series as u32) {
+                continue;
+            }
+            if let (Some(slot), Kind::Entities(idle)) = (place.take(), &mut self.kind)
+                && let Memory::Entities(member) = slot.memory
+            {
+                idle.leave(&member);
+            }
         }
     }
 
     /// Gives a series a slot. One that it has already stays, unless it is `new` to the table.
-    pub fn seat(&mut self, series: u32, new: bool, memory: impl FnOnce(&mut Kind) -> Memory) {
+    pub fn seat(
+        &mut self,
+        series: u32,
+        new: bool,
+        memory: impl FnOnce(&mut Kind) -> Option<Memory>,
+    ) {
         let place = series as usize;
         if place >= self.slots.len() {
             self.slots.resize(place + 1, None);
@@ -98,8 +150,8 @@ impl Gate {
         if let Some(slot) = self.slots.get_mut(place)
             && (new || slot.is_none())
         {
-            *slot = Some(Slot {
-                memory: memory(&mut self.kind),
+            *slot = memory(&mut self.kind).map(|memory| Slot {
+                memory,
                 last: Verdict::Pass,
             });
         }
@@ -113,6 +165,14 @@ impl Gate {
         };
         let verdict = match (&mut self.kind, &mut slot.memory) {
             (Kind::Values(values), Memory::Values(list)) => values.decide(*list, &arrival.view),
+            (Kind::Entities(idle), Memory::Entities(member)) => idle.decide(
+                member,
+                &arrival.view,
+                arrival.seen,
+                (arrival.now, arrival.expiry),
+            ),
+            // A slot is of its gate's kind.
+            (Kind::Values(_), _) | (Kind::Entities(_), _) => Verdict::Pass,
         };
         slot.last = verdict;
         match verdict {
@@ -144,6 +204,10 @@ impl Gate {
 
     /// An estimate of the bytes it takes, its table not counted.
     pub fn bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Option<Slot>>()
+        let kind = match &self.kind {
+            Kind::Entities(idle) => idle.bytes(),
+            Kind::Values(_) => 0,
+        };
+        kind + self.slots.capacity() * size_of::<Option<Slot>>()
     }
 }

@@ -164,7 +164,7 @@ impl Arm {
             let (stage, state) = &mut self.stages[at];
             match state {
                 State::Filter(filter) => {
-                    if filter.drops(&point) {
+                    if filter.drops(&point, &before, clock) {
                         self.account.filtered += 1;
                         return;
                     }
@@ -225,7 +225,11 @@ impl Arm {
         let mut out = Vec::new();
         for at in 0..self.stages.len() {
             let points = match &mut self.stages[at].1 {
-                State::Filter(_) | State::Quantise(_) => continue,
+                State::Quantise(_) => continue,
+                State::Filter(filter) => {
+                    filter.close(clock.now);
+                    continue;
+                }
                 State::Aggregate(aggregate, _) => {
                     let (points, absorbed) = aggregate.close(clock.now, everything);
                     self.account.merged += absorbed as i64 - points.len() as i64;
@@ -288,7 +292,7 @@ impl State {
             return State::Sample(Sample::new(&stage.id, spec, created, source));
         }
         let filter = stage.filter.as_ref().expect("a stage");
-        State::Filter(Filter::new(filter, source))
+        State::Filter(Filter::new(filter, created, settings.began, source))
     }
 }
 

@@ -45,6 +45,40 @@ pub struct Stage {
 pub struct Filter {
     pub drop: Option<Vec<Match>>,
     pub keep: Option<Vec<Match>>,
+    /// Of whole entities, from here on.
+    #[serde(rename = "match")]
+    pub matching: Option<Match>,
+    pub entity: Option<Vec<String>>,
+    pub drop_when: Option<Vec<When>>,
+    #[serde(rename = "for")]
+    pub lasting: Option<String>,
+    pub interval: Option<String>,
+}
+
+/// A condition on what an entity uses.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    pub metric: Texts,
+    #[serde(default)]
+    pub attributes: BTreeMap<String, Texts>,
+    pub by: Option<String>,
+    pub below: Option<f64>,
+    pub above: Option<f64>,
+}
+
+impl When {
+    pub fn is_rate(&self) -> bool {
+        self.by.as_deref() == Some("rate")
+    }
+
+    pub fn series(&self) -> Match {
+        Match {
+            metric: Some(self.metric.clone()),
+            attributes: self.attributes.clone(),
+            ..Match::default()
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -1,28 +1,41 @@
 //! The filter: rules on series and on the values of their points.
 
 use super::Counts;
+use super::arm::Clock;
 use super::document::{self, Match};
 use super::identity::{Identity, Kind, Temporality};
+use super::idle::Idle;
 use super::matcher;
 use super::point::{Data, Point};
-use super::tracker::Tracker;
+use super::tracker::{Before, Tracker};
 use std::collections::BTreeMap;
 
 /// One filter with what it counted.
 #[derive(Debug, Clone)]
 pub struct Filter {
     spec: document::Filter,
+    /// Of whole entities.
+    idle: Option<Idle>,
     /// What it let pass of series whose points it decides about.
     pub passed: Tracker,
     pub counts: Counts,
 }
 
 impl Filter {
-    pub fn new(spec: &document::Filter, source: &Tracker) -> Filter {
+    pub fn new(spec: &document::Filter, created: u64, began: u64, source: &Tracker) -> Filter {
+        let idle = || Idle::new(spec, created, began);
         Filter {
+            idle: spec.drop_when.is_some().then(idle),
             spec: spec.clone(),
             passed: source.clone(),
             counts: Counts::new(),
+        }
+    }
+
+    /// Windows that are due close.
+    pub fn close(&mut self, now: u64) {
+        if let Some(idle) = &mut self.idle {
+            idle.close(now);
         }
     }
 
@@ -33,12 +46,20 @@ impl Filter {
 
     /// Whether it looks at points of the series one by one.
     pub fn decides(&self, id: &Identity) -> bool {
+        if let Some(idle) = &self.idle {
+            return idle.decides(id);
+        }
         let asks = |rule: &Match| rule.value.is_some() && matcher::matches(rule, id);
         has_value(id) && self.rules().iter().any(asks)
     }
 
     /// Whether the point is dropped; it is counted then.
-    pub fn drops(&mut self, point: &Point) -> bool {
+    pub fn drops(&mut self, point: &Point, before: &Before, at: Clock) -> bool {
+        if let Some(idle) = &mut self.idle {
+            let dropped = idle.drops(point, before, (at.now, at.expiry));
+            *self.counts.entry("drop_when").or_insert(0) += u64::from(dropped);
+            return dropped;
+        }
         let met = self.rules().iter().position(|rule| meets(rule, point));
         let rule = if self.spec.drop.is_some() {
             met.map(|rule| RULES[rule])
@@ -64,7 +85,7 @@ fn meets(rule: &Match, point: &Point) -> bool {
 }
 
 /// A gauge, a delta sum, or a sum that is not monotonic.
-fn has_value(id: &Identity) -> bool {
+pub fn has_value(id: &Identity) -> bool {
     match id.kind {
         Kind::Gauge => true,
         Kind::Sum => id.temporality == Temporality::Delta || !id.monotonic,

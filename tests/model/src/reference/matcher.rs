@@ -1,9 +1,10 @@
 //! Whether a rule speaks of a series: every condition given must hold.
 
 use super::document::{Match, Texts};
+use super::filter::within;
 use super::identity::{Identity, Kind, Temporality, Val};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// All conditions of `rule` hold for `series`.
 pub fn matches(rule: &Match, series: &Identity) -> bool {
@@ -24,10 +25,42 @@ pub fn matches(rule: &Match, series: &Identity) -> bool {
         && fits(&rule.kind, Some(kind))
         && fits(&rule.temporality, Some(temporality))
         && rule.monotonic.is_none_or(|m| series.monotonic == m)
-        && rule.attributes.iter().all(|(key, texts)| {
-            let value = series.lookup(key).and_then(text);
-            fits(&Some(texts.clone()), value.as_deref())
-        })
+        && rule
+            .attributes
+            .iter()
+            .all(|(key, condition)| attribute(condition, series.lookup(key)))
+}
+
+/// `{ exists: .. }`, a comparison, or texts.
+fn attribute(condition: &Texts, value: Option<&Val>) -> bool {
+    if let Texts::One(serde_yaml::Value::Mapping(of)) = condition {
+        if let Some(exists) = of.get("exists") {
+            return value.is_some() == exists.as_bool().expect("true or false");
+        }
+        let bounds: BTreeMap<String, f64> = of
+            .iter()
+            .map(|(how, bound)| {
+                let how = how.as_str().expect("a bound");
+                (how.to_string(), bound.as_f64().expect("a number"))
+            })
+            .collect();
+        return value
+            .and_then(number)
+            .is_some_and(|number| within(&bounds, number));
+    }
+    let value = value.and_then(text);
+    fits(&Some(condition.clone()), value.as_deref())
+}
+
+fn number(value: &Val) -> Option<f64> {
+    let number = match value {
+        Val::Int(n) => *n as f64,
+        Val::Double(bits) => f64::from_bits(*bits),
+        // `inf` and `nan` are words, not numbers.
+        Val::Str(s) if !s.contains(['n', 'N']) => s.parse().ok()?,
+        _ => return None,
+    };
+    (!number.is_nan()).then_some(number)
 }
 
 /// One of the rules.

@@ -46,6 +46,8 @@ pub struct Menu {
     pub filter: bool,
     /// Filters that look at values.
     pub values: bool,
+    /// Filters of whole entities.
+    pub entities: bool,
     pub fraction: bool,
     pub every: bool,
     pub aggregate: bool,
@@ -58,6 +60,7 @@ impl Menu {
     pub const ALL: Menu = Menu {
         filter: true,
         values: true,
+        entities: true,
         fraction: true,
         every: true,
         aggregate: true,
@@ -73,9 +76,10 @@ pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
         parts.protect.push(rule(rng));
     }
     let mut kinds: Vec<fn(usize, &mut ChaCha8Rng) -> String> = Vec::new();
-    let wanted: [(bool, fn(usize, &mut ChaCha8Rng) -> String); 6] = [
+    let wanted: [(bool, fn(usize, &mut ChaCha8Rng) -> String); 7] = [
         (menu.filter, filter),
         (menu.values, values),
+        (menu.entities, entities),
         (menu.fraction, fraction),
         (menu.every, every),
         (menu.aggregate, aggregate),
@@ -111,6 +115,10 @@ fn rule(rng: &mut ChaCha8Rng) -> String {
         "{ attributes: { customer: [\"true\", \"7.5\"] } }",
         "{ attributes: { process.pid: \"10?\", method: GET } }",
         "{ attributes: { layer: edge } }",
+        "{ attributes: { customer: { exists: true } } }",
+        "{ attributes: { host.name: { exists: false }, route: \"*\" } }",
+        "{ attributes: { customer: { gte: 7, lt: 7.5 } } }",
+        "{ attributes: { process.pid: { gt: 101 } } }",
         "{ metric: \"?u*\", attributes: { service.name: \"/sh.p/\" } }",
     ]
     .choose(rng)
@@ -164,6 +172,39 @@ fn values(i: usize, rng: &mut ChaCha8Rng) -> String {
         rules.push("{ type: [sum, histogram, exponential_histogram, summary] }".into());
     }
     format!("id: v{i}, filter: {{ {how}: [ {} ] }}", rules.join(", "))
+}
+
+/// A filter of whole entities.
+fn entities(i: usize, rng: &mut ChaCha8Rng) -> String {
+    let entity = ["[process.pid]", "[service.name]", "[route]"]
+        .choose(rng)
+        .expect("one");
+    let conditions = [
+        "{ metric: requests, by: rate, below: 4.3 }",
+        "{ metric: [requests, bytes, big], by: rate, below: 60.7 }",
+        "{ metric: \"*\", by: rate, below: 11.1 }",
+        "{ metric: events, by: rate, above: 0.7 }",
+        "{ metric: load, below: 150.3 }",
+        "{ metric: [queue, load, balance], above: -100.3, below: 400.1 }",
+        "{ metric: \"?a*\", by: rate, below: 1.3 }",
+    ];
+    let mut when = vec![*conditions.choose(rng).expect("one")];
+    if rng.random_bool(0.3) {
+        when.push(conditions.choose(rng).expect("one"));
+    }
+    let (interval, lasting) = [
+        ("10s", "10s"),
+        ("10s", "30s"),
+        ("25s", "50s"),
+        ("60s", "60s"),
+    ]
+    .choose(rng)
+    .expect("one");
+    format!(
+        "id: i{i}, filter: {{ match: {}, entity: {entity}, drop_when: [ {} ], for: {lasting}, interval: {interval} }}",
+        matching(rng),
+        when.join(", ")
+    )
 }
 
 fn matching(rng: &mut ChaCha8Rng) -> String {

@@ -18,6 +18,9 @@ const PIPELINES: [&str; 5] = [
     "    - { id: f, filter: { drop: [ { metric: \"system.*\" }, { type: summary } ] } }
     - { id: n, sample: { match: { metric: \"process.*\" }, fraction: 0.3, entity: [process.pid] } }",
     "    - { id: e, sample: { match: { metric: \"*\" }, every: 30s } }",
+    "    - { id: v, filter: { drop: [ { metric: \"*\", value: { lt: 10 } }, { attributes: { process.pid: { gte: 30000 }, container.id: { exists: false } } } ] } }
+    - { id: i, filter: { match: { metric: \"process.*\" }, entity: [host.name, process.pid], drop_when: [ { metric: process.cpu.time, by: rate, below: 0.01 }, { metric: process.memory.usage, below: 50000000 } ], for: 20s, interval: 10s } }
+    - { id: a, aggregate: { match: { metric: \"*\" }, without: [process.pid, customer.id], interval: 10s, function: sum } }",
     "    - { id: a, aggregate: { match: { metric: \"*\" }, without: [process.pid, process.parent_pid, process.command_line, process.command, customer.id, url.path], interval: 10s, function: sum } }",
     "    - { id: a, aggregate: { match: { metric: \"*\" }, by: [process.executable.name, service.name, http.request.method, host.name], interval: 30s, function: max } }
     - { id: b, aggregate: { match: { metric: \"*\" }, by: [host.name], interval: 60s, function: max, rename: \"all.{name}\" } }",

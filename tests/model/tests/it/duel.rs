@@ -246,11 +246,12 @@ fn arm(
 }
 
 /// Notes that both must count alike.
-const NOTES: [&str; 16] = [
+const NOTES: [&str; 17] = [
     "baselined",
     "drop[0]",
     "drop[1]",
     "drop[2]",
+    "drop_when",
     "duplicate",
     "exemplars_dropped",
     "future",

@@ -1,8 +1,11 @@
 //! Generated traffic over generated pipelines: the engine writes the model's points.
 
 use super::duel::duel;
+use super::plans::run;
 use super::{ALL, DECIDES, PLAIN, Wanted, for_all};
+use phoenix_model::traffic::Case;
 use phoenix_model::traffic::pipelines::Menu;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[test]
 fn a_pass_through_gives_back_every_point() {
@@ -39,6 +42,7 @@ fn one_aggregation_counts_like_the_model() {
     let menu = Menu {
         filter: false,
         values: false,
+        entities: false,
         fraction: false,
         every: false,
         aggregate: true,
@@ -82,6 +86,7 @@ fn stages_in_a_row_count_like_the_model() {
 fn filters_compare_values_like_the_model() {
     let menu = Menu {
         values: true,
+        entities: false,
         fraction: false,
         ..DECIDES
     };
@@ -98,6 +103,7 @@ fn stages_behind_a_gate_lose_nothing() {
     let menu = Menu {
         filter: false,
         values: true,
+        entities: true,
         aggregate: true,
         every: true,
         fraction: false,
@@ -110,4 +116,43 @@ fn stages_behind_a_gate_lose_nothing() {
         ..PLAIN
     };
     for_all("behind a gate", 200, wanted, duel);
+}
+
+#[test]
+fn idle_entities_are_dropped_like_the_model_says() {
+    let menu = Menu {
+        filter: false,
+        entities: true,
+        fraction: false,
+        every: true,
+        most: 2,
+        ..DECIDES
+    };
+    let wanted = Wanted {
+        menu,
+        swaps: true,
+        ..PLAIN
+    };
+    for_all("idle entities", 250, wanted, |case| {
+        duel(case)?;
+        dropped_whole(case)
+    });
+    let dropped = DROPPED.load(Ordering::Relaxed);
+    assert!(dropped > 0, "no entity was ever idle");
+    eprintln!("{dropped} points of idle entities were dropped");
+}
+
+/// Points that filters of entities dropped, over all cases.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+fn dropped_whole(case: &Case) -> Result<(), String> {
+    let mut most = 0;
+    run(case, |engine, _| {
+        let stages = engine.figures().baseline.stages;
+        let of = stages.iter().filter_map(|s| s.counts.get("drop_when"));
+        most = most.max(of.sum());
+        Ok(())
+    })?;
+    DROPPED.fetch_add(most, Ordering::Relaxed);
+    Ok(())
 }

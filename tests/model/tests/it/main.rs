@@ -19,6 +19,7 @@ use phoenix_model::traffic::{Case, Features, Wanted, case, shrink::shrink};
 const DECIDES: Menu = Menu {
     filter: true,
     values: false,
+    entities: false,
     fraction: true,
     every: false,
     aggregate: false,
@@ -28,6 +29,7 @@ const DECIDES: Menu = Menu {
 
 /// Every kind of stage.
 const ALL: Menu = Menu::ALL;
+
 /// One plan, plain encodings, no arms.
 const PLAIN: Wanted = Wanted {
     menu: ALL,

@@ -12,6 +12,7 @@ use phoenix_model::traffic::{Action, Case, encode};
 const AGGREGATES: Menu = Menu {
     filter: true,
     values: false,
+    entities: false,
     fraction: false,
     every: false,
     aggregate: true,
@@ -50,7 +51,7 @@ fn arms_come_and_go_by_swaps() {
 }
 
 /// What an engine emits, call by call; nothing where the plan is refused.
-fn run(
+pub fn run(
     case: &Case,
     mut after: impl FnMut(&mut Engine, u64) -> Result<(), String>,
 ) -> Result<Vec<Emitted>, String> {

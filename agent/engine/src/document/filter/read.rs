@@ -1,12 +1,17 @@
 //! Reading a `filter`.
 
-use super::{Filter, Rule};
-use crate::document::Match;
+use super::{Entities, Filter, How, Rule, When};
 use crate::document::fields::Reader;
+use crate::document::{Match, MetricType, Span};
 use crate::yaml::Node;
 
 impl Reader {
     pub(in crate::document) fn filter(&mut self, node: &Node, path: &str) -> Option<Filter> {
+        if let Node::Map(entries) = node
+            && entries.iter().any(|(key, _)| key == "drop_when")
+        {
+            return self.entities(node, path).map(Filter::Entities);
+        }
         let fields = self.fields(
             node,
             path,
@@ -26,7 +31,7 @@ impl Reader {
             (None, None) => {
                 self.problem(
                     path,
-                    "write `drop: [...]` or `keep: [...]` with at least one rule",
+                    "write `drop: [...]` or `keep: [...]` with at least one rule, or `drop_when: [...]` with an `entity`",
                 );
                 None
             }
@@ -50,7 +55,7 @@ impl Reader {
     }
 
     fn rule(&mut self, node: &Node, path: &str) -> Rule {
-        let Some((series, fields)) = self.conditions(node, path, true) else {
+        let Some((series, fields)) = self.conditions(node, path, &["value"]) else {
             return Rule {
                 series: Match::default(),
                 value: None,
@@ -59,7 +64,7 @@ impl Reader {
         let at = fields.path("value");
         let value = fields
             .get("value")
-            .and_then(|node| self.comparison(node, &at));
+            .and_then(|node| self.comparison(node, &at, &[]));
         let rule = Rule { series, value };
         if rule.is_never() {
             self.problem(
@@ -70,5 +75,135 @@ impl Reader {
             );
         }
         rule
+    }
+
+    fn entities(&mut self, node: &Node, path: &str) -> Option<Entities> {
+        let known = ["match", "entity", "drop_when", "for", "interval"];
+        let instead = [
+            ("window", "interval"),
+            ("every", "interval"),
+            ("during", "for"),
+            ("when", "drop_when"),
+            ("drop", "drop_when"),
+        ];
+        let fields = self.fields(node, path, &known, &instead)?;
+        let matches = self.matched(&fields);
+        let advice =
+            "write the attribute keys that make an entity, such as [host.name, process.pid]";
+        let entity = self
+            .required(&fields, "entity", advice)
+            .map(|node| self.keys(node, &fields.path("entity")));
+        if entity.as_ref().is_some_and(Vec::is_empty) {
+            self.problem(
+                fields.path("entity"),
+                format!("the list is empty: {advice}"),
+            );
+        }
+        let drop_when = fields.get("drop_when").map(|node| {
+            let path = fields.path("drop_when");
+            let items = self.items(node, &path).unwrap_or_default();
+            if !(1..=16).contains(&items.len()) {
+                self.problem(path, "write at least one condition, at most 16");
+            }
+            let read = items.into_iter().map(|(path, node)| self.when(node, &path));
+            read.collect::<Vec<_>>()
+        });
+        let span = |key, default, reader: &mut Reader| match fields.get(key) {
+            Some(node) => reader
+                .span(
+                    node,
+                    &fields.path(key),
+                    Span::seconds(1),
+                    Span::seconds(86_400),
+                )
+                .unwrap_or(default),
+            None => default,
+        };
+        let interval = span("interval", Entities::interval(), self);
+        let lasting = span("for", Entities::lasting(), self);
+        if lasting.0 % interval.0.max(1) != 0 {
+            self.problem(
+                fields.path("for"),
+                format!("{lasting} is not a whole number of windows of {interval}: change `for` or `interval`"),
+            );
+        }
+        Some(Entities {
+            matches: matches?,
+            entity: entity?,
+            drop_when: drop_when?.into_iter().collect::<Option<_>>()?,
+            lasting,
+            interval,
+        })
+    }
+
+    fn when(&mut self, node: &Node, path: &str) -> Option<When> {
+        let (series, fields) = self.conditions(node, path, &["by", "below", "above"])?;
+        let words = [("value", How::Value), ("rate", How::Rate)];
+        let by = fields
+            .get("by")
+            .and_then(|node| self.choice(node, &fields.path("by"), &words))
+            .unwrap_or_default();
+        let mut bound = |key: &str| {
+            let node = fields.present(key)?;
+            let number = self.number(node, &fields.path(key))?;
+            if !number.is_finite() {
+                self.problem(
+                    fields.path(key),
+                    format!("{number} is no bound: write a finite number"),
+                );
+            }
+            Some(number + 0.0)
+        };
+        let (below, above) = (bound("below"), bound("above"));
+        if series.metric.is_none() {
+            self.problem(
+                fields.path("metric"),
+                "`metric` is missing: say what is measured; values of different metrics are not added",
+            );
+        }
+        if fields.present("below").is_none() && fields.present("above").is_none() {
+            self.problem(
+                path,
+                "write `below: 0.01` (or `above`): the bound under which an entity is idle",
+            );
+        }
+        if below
+            .zip(above)
+            .is_some_and(|(below, above)| below <= above)
+        {
+            self.problem(
+                path,
+                "no number is above the one and below the other: swap them",
+            );
+        }
+        let when = When {
+            series,
+            by,
+            below,
+            above,
+        };
+        self.never_measured(&when, path);
+        Some(when)
+    }
+
+    /// A condition that cannot hold would keep every entity.
+    fn never_measured(&mut self, when: &When, path: &str) {
+        let rule = Rule {
+            series: when.series.clone(),
+            value: Some(when.comparison()),
+        };
+        let message = match when.by {
+            How::Value if rule.is_never() => {
+                "the value of a counter, a histogram or a summary says nothing: write `by: rate`"
+            }
+            How::Rate if rule.series.types == [MetricType::Gauge] => {
+                "a gauge has no rate: write `by: value`"
+            }
+            How::Rate if rule.series.types == [MetricType::Summary] => {
+                "a summary has no rate: measure another metric"
+            }
+            _ => return,
+        };
+        self.problem(format!("{path}.by"), message);
     }
 }
