@@ -87,7 +87,6 @@ impl Arm {
                 *ledger.dropped.entry((*reason).into()).or_default() += points;
             }
             ledger.filtered += tally.filtered.iter().map(|(_, points)| points).sum::<u64>();
-            ledger.suppressed += tally.suppressed;
             if matches!(running.state, State::Gate(_)) {
                 continue;
             }

@@ -145,7 +145,7 @@ impl Arm {
             .and_then(|path| self.paths.get(path))
             .map(|p| p.way.end);
         if matches!(end, Some(End::Filtered | End::SampledOut)) {
-            self.left(stage, 0);
+            self.left(stage, 1);
             self.counted(route, then, event, 0);
             return false;
         }

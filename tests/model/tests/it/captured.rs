@@ -14,7 +14,7 @@ use phoenix_model::reference::{Model, Plan};
 use prost::Message;
 use std::path::{Path, PathBuf};
 
-const PIPELINES: [&str; 5] = [
+const PIPELINES: [&str; 6] = [
     "    - { id: f, filter: { drop: [ { metric: \"system.*\" }, { type: summary } ] } }
     - { id: n, sample: { match: { metric: \"process.*\" }, fraction: 0.3, entity: [process.pid] } }",
     "    - { id: e, sample: { match: { metric: \"*\" }, every: 30s } }",
