@@ -27,9 +27,9 @@ lint:
 fmt:
 	cargo fmt --all
 
-generate: ## regenerate checked-in generated files (protobuf code, OpenAPI, JSON Schema)
+generate: ## regenerate checked-in generated files (protobuf code, OpenAPI, JSON Schema, docs/problems.md)
 	UPDATE=1 cargo test -p phoenix-tests --test it tidy::generated
-	UPDATE=1 cargo test -p phoenix-engine --test schema
+	UPDATE=1 cargo test -p phoenix-engine --test schema --test problems
 	UPDATE=1 cargo test -p phoenix-control-plane --test it openapi
 
 table: ## what each shipped template cuts on the captures, as in the README

@@ -44,13 +44,13 @@ use crate::Nanos;
 use crate::compile::Aggregate;
 use crate::engine::Settings;
 use crate::input::{Notes, Observation, notes};
-use crate::view::{PointView, SeriesView};
+use crate::view::{MetricType, PointView, SeriesView};
 use book::{Book, Join};
 pub use group::Place;
 use intake::{Fault, Intake};
 pub use output::Written;
 pub use partial::Partials;
-use rules::{Kind, Rules};
+use rules::{Kind, Part, Rules};
 use window::{Speaker, Window, Windows, grid_end};
 
 /// One `aggregate` stage of one arm.
@@ -166,17 +166,21 @@ impl Aggregation {
     /// A seat for a series, made of its output's identity; the same series gets the same seat.
     /// `identity`: the series' own 128-bit identity.
     pub fn join(&mut self, series: &SeriesView<'_>, identity: u128, now: Nanos) -> Joined {
-        let Some(kind) = Kind::of(&series.metric, self.rules.function) else {
+        let Some(kind) = Kind::of(&series.metric, &self.rules) else {
             return Joined::Passes(NOT_AGGREGATED);
         };
         let join = Join {
             kind,
+            part: Part::Whole,
             rules: &self.rules,
             windows: &self.windows,
             start: self.windows.closed_to.max(self.rules.began).max(self.floor),
             now,
             clock: self.clock,
         };
+        if series.metric.kind == MetricType::Summary {
+            return self.book.join_summary(series, identity, join);
+        }
         self.book.join(series, identity, &join)
     }
 
@@ -232,9 +236,15 @@ impl Aggregation {
             clock: self.clock,
             gap: observation.map_or(0, |o| o.gap),
         };
+        let (own, count) = intake.halves();
+        let window = self.windows.at(end);
         if let Some(group) = self.book.groups.get_mut(slot) {
-            let window = self.windows.at(end);
-            window.take(group, speaker, point, intake);
+            window.take(group, speaker, point, own);
+        }
+        if point.kind == MetricType::Summary
+            && let Some((slot, group)) = self.book.twin(seat)
+        {
+            window.add(group, Speaker { slot, ..speaker }, point, count);
         }
         Added::Absorbed
     }
@@ -314,6 +324,11 @@ impl Aggregation {
         self.partials = partials;
     }
 
+    /// Whether what it takes also goes on.
+    pub fn keeps_original(&self) -> bool {
+        self.rules.keep_original
+    }
+
     /// Points held in open windows.
     pub fn held(&self) -> u64 {
         self.windows.held()
@@ -337,7 +352,9 @@ impl Aggregation {
 
     /// At most how many points its open windows will write.
     pub fn to_write(&self) -> usize {
-        self.book.groups.len().min(self.windows.held() as usize)
+        // A summary becomes two.
+        let most = (self.windows.held() as usize).saturating_mul(2);
+        self.book.groups.len().min(most)
     }
 
     /// The output that a seat's points go to, for explanations.
@@ -358,6 +375,11 @@ impl Aggregation {
 impl Seat {
     fn new(member: u32, generation: u32) -> Seat {
         Seat { member, generation }
+    }
+
+    /// Its number; seats that were given up are given again under another generation.
+    pub fn number(self) -> usize {
+        self.member as usize
     }
 }
 

@@ -3,6 +3,7 @@
 //! A point that came in, or that one of the arm's own stages wrote, is a [`Event`]. `ensure` resolves
 //! its series' route where the plan is new to it; `take` follows the route.
 
+pub mod beside;
 pub mod close;
 pub mod divide;
 mod figures;
@@ -405,14 +406,19 @@ impl Arm {
             };
             match (&mut running.state, route.place) {
                 (State::Aggregate(aggregation), Place::Seat(seat)) => {
+                    let keeps = aggregation.keeps_original();
                     match aggregation.add(seat, &event.view(), seen, event.now) {
+                        Added::Stale => continue,
+                        added if keeps => {
+                            running.tally.copied(added);
+                            return self.go_beside(route, (stage, seat), event, seen, around);
+                        }
                         Added::Absorbed => return false,
                         Added::Dropped(reason) => {
                             *running.tally.dropped.entry(reason).or_default() += 1;
                             return false;
                         }
                         Added::Passes(_) => break,
-                        Added::Stale => {}
                     }
                 }
                 (State::Every(every), Place::Held(ticket)) => {

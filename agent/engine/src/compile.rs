@@ -1,15 +1,18 @@
 //! Documents become pipelines, pipelines become a plan. Nothing that compiled can fail to apply.
 
 mod filter;
+mod functions;
 mod overlap;
 mod plan;
 mod rewrite;
 mod stages;
 
 pub use filter::{Decision, Entities, Filter, Rule, Rules};
+pub use functions::Functions;
 pub use plan::{Candidate, Division, Plan};
 pub use rewrite::{Op, Rewrite};
 pub use stages::{Action, Aggregate, Keys, Method, Rename, Sample, Stage};
+pub use stages::{EXTRACTED_COUNT, EXTRACTED_SUM};
 
 use crate::document::{Document, Matcher, Problem};
 use std::sync::Arc;

@@ -185,6 +185,14 @@ fn tell(arm: &Arm, route: &Route, path: &Path) -> Explanation {
         );
         return Explanation { why, ..told };
     }
+    // A stage that only takes a copy decides nothing; it is named before the one that does.
+    if let Some(further) = arm.beside(route)
+        && let Some(behind) = arm.path(further)
+    {
+        let told = tell(arm, further, behind);
+        let why = copied(path, arm, route) + &told.why;
+        return Explanation { why, ..told };
+    }
     let (fate, why) = fate(path, id, arm, route);
     let decided = path.way.end != End::Emit;
     Explanation {
@@ -221,6 +229,14 @@ fn withheld(last: Verdict, stage: &str) -> Option<(&'static str, Option<String>,
             format!("`{stage}` did not keep its last point"),
         ),
     })
+}
+
+/// What a stage that keeps the original does with it.
+fn copied(path: &Path, arm: &Arm, route: &Route) -> String {
+    let stage = arm.pipeline.stages.get(usize::from(path.way.stage));
+    let into = arm.output_of(route).map_or("", |place| place.name);
+    let id = stage.map_or("", |stage| &stage.id);
+    format!("aggregate `{id}` merges a copy into `{into}`; ")
 }
 
 fn fate(path: &Path, stage: &str, arm: &Arm, route: &Route) -> (&'static str, String) {

@@ -1,7 +1,7 @@
 //! The plan-independent state of one cumulative series, and what its next point says.
 //!
 //! One [`Input`] a cumulative series (sum of either monotonicity, explicit or exponential
-//! histogram), kept in the node's series table, whatever the plan. How to call it:
+//! histogram, summary), kept in the node's series table, whatever the plan. How to call it:
 //! - a series that speaks first: `Input::new(monotonic, returning)`, `returning` where its identity
 //!   is remembered as expired. Then, also for that first point:
 //! - a point of a series that an aggregate (or `sample every`) looks at in any arm:
@@ -11,7 +11,8 @@
 //! - [`Input::expired`] is asked before either; a series silent for longer is replaced by a new,
 //!   returning `Input`.
 //!
-//! Gauges, summaries, deltas and unspecified temporality need no `Input`.
+//! Gauges, deltas and unspecified temporality need no `Input`. A summary counts as two counters, its
+//! sum and its count, that always speak together.
 
 pub mod notes;
 
@@ -19,7 +20,9 @@ use crate::Nanos;
 use crate::aggregate::explicit::{Explicit, shares_bounds};
 use crate::aggregate::exponential::Exponential;
 use crate::aggregate::number::{Total, is_finite, less};
-use crate::aggregate::read::{keep_content, read_explicit, read_exponential, sum_is_finite};
+use crate::aggregate::read::{
+    keep_content, read_explicit, read_exponential, read_summary, sum_is_finite,
+};
 use crate::view::{MetricType, Number, PointView};
 pub use notes::Notes;
 
@@ -45,6 +48,8 @@ pub struct Input {
 enum Last {
     Nothing,
     Number(Number),
+    /// Sum and count of a summary.
+    Summary(f64, u64),
     /// Fields of a histogram point, as they came; read again when the next point asks for it.
     Content(Vec<u8>),
 }
@@ -65,6 +70,8 @@ pub enum Increment<'s> {
     None,
     /// Of a monotonic sum.
     Number(Total),
+    /// Of a summary: of its sum and its count.
+    Summary(Total, Total),
     /// Of an explicit histogram.
     Explicit(&'s Explicit),
     /// Of an exponential histogram.
@@ -203,6 +210,7 @@ impl Input {
             (Adds::Nothing, _) => Increment::None,
             (Adds::Unfit, _) => Increment::Unfit,
             (Adds::Number(total), _) => Increment::Number(total),
+            (Adds::Summary(sum, count), _) => Increment::Summary(sum, count),
             (Adds::Content, MetricType::Histogram) => Increment::Explicit(&scratch.explicit),
             (Adds::Content, _) => Increment::Exponential(&scratch.exponential),
         };
@@ -246,9 +254,13 @@ impl Input {
     ) -> (Adds, Notes) {
         // An unknown start says nothing of when the value began to grow.
         let known = point.start != 0 && point.start != point.time;
-        let whole = match point.number {
-            Some(number) => Adds::Number(Total::from(number)),
-            None => Adds::Content,
+        let whole = match (point.kind, point.number) {
+            (MetricType::Summary, _) => {
+                let (sum, count) = read_summary(point.body);
+                Adds::Summary(Total::Double(sum), Total::Int(i128::from(count)))
+            }
+            (_, Some(number)) => Adds::Number(Total::from(number)),
+            (_, None) => Adds::Content,
         };
         match standing {
             _ if !self.monotonic => (Adds::Nothing, Notes::NONE),
@@ -261,8 +273,15 @@ impl Input {
             Standing::Same => match self.step(point, scratch) {
                 Step::Grew(adds) if point.start != self.start => (adds, Notes::START_DRIFT),
                 Step::Grew(adds) => (adds, Notes::NONE),
-                Step::Fell if known && point.start == self.start => (whole, Notes::RESET_ANOMALY),
-                Step::Fell => (whole, Notes::RESET),
+                Step::Fell(part) => {
+                    let anomaly = known && point.start == self.start;
+                    let note = if anomaly {
+                        Notes::RESET_ANOMALY
+                    } else {
+                        Notes::RESET
+                    };
+                    (part.unwrap_or(whole), note)
+                }
                 Step::Unknown => (Adds::Nothing, Notes::BASELINED),
                 Step::Incomparable => (Adds::Unfit, Notes::NONE),
             },
@@ -272,11 +291,14 @@ impl Input {
     /// The difference to the last point of the same epoch.
     fn step(&self, point: &PointView<'_>, scratch: &mut Scratch) -> Step {
         match (&self.last, point.number) {
-            (Last::Number(earlier), Some(later)) if less(later, *earlier) => Step::Fell,
+            (Last::Number(earlier), Some(later)) if less(later, *earlier) => Step::Fell(None),
             (Last::Number(earlier), Some(later)) => {
                 Step::Grew(Adds::Number(Total::difference(later, *earlier)))
             }
             (Last::Content(earlier), None) => scratch.subtract(point, earlier),
+            (Last::Summary(sum, count), None) => {
+                step_of_summary(read_summary(point.body), (*sum, *count))
+            }
             _ => Step::Unknown,
         }
     }
@@ -286,6 +308,10 @@ impl Input {
         let first = matches!(self.last, Last::Nothing);
         match (point.number, &mut self.last) {
             (Some(number), last) => *last = Last::Number(number),
+            (None, last) if point.kind == MetricType::Summary => {
+                let (sum, count) = read_summary(point.body);
+                *last = Last::Summary(sum, count);
+            }
             (None, Last::Content(kept)) => {
                 kept.clear();
                 keep_content(point.kind, point.body, kept);
@@ -310,6 +336,7 @@ enum Adds {
     Nothing,
     Unfit,
     Number(Total),
+    Summary(Total, Total),
     /// A histogram: what lies in the scratch.
     Content,
 }
@@ -317,11 +344,27 @@ enum Adds {
 /// A newer point of the same epoch against the one before.
 enum Step {
     Grew(Adds),
-    Fell,
+    /// Something fell: this is added, or the whole value.
+    Fell(Option<Adds>),
     /// Nothing of use is known of the one before.
     Unknown,
     /// No bounds in common.
     Incomparable,
+}
+
+/// Each half of a summary by itself, as two counters would.
+fn step_of_summary((sum, count): (f64, u64), (before, counted): (f64, u64)) -> Step {
+    let grown = match sum < before {
+        true => sum,
+        false => sum - before,
+    };
+    let more = count.checked_sub(counted).unwrap_or(count);
+    let adds = Adds::Summary(Total::Double(grown), Total::Int(i128::from(more)));
+    if sum < before || count < counted {
+        Step::Fell(Some(adds))
+    } else {
+        Step::Grew(adds)
+    }
 }
 
 /// Reads what the point holds into the scratch; a fault where it cannot be added.
@@ -343,6 +386,10 @@ fn read(point: &PointView<'_>, scratch: &mut Scratch) -> Option<Increment<'stati
             let infinite = scratch.exponential.sum.is_some_and(|sum| !sum.is_finite());
             infinite.then_some(Increment::NotANumber)
         }
+        (MetricType::Summary, _) => {
+            let (sum, _) = read_summary(point.body);
+            (!sum.is_finite()).then_some(Increment::NotANumber)
+        }
         _ => Some(Increment::Unfit),
     }
 }
@@ -351,6 +398,7 @@ fn read(point: &PointView<'_>, scratch: &mut Scratch) -> Option<Increment<'stati
 fn can_be_added(point: &PointView<'_>) -> bool {
     match point.kind {
         MetricType::Gauge | MetricType::Sum => point.number.is_some_and(is_finite),
+        MetricType::Summary => read_summary(point.body).0.is_finite(),
         _ => sum_is_finite(point.body),
     }
 }
@@ -377,7 +425,7 @@ impl Scratch {
         if fell {
             // The difference is of no use; the whole content is.
             read(point, self);
-            return Step::Fell;
+            return Step::Fell(None);
         }
         Step::Grew(Adds::Content)
     }

@@ -9,7 +9,8 @@ pub mod gate;
 pub mod rewrite;
 
 use crate::Nanos;
-use crate::aggregate::{Aggregation, Written};
+use crate::aggregate::{Added, Aggregation, Written};
+use crate::arm::beside::Beside;
 use crate::compile::{Action, Filter, Method, Stage};
 use crate::engine::Settings;
 use crate::route::Rule;
@@ -66,6 +67,16 @@ impl Tally {
             None => self.filtered.push((rule, 1)),
         }
     }
+
+    /// What became of the copy of a point that goes on itself: nothing of it is lost.
+    pub fn copied(&mut self, added: Added) {
+        match added {
+            Added::Absorbed | Added::Stale => return,
+            Added::Dropped(reason) => *self.counts.entry(reason).or_default() += 1,
+            Added::Passes(_) => {}
+        }
+        self.passed += 1;
+    }
 }
 
 /// One stage of one arm.
@@ -79,6 +90,8 @@ pub struct Running {
     pub created: Nanos,
     /// The series it has written, with their way through the later stages.
     pub outputs: Option<Box<Table>>,
+    /// The ways of series that go on though the stage takes them in.
+    pub beside: Beside,
 }
 
 impl Running {
@@ -111,6 +124,7 @@ impl Running {
             tally: Tally::default(),
             created,
             outputs: None,
+            beside: Beside::default(),
         }
     }
 

@@ -147,3 +147,23 @@ fn every_golden_case_writes_what_was_worked_out_by_hand() {
     }
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
 }
+
+/// `docs/semantics.md` names for each rule the cases that show it.
+#[test]
+fn every_rule_names_golden_cases_that_exist() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/semantics.md");
+    let text = std::fs::read_to_string(root).unwrap();
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/cases");
+    let mut rules = 0;
+    for row in text.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let named = row.trim_end_matches(" |").rsplit('|').next().unwrap();
+        let names: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no case: {row}");
+        for name in names {
+            let path = format!("{cases}/{name}.yaml");
+            assert!(std::path::Path::new(&path).exists(), "{name}: {row}");
+        }
+        rules += 1;
+    }
+    assert!(rules >= 22, "rules are missing");
+}

@@ -98,11 +98,39 @@ pub struct Case {
 
 /// How often each thing occurred.
 #[derive(Debug, Clone, Default)]
-pub struct Features(pub BTreeMap<&'static str, u64>);
+pub struct Features {
+    pub all: BTreeMap<&'static str, u64>,
+    /// By kind of metric and thing.
+    pub by_kind: BTreeMap<(&'static str, &'static str), u64>,
+}
 
 impl Features {
     pub fn see(&mut self, what: &'static str) {
-        *self.0.entry(what).or_insert(0) += 1;
+        *self.all.entry(what).or_insert(0) += 1;
+    }
+
+    /// Something that a series of this kind of metric does.
+    pub fn see_of(&mut self, kind: &'static str, what: &'static str) {
+        self.see(what);
+        *self.by_kind.entry((kind, what)).or_insert(0) += 1;
+    }
+}
+
+impl Metric {
+    /// Type, temporality and monotonicity, as a property of its series.
+    pub fn label(&self) -> &'static str {
+        match (self.kind, self.temporality, self.monotonic) {
+            ("sum", 2, true) => "cumulative sum",
+            ("sum", 2, false) => "cumulative sum that may fall",
+            ("sum", 1, true) => "delta sum",
+            ("sum", 1, false) => "delta sum that may fall",
+            ("sum", ..) => "sum of unspecified temporality",
+            ("histogram", 1, _) => "delta histogram",
+            ("histogram", ..) => "cumulative histogram",
+            ("exponential_histogram", 1, _) => "delta exponential histogram",
+            ("exponential_histogram", ..) => "cumulative exponential histogram",
+            (other, ..) => other,
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::group::{Group, Groups};
 use super::head::Heads;
-use super::member::Members;
-use super::rules::{Kind, Rules, overflow_attribute};
+use super::member::{ALONE, Members};
+use super::rules::{Kind, Part, Rules, overflow_attribute};
 use super::window::Windows;
 use super::{Joined, NOT_AGGREGATED, Seat, TABLE_FULL};
 use crate::Nanos;
@@ -29,9 +29,12 @@ pub struct Book {
 }
 
 /// What a join happens in.
+#[derive(Clone, Copy)]
 pub struct Join<'a> {
     /// How the series' points add up.
     pub kind: Kind,
+    /// What of the series is taken.
+    pub part: Part,
     /// The stage's rules.
     pub rules: &'a Rules,
     /// The open windows.
@@ -44,7 +47,36 @@ pub struct Join<'a> {
     pub clock: Nanos,
 }
 
+/// Makes of a summary's identity that of its count.
+const COUNT: u128 = 1 << 127;
+
 impl Book {
+    /// Seats for both halves of a summary: the seat of its sum, which knows that of its count.
+    pub fn join_summary(
+        &mut self,
+        series: &SeriesView<'_>,
+        identity: u128,
+        join: Join<'_>,
+    ) -> Joined {
+        let part = |part| Join { part, ..join };
+        let sum = match self.join(series, identity, &part(Part::Sum)) {
+            Joined::Seat(seat) => seat,
+            passes => return passes,
+        };
+        match self.join(series, identity ^ COUNT, &part(Part::Count)) {
+            Joined::Seat(count) => {
+                if let Some(member) = self.members.get_mut(sum) {
+                    member.twin = count.member;
+                }
+                Joined::Seat(sum)
+            }
+            passes => {
+                self.vacate(sum.member);
+                passes
+            }
+        }
+    }
+
     /// A seat for a series; the one that it has, if it has one.
     pub fn join(&mut self, series: &SeriesView<'_>, identity: u128, join: &Join<'_>) -> Joined {
         if let Some(seat) = self.members.find(identity) {
@@ -86,7 +118,9 @@ impl Book {
 
     /// The group of a series' output, made if need be.
     fn slot(&mut self, series: &SeriesView<'_>, join: &Join<'_>) -> Option<u32> {
-        let draft = self.heads.draft(series, join.kind, join.rules, None);
+        let draft = self
+            .heads
+            .draft(series, (join.kind, join.part), join.rules, None);
         if let Some(slot) = self.groups.find(draft.identity, self.heads.canonical()) {
             if !self.is_silent(slot, join) {
                 return Some(slot);
@@ -108,7 +142,9 @@ impl Book {
                 .insert(Group::new(head, join.kind, join.start, join.now));
         }
         let mark = overflow_attribute();
-        let draft = self.heads.draft(series, join.kind, join.rules, Some(&mark));
+        let draft = self
+            .heads
+            .draft(series, (join.kind, join.part), join.rules, Some(&mark));
         if let Some(slot) = self.groups.find(draft.identity, self.heads.canonical()) {
             return Some(slot);
         }
@@ -131,6 +167,19 @@ impl Book {
         };
         member.seen = now;
         member.ended = !valued;
+        let twin = member.twin;
+        if twin != ALONE
+            && let Some(twin) = self.members.by_number_mut(twin)
+        {
+            (twin.seen, twin.ended) = (now, !valued);
+        }
+    }
+
+    /// The member and the group that take a summary's count.
+    pub fn twin(&mut self, seat: Seat) -> Option<(u32, &mut Group)> {
+        let twin = self.members.get_mut(seat)?.twin;
+        let slot = self.members.by_number(twin)?.slot;
+        Some((slot, self.groups.get_mut(slot)?))
     }
 
     fn vacate(&mut self, number: u32) {

@@ -1,6 +1,6 @@
 //! What an output carries beside its value: built once from its first input, encoded as OTLP.
 
-use super::rules::{Kind, NODE_KEY, Rules};
+use super::rules::{Kind, NODE_KEY, Part, Rules};
 use crate::document::Function;
 use crate::identity::{self, MetricIdentity};
 use crate::view::{MetricType, SeriesView, Temporality};
@@ -58,6 +58,9 @@ pub struct Draft<'a> {
     point: Vec<Kept<'a>>,
     name: std::borrow::Cow<'a, str>,
     unit: &'a str,
+    kind: MetricType,
+    temporality: Temporality,
+    monotonic: bool,
     series: SeriesView<'a>,
 }
 
@@ -67,10 +70,11 @@ impl Heads {
     pub fn draft<'a>(
         &mut self,
         series: &SeriesView<'a>,
-        kind: Kind,
+        (kind, part): (Kind, Part),
         rules: &'a Rules,
         overflow: Option<&'a [u8]>,
     ) -> Draft<'a> {
+        let metric = &series.metric;
         let kept = |body, field| {
             let mut kept: Vec<Kept<'a>> = raw_attributes(body, field)
                 .map(|raw| (key_value(raw), raw))
@@ -84,14 +88,21 @@ impl Heads {
             identity: 0,
             resource: kept(series.resource, resource::ATTRIBUTES),
             scope: kept(series.scope, scope::ATTRIBUTES),
-            point: kept(series.point, series.metric.kind.attributes_field()),
-            name: rules.name(series.metric.name),
-            unit: match kind {
-                Kind::Gauge(Function::Count) => "1",
-                _ => series.metric.unit,
+            point: kept(series.point, metric.kind.attributes_field()),
+            name: rules.name(metric.name, part),
+            unit: match (kind, part) {
+                (Kind::Gauge(Function::Count), _) | (_, Part::Count) => "1",
+                _ => metric.unit,
             },
+            kind: metric.kind,
+            temporality: metric.temporality,
+            monotonic: metric.monotonic,
             series: *series,
         };
+        if part != Part::Whole {
+            (draft.kind, draft.temporality) = (MetricType::Sum, Temporality::Cumulative);
+            draft.monotonic = true;
+        }
         if let Some(raw) = overflow {
             let (key, value) = key_value(raw);
             draft.resource.clear();
@@ -128,11 +139,7 @@ impl Heads {
             }
         });
         let mut attributes = Vec::new();
-        put_attributes(
-            &mut attributes,
-            view.metric.kind.attributes_field(),
-            &draft.point,
-        );
+        put_attributes(&mut attributes, draft.kind.attributes_field(), &draft.point);
         Head {
             identity: draft.identity,
             canonical: self.canonical.as_slice().into(),
@@ -143,9 +150,9 @@ impl Heads {
             metric,
             metadata,
             name: self.share(|out| out.extend_from_slice(draft.name.as_bytes())),
-            kind: view.metric.kind,
-            temporality: view.metric.temporality,
-            monotonic: view.metric.monotonic,
+            kind: draft.kind,
+            temporality: draft.temporality,
+            monotonic: draft.monotonic,
             attributes: attributes.into(),
         }
     }
@@ -186,15 +193,14 @@ impl Draft<'_> {
         identity::put_text(out, name.as_bytes());
         identity::put_text(out, version.as_bytes());
         pairs(&self.scope, out);
-        let metric = &self.series.metric;
         identity::put_metric(
             out,
             &MetricIdentity {
                 name: &self.name,
                 unit: self.unit,
-                kind: metric.kind,
-                temporality: metric.temporality,
-                monotonic: metric.monotonic,
+                kind: self.kind,
+                temporality: self.temporality,
+                monotonic: self.monotonic,
             },
         );
         pairs(&self.point, out);

@@ -7,7 +7,7 @@ use super::number::{Total, is_finite, is_nan};
 use super::read::{read_explicit, read_exponential};
 use super::rules::Kind;
 use crate::input::{Increment, Observation};
-use crate::view::{Number, PointView};
+use crate::view::{MetricType, Number, PointView};
 
 /// What a point brings.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,12 +16,24 @@ pub enum Intake<'a> {
     Nothing,
     /// To be added.
     Total(Total),
+    /// Of a summary: sum and count, to be added.
+    Pair(Total, Total),
     /// To be held as the input's latest.
     Value(Number),
     /// To be added.
     Explicit(&'a Explicit),
     /// To be added.
     Exponential(&'a Exponential),
+}
+
+impl<'a> Intake<'a> {
+    /// What goes to the seat's own output, and what to that of a summary's count.
+    pub fn halves(self) -> (Intake<'a>, Intake<'a>) {
+        match self {
+            Intake::Pair(sum, count) => (Intake::Total(sum), Intake::Total(count)),
+            whole => (whole, Intake::Nothing),
+        }
+    }
 }
 
 /// Why a point brings nothing.
@@ -52,6 +64,7 @@ impl Scratch {
             Some((Increment::NotANumber, _)) => Err(Fault::NotANumber),
             Some((Increment::Unfit, _)) => Err(Fault::Passes),
             Some((Increment::Number(total), _)) => Ok(Intake::Total(total)),
+            Some((Increment::Summary(sum, count), _)) => Ok(Intake::Pair(sum, count)),
             Some((Increment::Explicit(h), _)) => explicit(group, h),
             Some((Increment::Exponential(h), _)) => Ok(Intake::Exponential(h)),
             Some((Increment::None, advanced)) => self.nothing_added(group, point, advanced),
@@ -71,6 +84,9 @@ impl Scratch {
         }
         match group.kind {
             // Also a baseline tells whether its series counts in ints or doubles.
+            Kind::Monotonic if point.kind == MetricType::Summary => {
+                Ok(Intake::Pair(Total::Double(0.0), Total::default()))
+            }
             Kind::Monotonic => match point.number {
                 Some(Number::Double(_)) => Ok(Intake::Total(Total::Double(0.0))),
                 _ => Ok(Intake::Total(Total::default())),

@@ -15,12 +15,17 @@ pub struct Member {
     /// Its group.
     pub slot: u32,
     generation: u32,
+    /// Of a summary: number of the member that has its count; [`ALONE`] for all others.
+    pub twin: u32,
     /// Its newest point had the no-recorded-value flag.
     pub ended: bool,
     /// Its group is an overflow series.
     pub overflow: bool,
     seated: bool,
 }
+
+/// No twin.
+pub const ALONE: u32 = u32::MAX;
 
 /// A value that an input holds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,6 +68,11 @@ impl Members {
     }
 
     /// A member by number.
+    pub fn by_number_mut(&mut self, number: u32) -> Option<&mut Member> {
+        self.seats.get_mut(number as usize).filter(|m| m.seated)
+    }
+
+    /// A member by number.
     pub fn by_number(&self, number: u32) -> Option<&Member> {
         self.seats.get(number as usize).filter(|m| m.seated)
     }
@@ -101,6 +111,7 @@ impl Members {
                     seen: now,
                     slot,
                     generation: 0,
+                    twin: ALONE,
                     ended: false,
                     overflow,
                     seated: false,
@@ -114,6 +125,7 @@ impl Members {
             seen: now,
             slot,
             generation: member.generation,
+            twin: ALONE,
             ended: false,
             overflow,
             seated: true,

@@ -345,7 +345,8 @@ impl Output {
         };
         let mut total = before;
         total.add(step);
-        if total.fits().is_none() && self.written != 0 {
+        let goes_on = matches!(self.total, Content::Total(_));
+        if total.fits().is_none() && goes_on {
             counts.saturated += 1;
             self.start = self.start.max(self.written);
             self.double = false;

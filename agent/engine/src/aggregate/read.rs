@@ -3,7 +3,10 @@
 use super::explicit::Explicit;
 use super::exponential::{Exponential, Side};
 use crate::view::MetricType;
-use crate::wire::otlp::{buckets, exponential_point as exponential, histogram_point as explicit};
+use crate::wire::otlp::{
+    buckets, exponential_point as exponential, histogram_point as explicit,
+    summary_point as summary,
+};
 use crate::wire::{Cursor, Value, fields};
 
 /// Reads an explicit histogram from a validated point body, reusing the memory of `into`.
@@ -50,6 +53,19 @@ pub fn read_exponential(body: &[u8], into: &mut Exponential) {
             _ => {}
         }
     }
+}
+
+/// Sum and count of a summary.
+pub fn read_summary(body: &[u8]) -> (f64, u64) {
+    let (mut sum, mut count) = (0.0, 0);
+    for field in fields(body) {
+        match field.number {
+            summary::SUM => sum = field.value.double(),
+            summary::COUNT => count = field.value.bits(),
+            _ => {}
+        }
+    }
+    (sum, count)
 }
 
 fn read_side(value: Value<'_>, into: &mut Side) {

@@ -1,7 +1,7 @@
 //! A stage's document and the node's settings, as the data path needs them.
 
 use crate::Nanos;
-use crate::compile::{Aggregate, Keys, Rename};
+use crate::compile::{Aggregate, EXTRACTED_COUNT, EXTRACTED_SUM, Functions, Keys, Rename};
 use crate::document::Function;
 use crate::engine::Settings;
 use crate::view::{MetricType, MetricView, Temporality};
@@ -36,12 +36,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// How a metric's series add up; `None` where they cannot.
-    pub fn of(metric: &MetricView<'_>, function: Option<Function>) -> Option<Kind> {
+    /// How a metric's series add up under these rules; `None` where they do not.
+    pub fn of(metric: &MetricView<'_>, rules: &Rules) -> Option<Kind> {
         let delta = metric.temporality == Temporality::Delta;
         let known = metric.temporality != Temporality::Unspecified;
         match metric.kind {
-            MetricType::Gauge => function.map(Kind::Gauge),
+            MetricType::Gauge => rules.functions.of(metric.name).map(Kind::Gauge),
+            MetricType::Summary => rules.extracts.then_some(Kind::Monotonic),
             MetricType::Sum if delta => Some(Kind::Delta),
             MetricType::Sum if known && metric.monotonic => Some(Kind::Monotonic),
             MetricType::Sum if known => Some(Kind::Level),
@@ -69,6 +70,28 @@ impl Kind {
     }
 }
 
+/// What of an input an output holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// Of a summary: the sum.
+    Sum,
+    /// Of a summary: the count.
+    Count,
+}
+
+impl Part {
+    /// What is added to the output's name.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Part::Whole => "",
+            Part::Sum => EXTRACTED_SUM,
+            Part::Count => EXTRACTED_COUNT,
+        }
+    }
+}
+
 /// The rules of one stage on one node.
 #[derive(Debug)]
 pub struct Rules {
@@ -81,7 +104,11 @@ pub struct Rules {
     /// Silence after which state is freed.
     pub expiry: Nanos,
     /// Of gauges.
-    pub function: Option<Function>,
+    functions: Functions,
+    /// Summaries become two sums.
+    extracts: bool,
+    /// What is taken in also goes on.
+    pub keep_original: bool,
     rename: Option<Rename>,
     /// Resource keys of which an output keeps one, else gets the node's name.
     pub node_keys: Vec<String>,
@@ -103,7 +130,9 @@ impl Rules {
             interval: stage.interval.max(1),
             lateness: stage.lateness,
             expiry: stage.expiry,
-            function: stage.function,
+            functions: stage.functions.clone(),
+            extracts: stage.extracts,
+            keep_original: stage.keep_original,
             rename: stage.rename.clone(),
             node_keys: settings.node_keys.clone(),
             node: (!stage.merged_later).then(|| string_attribute(NODE_KEY, &settings.node)),
@@ -114,10 +143,11 @@ impl Rules {
     }
 
     /// The output's name.
-    pub fn name<'a>(&'a self, metric: &'a str) -> Cow<'a, str> {
-        match &self.rename {
-            None => Cow::Borrowed(metric),
-            Some(rename) => Cow::Owned(rename.apply(metric)),
+    pub fn name<'a>(&'a self, metric: &'a str, part: Part) -> Cow<'a, str> {
+        match (&self.rename, part) {
+            (None, Part::Whole) => Cow::Borrowed(metric),
+            (None, part) => Cow::Owned(format!("{metric}{}", part.suffix())),
+            (Some(rename), part) => Cow::Owned(rename.apply(metric) + part.suffix()),
         }
     }
 }

@@ -204,6 +204,17 @@ impl Window {
         intake: Intake<'_>,
     ) {
         self.absorbed += 1;
+        self.add(group, speaker, point, intake);
+    }
+
+    /// Adds what a point brings; a summary brings something to two outputs.
+    pub fn add(
+        &mut self,
+        group: &mut Group,
+        speaker: Speaker,
+        point: &PointView<'_>,
+        intake: Intake<'_>,
+    ) {
         let cell = cell(&mut self.cells, speaker.slot);
         if !cell.touched {
             cell.touched = true;
@@ -274,7 +285,8 @@ fn hold(values: &mut Vec<Held>, spoke: &mut Vec<u32>, member: u32, held: Held) {
 impl Cell {
     fn add(&mut self, group: &mut Group, intake: Intake<'_>) {
         match (&mut self.content, intake) {
-            (_, Intake::Nothing) => {}
+            // Halves are taken one by one.
+            (_, Intake::Nothing | Intake::Pair(..)) => {}
             (_, Intake::Value(_)) if group.kind == Kind::Level => {}
             (Content::Gauges(g), Intake::Value(value)) => g.point(value),
             (content, Intake::Value(value)) => {

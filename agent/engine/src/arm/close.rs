@@ -225,6 +225,12 @@ impl Arm {
             input,
             ..
         } = output;
+        if let Some(input) = input.as_mut()
+            && input.expired(now, around.expiry)
+        {
+            *input = Input::new(event.monotonic(), true);
+            route.generation = 0;
+        }
         if route.generation != self.generation {
             self.resolve(route, event, input.as_ref(), around);
         }
@@ -232,9 +238,6 @@ impl Arm {
         let began = around.settings.began;
         let seen = input.as_mut().and_then(|input| {
             let view = event.view();
-            if input.expired(now, around.expiry) {
-                *input = Input::new(event.monotonic(), true);
-            }
             if observes {
                 Some(input.observe(&view, began, now, scratch))
             } else {
@@ -357,6 +360,7 @@ impl Arm {
         let of = |running: &crate::stage::Running| {
             let outputs = running.outputs.as_ref().map_or(0, |table| table.bytes());
             outputs
+                + running.beside.bytes()
                 + match &running.state {
                     State::None => 0,
                     State::Gate(gate) => gate.bytes(),

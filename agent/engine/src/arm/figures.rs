@@ -87,6 +87,11 @@ impl Arm {
                 *ledger.dropped.entry((*reason).into()).or_default() += points;
             }
             ledger.filtered += tally.filtered.iter().map(|(_, points)| points).sum::<u64>();
+            if running.keeps_original() {
+                // It takes copies: nothing is held or taken away, and what it writes is added.
+                ledger.merged -= signed(tally.emitted);
+                continue;
+            }
             if matches!(running.state, State::Gate(_)) {
                 continue;
             }

@@ -46,6 +46,7 @@ impl Arm {
         let cumulative = is_cumulative(&series.metric);
         let (identity, metric) = (event.identity, event.metric);
         let input = known(input, running, event).cloned();
+        let returning = input.as_ref().is_some_and(Input::is_returning);
         let table = outputs(running, around);
         let found = if event.tracked {
             table.find_or_add(identity, |returning| {
@@ -72,6 +73,10 @@ impl Arm {
         };
         if let Some(entry) = table.get_mut(slot) {
             entry.seen = event.now.max(1);
+            // One of which no point has passed returns to the stages behind, too.
+            if let Some(blank) = entry.input.as_mut().filter(|i| returning && i.seen() == 0) {
+                *blank = Input::new(event.monotonic(), true);
+            }
         }
         let State::Gate(gate) = &mut running.state else {
             return None;
@@ -189,11 +194,12 @@ impl Arm {
     }
 
     /// Whether points of a route can be written as they are: it goes through all stages, if need be
-    /// through gates.
+    /// through gates and past stages that take a copy.
     pub(super) fn emits(&self, route: &Route) -> bool {
         let mut route = *route;
-        while let Some(at) = self.at_gate(&route) {
-            route = at.further;
+        let gate = |route: &Route| self.at_gate(route).map(|at| at.further);
+        while let Some(further) = gate(&route).or_else(|| self.beside(&route).copied()) {
+            route = further;
         }
         // Behind a stage that rewrites the series may have another identity: then too often.
         self.path(&route).is_some_and(|path| {

@@ -57,8 +57,10 @@ impl Arm {
             }
         }
         route.generation = self.generation;
+        let stage = way.stage;
         route.path = self.paths.number(way);
         route.place = place;
+        self.resolve_beside(route, stage, event, input, around);
     }
 
     /// Whether a split gives the series to the other arm. What the arm wrote itself is its own.
@@ -244,6 +246,6 @@ fn any(matchers: &[Matcher], series: &SeriesView<'_>) -> bool {
 
 /// Whether a series' points only mean something against the one before.
 pub fn is_cumulative(metric: &MetricView<'_>) -> bool {
-    metric.temporality == Temporality::Cumulative
-        && !matches!(metric.kind, MetricType::Gauge | MetricType::Summary)
+    metric.kind == MetricType::Summary
+        || (metric.temporality == Temporality::Cumulative && metric.kind != MetricType::Gauge)
 }

@@ -1,6 +1,7 @@
 //! Finds aggregations that can write the same series: each would overwrite the other's points.
 
-use crate::document::{Action, Aggregate, Condition, Match, Patterns, Problem};
+use super::stages::{EXTRACTED_COUNT, EXTRACTED_SUM};
+use crate::document::{Action, Aggregate, Condition, Match, MetricType, Patterns, Problem};
 use crate::matcher::glob::Glob;
 use crate::matcher::pattern::Pattern;
 use crate::matcher::value::number_of;
@@ -34,7 +35,29 @@ pub(super) fn find(stages: &[(usize, &str, &Action)]) -> Vec<Problem> {
 /// Different kept keys are let through: whether two series then meet shows only in their attributes,
 /// and is counted as `identity_conflict` when it happens.
 fn same_outputs(a: &Aggregate, b: &Aggregate) -> bool {
-    same_keys(a, b) && same_kind(&a.matches, &b.matches) && same_name(a, b) && !parted(a, b)
+    same_keys(a, b)
+        && same_types(a, b)
+        && same_kind(&a.matches, &b.matches)
+        && same_name(a, b)
+        && !parted(a, b)
+}
+
+/// Types that both can write: a summary becomes sums, or none of this stage's.
+fn same_types(a: &Aggregate, b: &Aggregate) -> bool {
+    let written = |aggregate: &Aggregate| -> Vec<MetricType> {
+        let types = &aggregate.matches.types;
+        let sums = aggregate.summary.map(|_| MetricType::Sum);
+        types
+            .iter()
+            .filter_map(|t| match t {
+                MetricType::Summary => sums,
+                other => Some(*other),
+            })
+            .collect()
+    };
+    let any = |aggregate: &Aggregate| aggregate.matches.types.is_empty();
+    let (left, right) = (written(a), written(b));
+    any(a) || any(b) || left.iter().any(|t| right.contains(t))
 }
 
 fn same_keys(a: &Aggregate, b: &Aggregate) -> bool {
@@ -45,10 +68,7 @@ fn same_kind(a: &Match, b: &Match) -> bool {
     fn meet<T: PartialEq>(a: Option<T>, b: Option<T>) -> bool {
         a.is_none() || b.is_none() || a == b
     }
-    let types =
-        a.types.is_empty() || b.types.is_empty() || a.types.iter().any(|t| b.types.contains(t));
-    types
-        && meet(a.temporality, b.temporality)
+    meet(a.temporality, b.temporality)
         && meet(a.monotonic, b.monotonic)
         && a.unit
             .as_ref()
@@ -57,7 +77,9 @@ fn same_kind(a: &Match, b: &Match) -> bool {
 }
 
 fn same_name(a: &Aggregate, b: &Aggregate) -> bool {
-    if a.rename == b.rename {
+    // What is extracted has other names than the stage's other outputs.
+    let extracts = a.summary.is_some() || b.summary.is_some();
+    if a.rename == b.rename && !extracts {
         // The same name comes of the same name.
         let literal = a.rename.as_ref().is_some_and(|r| !r.contains("{name}"));
         return literal
@@ -81,13 +103,24 @@ fn outputs(aggregate: &Aggregate) -> Vec<Glob> {
             .map(|text| Pattern::parse(text).map_or_else(|_| Glob::any(), |p| p.at_least()))
             .collect(),
     };
-    match &aggregate.rename {
+    let names: Vec<Glob> = match &aggregate.rename {
         None => names,
         Some(rename) => {
             let pieces: Vec<String> = rename.split("{name}").map(String::from).collect();
             names.iter().map(|name| name.within(&pieces)).collect()
         }
+    };
+    if aggregate.summary.is_none() {
+        return names;
     }
+    let extracted = [EXTRACTED_SUM, EXTRACTED_COUNT].map(|end| [String::new(), end.to_string()]);
+    let of = |name: &Glob| extracted.each_ref().map(|pieces| name.within(pieces));
+    let mut all: Vec<Glob> = names.iter().flat_map(of).collect();
+    // Of other types the names are the stage's own.
+    if aggregate.matches.types[..] != [MetricType::Summary] {
+        all.extend(names);
+    }
+    all
 }
 
 /// Whether conditions on a key that both keep part their outputs.

@@ -1,9 +1,9 @@
 //! Stages as the engine runs them.
 
-use super::Filter;
 use super::rewrite::{self, Rewrite};
+use super::{Filter, Functions};
 use crate::Nanos;
-use crate::document::{self, Function, Matcher, Problem};
+use crate::document::{self, Matcher, Problem};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// One stage of a compiled pipeline.
@@ -40,17 +40,26 @@ pub struct Aggregate {
     pub keys: Keys,
     /// Length of a window, > 0.
     pub interval: Nanos,
-    /// How gauges are merged; without one a matching gauge passes, counted `not_aggregated`.
-    pub function: Option<Function>,
+    /// How gauges are merged.
+    pub functions: Functions,
+    /// Summaries become two sums; else they pass, counted `not_aggregated`.
+    pub extracts: bool,
     /// Name of the output; the input's name without one.
     pub rename: Option<Rename>,
     /// How long after its end a window waits.
     pub lateness: Nanos,
     /// After how long a silent input is freed.
     pub expiry: Nanos,
+    /// What is merged also passes on.
+    pub keep_original: bool,
     /// No `phoenix.node` is added.
     pub merged_later: bool,
 }
+
+/// What is added to the output's name of a summary's sum.
+pub const EXTRACTED_SUM: &str = ".sum";
+/// What is added to the output's name of a summary's count.
+pub const EXTRACTED_COUNT: &str = ".count";
 
 /// Which attributes an aggregation keeps; keys sorted, on whatever level they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,10 +202,12 @@ fn compile_aggregate(
         matcher,
         keys,
         interval: aggregate.interval.0.max(1),
-        function: aggregate.function,
+        functions: Functions::compile(aggregate, path, problems),
+        extracts: aggregate.summary.is_some(),
         rename: aggregate.rename.as_deref().map(Rename::parse),
         lateness: aggregate.lateness.0,
         expiry: aggregate.expiry.0,
+        keep_original: aggregate.keep_original,
         merged_later: aggregate.merged_later,
     })
 }

@@ -1,5 +1,7 @@
 //! From text to document: the one reader, which reports every mistake at once.
 
+mod aggregate;
+
 use super::fields::{Fields, Reader};
 use super::{Document, Match, Matcher, Metadata, MetricType, Patterns, Problem, Spec, Temporality};
 use crate::matcher::pattern::Pattern;

@@ -1,13 +1,13 @@
 //! Reading stages, and the rules of each kind that can be checked on the stage alone.
 
 use super::fields::{Fields, Reader, suggestion};
-use super::{Action, Aggregate, Function, Match, Sample, Span, Stage};
+use super::{Action, Match, Sample, Span, Stage};
 use crate::yaml::Node;
 use std::collections::HashMap;
 
 const KINDS: [&str; 4] = ["filter", "aggregate", "sample", "quantise"];
-const MILLISECOND: Span = Span(1_000_000);
-const DAY: Span = Span::seconds(86_400);
+pub(super) const MILLISECOND: Span = Span(1_000_000);
+pub(super) const DAY: Span = Span::seconds(86_400);
 
 impl Reader {
     /// The stages that could be read, each with its index in the text.
@@ -100,90 +100,6 @@ impl Reader {
         Some(self.matching(node, &fields.path("match")))
     }
 
-    fn aggregate(&mut self, node: &Node, path: &str) -> Option<Aggregate> {
-        let known = [
-            "match",
-            "by",
-            "without",
-            "interval",
-            "function",
-            "rename",
-            "lateness",
-            "expiry",
-            "merged_later",
-        ];
-        let instead = [
-            ("name", "rename"),
-            ("window", "interval"),
-            ("every", "interval"),
-            ("group_by", "by"),
-            ("drop", "without"),
-            ("mergedLater", "merged_later"),
-        ];
-        let fields = self.fields(node, path, &known, &instead)?;
-        let matches = self.matched(&fields);
-        let (by, without) = self.kept_keys(&fields, path);
-        let bounds = |key, default, min: Span, max: Span, reader: &mut Reader| match fields.get(key)
-        {
-            Some(node) => reader
-                .span(node, &fields.path(key), min, max)
-                .unwrap_or(default),
-            None => default,
-        };
-        let interval = bounds("interval", Aggregate::interval(), MILLISECOND, DAY, self);
-        let lateness = bounds("lateness", Aggregate::lateness(), Span(0), DAY, self);
-        let expiry = bounds("expiry", Aggregate::expiry(), Span::seconds(1), DAY, self);
-        let function = fields
-            .get("function")
-            .and_then(|node| self.choice(node, &fields.path("function"), &FUNCTIONS));
-        let rename = fields
-            .get("rename")
-            .and_then(|node| self.text(node, &fields.path("rename")))
-            .map(String::from);
-        let merged_later = fields
-            .get("merged_later")
-            .and_then(|node| self.truth(node, &fields.path("merged_later")))
-            .unwrap_or(false);
-        let aggregate = Aggregate {
-            matches: matches?,
-            by,
-            without,
-            interval,
-            function,
-            rename,
-            lateness,
-            expiry,
-            merged_later,
-        };
-        self.names(&aggregate, &fields);
-        Some(aggregate)
-    }
-
-    fn kept_keys(
-        &mut self,
-        fields: &Fields<'_>,
-        path: &str,
-    ) -> (Option<Vec<String>>, Option<Vec<String>>) {
-        let mut keys = |name: &str| {
-            fields
-                .get(name)
-                .map(|node| self.keys(node, &fields.path(name)))
-        };
-        let (by, without) = (keys("by"), keys("without"));
-        match (&by, &without) {
-            (Some(_), Some(_)) => self.problem(
-                path,
-                "write `by` (the keys to keep) or `without` (the keys to remove), not both",
-            ),
-            (None, None) => self.problem(
-                path,
-                "write `by: [...]` (the keys to keep) or `without: [...]` (the keys to remove)",
-            ),
-            _ => {}
-        }
-        (by, without)
-    }
-
     /// Attribute keys; sorted, as their order means nothing.
     pub(super) fn keys(&mut self, node: &Node, path: &str) -> Vec<String> {
         let mut keys: Vec<String> = Vec::new();
@@ -203,62 +119,6 @@ impl Reader {
         }
         keys.sort_unstable();
         keys
-    }
-
-    /// Rules of `function` and `rename`.
-    fn names(&mut self, aggregate: &Aggregate, fields: &Fields<'_>) {
-        let only = aggregate.matches.only_metric();
-        if let Some(rename) = &aggregate.rename {
-            let path = fields.path("rename");
-            let bare = rename.replace("{name}", "");
-            if rename.is_empty() {
-                self.problem(path, "the name is empty: write one, or leave `rename` out");
-            } else if bare.contains(['{', '}']) {
-                self.problem(
-                    path,
-                    format!("`{rename}`: only `{{name}}` can stand in braces"),
-                );
-            } else if bare == *rename && only.is_none() {
-                self.problem(
-                    path,
-                    format!(
-                        "`{rename}` would give one name to several metrics: write `{{name}}` in it, or let `match.metric` \
-                         be one exact name"
-                    ),
-                );
-            }
-        }
-        let Some(function) = aggregate.function else {
-            return;
-        };
-        let types = &aggregate.matches.types;
-        if function != Function::Sum
-            && !types.is_empty()
-            && !types.contains(&super::MetricType::Gauge)
-        {
-            self.problem(
-                fields.path("function"),
-                "a function is for gauges, and `match.type` holds none: leave it out (sums and histograms are added)",
-            );
-        }
-        let same = match (&aggregate.rename, &only) {
-            (None, _) => true,
-            (Some(rename), only) => rename == "{name}" || only.as_ref() == Some(rename),
-        };
-        if matches!(function, Function::Mean | Function::Count) && same {
-            let word = if function == Function::Mean {
-                "mean"
-            } else {
-                "count"
-            };
-            self.problem(
-                fields.path("function"),
-                format!(
-                    "`{word}` gives another quantity than the metric's own: give the output a name, such as \
-                     `rename: \"{{name}}.{word}\"`"
-                ),
-            );
-        }
     }
 
     fn sample(&mut self, node: &Node, path: &str) -> Option<Sample> {
@@ -320,12 +180,3 @@ impl Reader {
         None
     }
 }
-
-const FUNCTIONS: [(&str, Function); 6] = [
-    ("sum", Function::Sum),
-    ("min", Function::Min),
-    ("max", Function::Max),
-    ("last", Function::Last),
-    ("mean", Function::Mean),
-    ("count", Function::Count),
-];

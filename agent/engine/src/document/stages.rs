@@ -1,12 +1,14 @@
 //! The stages of a pipeline as they are written in the document.
 
+mod aggregate;
 mod quantise;
 
+pub use aggregate::{Aggregate, Extract, Function, MetricFunction};
 pub use quantise::Quantise;
 
 use super::{Filter, Match, Patterns, Span};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 /// One step of a pipeline: an id and exactly one action.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -44,96 +46,6 @@ impl Action {
             Action::Quantise(_) => "quantise",
         }
     }
-}
-
-/// Merges the matching series into fewer: one output series for each combination of the attributes
-/// that are kept, one point a window.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Aggregate {
-    /// Which series are merged.
-    #[serde(rename = "match")]
-    pub matches: Match,
-    /// Attribute keys that are kept, wherever they are. Either `by` or `without`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<Vec<String>>,
-    /// Attribute keys that are removed, wherever they are. Either `by` or `without`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub without: Option<Vec<String>>,
-    /// Length of a window; 60s by default.
-    #[serde(
-        default = "Aggregate::interval",
-        skip_serializing_if = "Aggregate::is_interval"
-    )]
-    pub interval: Span,
-    /// How gauges are merged; a matching gauge passes as it is where no function is named.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub function: Option<Function>,
-    /// Name of the output: a text, or a template in which `{name}` is the metric's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rename: Option<String>,
-    /// How long after its end a window waits for late points; 5s by default.
-    #[serde(
-        default = "Aggregate::lateness",
-        skip_serializing_if = "Aggregate::is_lateness"
-    )]
-    pub lateness: Span,
-    /// After how long without a point an input's state is freed; 5m by default.
-    #[serde(
-        default = "Aggregate::expiry",
-        skip_serializing_if = "Aggregate::is_expiry"
-    )]
-    pub expiry: Span,
-    /// Says that a later tier merges the outputs of all nodes: no `phoenix.node` is added.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub merged_later: bool,
-}
-
-impl Aggregate {
-    /// Default length of a window.
-    pub fn interval() -> Span {
-        Span::seconds(60)
-    }
-
-    /// Default wait for late points.
-    pub fn lateness() -> Span {
-        Span::seconds(5)
-    }
-
-    /// Default time after which a silent input is forgotten.
-    pub fn expiry() -> Span {
-        Span::seconds(300)
-    }
-
-    fn is_interval(span: &Span) -> bool {
-        *span == Self::interval()
-    }
-
-    fn is_lateness(span: &Span) -> bool {
-        *span == Self::lateness()
-    }
-
-    fn is_expiry(span: &Span) -> bool {
-        *span == Self::expiry()
-    }
-}
-
-/// How gauges are merged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Function {
-    /// Sum of the inputs' last values.
-    Sum,
-    /// Smallest of all points.
-    Min,
-    /// Largest of all points.
-    Max,
-    /// The newest value.
-    Last,
-    /// Mean of the inputs' last values; needs a `rename`.
-    Mean,
-    /// Number of inputs; needs a `rename`.
-    Count,
 }
 
 /// Thins out: a fraction of entities (`fraction` and `entity`), or one point a window (`every`).

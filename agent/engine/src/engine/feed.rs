@@ -120,6 +120,13 @@ impl Engine {
             input,
             ..
         } = entry;
+        // One that returns is new to every stage, as if it had been swept meanwhile.
+        if let Some(input) = input.as_mut()
+            && input.expired(event.now, around.expiry)
+        {
+            *input = Input::new(event.monotonic(), true);
+            (ours.generation, theirs.generation) = (0, 0);
+        }
         let fresh = ours.generation != self.generation;
         self.baseline
             .ensure(ours, &event, input.as_ref(), &mut around);
@@ -139,9 +146,6 @@ impl Engine {
         }
         let view = event.view();
         let seen = input.as_mut().and_then(|input| {
-            if input.expired(event.now, around.expiry) {
-                *input = Input::new(event.monotonic(), true);
-            }
             if observes {
                 Some(input.observe(&view, around.settings.began, event.now, &mut self.scratch))
             } else {

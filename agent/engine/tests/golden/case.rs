@@ -45,6 +45,8 @@ pub enum Type {
     UpDown,
     /// Delta monotonic sum.
     Delta,
+    /// Delta sum that may fall.
+    DeltaUpDown,
     /// Sum of unspecified temporality.
     Unspecified,
     Histogram,
@@ -71,6 +73,12 @@ pub struct Series {
     pub resource: BTreeMap<String, Value>,
     #[serde(default)]
     pub schema_url: String,
+    /// Of the metric.
+    #[serde(default)]
+    pub description: String,
+    /// Keys of each entity that the resource refers to.
+    #[serde(default)]
+    pub refs: Vec<Vec<String>>,
 }
 
 fn m() -> String {
@@ -98,6 +106,9 @@ pub struct Point {
     /// Times of exemplars.
     #[serde(default)]
     pub exemplars: Vec<f64>,
+    /// Of summaries.
+    #[serde(default)]
+    pub count: u64,
     #[serde(default)]
     pub sum: Option<f64>,
     #[serde(default)]

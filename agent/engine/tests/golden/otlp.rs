@@ -27,6 +27,14 @@ fn resource_metrics(series: &Series, point: &Point) -> pb::ResourceMetrics {
     pb::ResourceMetrics {
         resource: Some(Resource {
             attributes: attributes(&series.resource),
+            entity_refs: series
+                .refs
+                .iter()
+                .map(|keys| common::EntityRef {
+                    id_keys: keys.clone(),
+                    ..Default::default()
+                })
+                .collect(),
             ..Default::default()
         }),
         scope_metrics: vec![pb::ScopeMetrics {
@@ -38,6 +46,7 @@ fn resource_metrics(series: &Series, point: &Point) -> pb::ResourceMetrics {
             metrics: vec![pb::Metric {
                 name: series.metric.clone(),
                 unit: series.unit.clone(),
+                description: series.description.clone(),
                 data: Some(data(series, point)),
                 ..Default::default()
             }],
@@ -71,7 +80,7 @@ fn attributes(from: &BTreeMap<String, Value>) -> Vec<common::KeyValue> {
 
 fn data(series: &Series, point: &Point) -> Data {
     let temporality = match series.kind {
-        Type::Delta | Type::DeltaHistogram | Type::DeltaExponential => 1,
+        Type::Delta | Type::DeltaUpDown | Type::DeltaHistogram | Type::DeltaExponential => 1,
         Type::Unspecified | Type::Gauge | Type::Summary => 0,
         _ => 2,
     };
@@ -79,11 +88,13 @@ fn data(series: &Series, point: &Point) -> Data {
         Type::Gauge => Data::Gauge(pb::Gauge {
             data_points: vec![number(series, point)],
         }),
-        Type::Counter | Type::UpDown | Type::Delta | Type::Unspecified => Data::Sum(pb::Sum {
-            data_points: vec![number(series, point)],
-            aggregation_temporality: temporality,
-            is_monotonic: series.kind != Type::UpDown,
-        }),
+        Type::Counter | Type::UpDown | Type::Delta | Type::DeltaUpDown | Type::Unspecified => {
+            Data::Sum(pb::Sum {
+                data_points: vec![number(series, point)],
+                aggregation_temporality: temporality,
+                is_monotonic: !matches!(series.kind, Type::UpDown | Type::DeltaUpDown),
+            })
+        }
         Type::Histogram | Type::DeltaHistogram => Data::Histogram(pb::Histogram {
             data_points: vec![histogram(series, point)],
             aggregation_temporality: temporality,
@@ -99,7 +110,9 @@ fn data(series: &Series, point: &Point) -> Data {
                 attributes: attributes(&series.attributes),
                 start_time_unix_nano: nanos(point.start),
                 time_unix_nano: nanos(point.time),
-                sum: point.value.as_f64().unwrap(),
+                sum: point.value.as_f64().unwrap_or(0.0),
+                count: point.count,
+                flags: u32::from(point.ended),
                 ..Default::default()
             }],
         }),

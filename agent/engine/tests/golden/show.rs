@@ -26,9 +26,10 @@ pub fn lines(out: &[u8]) -> Vec<String> {
                     "" => String::new(),
                     unit => format!(" {unit}"),
                 };
+                let about = about(&metric.description, &resource.entity_refs);
                 for (attributes, value) in points(metric) {
                     lines.push(format!(
-                        "{}{{{}{kept}|{}{url}}} {value}{unit}",
+                        "{}{{{}{kept}|{}{url}}} {value}{unit}{about}",
                         metric.name,
                         text(&attributes),
                         text(&resource.attributes),
@@ -38,6 +39,18 @@ pub fn lines(out: &[u8]) -> Vec<String> {
         }
     }
     lines
+}
+
+/// What goes along with a series, where there is any.
+fn about(description: &str, refs: &[common::EntityRef]) -> String {
+    let mut text = String::new();
+    if !description.is_empty() {
+        text += &format!(" '{description}'");
+    }
+    for of in refs {
+        text += &format!(" refs {}", of.id_keys.join("+"));
+    }
+    text
 }
 
 fn points(metric: &pb::Metric) -> Vec<(Vec<common::KeyValue>, String)> {

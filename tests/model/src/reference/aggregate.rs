@@ -6,7 +6,7 @@ use super::matcher;
 use super::number::Num;
 use super::point::{Company, Data, Point};
 use super::progress::{Amount, Step, amount, step};
-use super::tracker::Before;
+use super::tracker::{Before, finite};
 use super::window::{Counted, Output};
 use super::{Counts, Settings};
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,11 +102,52 @@ impl Aggregate {
         if !matcher::matches(&self.spec.matching, &point.identity) {
             return Fate::Passes;
         }
-        let Some(way) = Counted::of(point, self.spec.function) else {
+        if self.spec.summary.is_some() && point.identity.kind == Kind::Summary {
+            return self.take_summary(point, before, now, derived);
+        }
+        self.take_part(point, before, now, derived, Part::Whole)
+    }
+
+    /// A summary is two counters that speak together; it is one point, whatever they have to say.
+    fn take_summary(&mut self, point: &Point, before: &Before, now: u64, derived: bool) -> Fate {
+        if !point.ended() && !finite(point) {
+            for part in [Part::Sum, Part::Count] {
+                self.join(&half(point, part), Counted::Cumulative, now, part);
+            }
+            return Fate::Dropped("nan");
+        }
+        let zero = std::mem::take(&mut self.counts);
+        for part in [Part::Sum, Part::Count] {
+            let said = std::mem::take(&mut self.counts);
+            let (half, before) = (half(point, part), half_before(before, part));
+            self.take_part(&half, &before, now, derived, part);
+            for (what, n) in said {
+                let most = self.counts.entry(what).or_insert(0);
+                *most = n.max(*most);
+            }
+        }
+        if self.counts.keys().any(|what| what.starts_with("reset")) {
+            self.counts.remove("start_drift");
+        }
+        for (what, n) in zero {
+            *self.counts.entry(what).or_insert(0) += n;
+        }
+        Fate::Held
+    }
+
+    fn take_part(
+        &mut self,
+        point: &Point,
+        before: &Before,
+        now: u64,
+        derived: bool,
+        part: Part,
+    ) -> Fate {
+        let Some(way) = Counted::of(point, self.function_of(&point.identity)) else {
             self.note("not_aggregated");
             return Fate::Passes;
         };
-        let output = self.join(point, way, now);
+        let output = self.join(point, way, now, part);
         let mut added: Option<Amount> = None;
         let mut note = None;
         let mut accepted = false;
@@ -167,7 +208,8 @@ impl Aggregate {
         }
         self.arrivals += 1;
         let window = entry.windows.entry(end).or_default();
-        window.absorbed += 1;
+        // The halves of a summary are one point.
+        window.absorbed += u64::from(part != Part::Count);
         window.flagged |= point.ended();
         window.keep_exemplars(&point.exemplars);
         if let (true, Data::Number(value)) = (accepted, &point.data) {
@@ -189,11 +231,11 @@ impl Aggregate {
     }
 
     /// Makes the series an input of its output, both made if need be.
-    fn join(&mut self, point: &Point, way: Counted, now: u64) -> Rc<Identity> {
+    fn join(&mut self, point: &Point, way: Counted, now: u64, part: Part) -> Rc<Identity> {
         if let Some(input) = self.inputs.get(&point.identity) {
             return input.output.clone();
         }
-        let output = Rc::new(self.output_of(&point.identity));
+        let output = Rc::new(self.output_of(&point.identity, part));
         let start = self.closed.max(self.settings.began).max(self.floor);
         let company = self.company_of(point);
         self.outputs
@@ -295,8 +337,19 @@ impl Aggregate {
             .retain(|id, output| !output.windows.is_empty() || fed.contains(id));
     }
 
-    /// Points in open windows.
+    /// Points that closed windows took away from those that were received: copies are none.
+    pub fn taken(&self, absorbed: u64) -> i64 {
+        if self.spec.keep_original {
+            return 0;
+        }
+        absorbed as i64
+    }
+
+    /// Points in open windows; copies wait for nobody.
     pub fn held(&self) -> u64 {
+        if self.spec.keep_original {
+            return 0;
+        }
         let windows = self.outputs.values().flat_map(|o| o.windows.values());
         windows.map(|w| w.absorbed).sum()
     }
@@ -309,7 +362,19 @@ impl Aggregate {
         }
     }
 
-    fn output_of(&self, input: &Identity) -> Identity {
+    /// Whether the inputs also go on.
+    pub fn keeps_original(&self) -> bool {
+        self.spec.keep_original
+    }
+
+    fn function_of(&self, id: &Identity) -> Option<Function> {
+        let named =
+            |f: &&document::MetricFunction| matcher::fits(&Some(f.metric.clone()), Some(&id.name));
+        let entry = self.spec.functions.iter().find(named);
+        entry.map(|f| f.function).or(self.spec.function)
+    }
+
+    fn output_of(&self, input: &Identity, part: Part) -> Identity {
         let mut output = input.clone();
         for level in [
             &mut output.attributes,
@@ -318,10 +383,17 @@ impl Aggregate {
         ] {
             level.retain(|(key, _)| self.keeps(key));
         }
+        output.name = input.name.replace(HALVES, "");
         if let Some(rename) = &self.spec.rename {
-            output.name = rename.replace("{name}", &input.name);
+            output.name = rename.replace("{name}", &output.name);
         }
-        if input.kind == Kind::Gauge && self.spec.function == Some(Function::Count) {
+        match part {
+            Part::Whole => {}
+            Part::Sum => output.name += ".sum",
+            Part::Count => output.name += ".count",
+        }
+        let counts = input.kind == Kind::Gauge && self.function_of(input) == Some(Function::Count);
+        if counts || part == Part::Count {
             output.unit = "1".into();
         }
         let named = |key: &str| output.resource.iter().any(|(k, _)| k == key);
@@ -342,6 +414,47 @@ impl Aggregate {
         });
         Rc::new(company)
     }
+}
+
+/// What of a point is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    Sum,
+    Count,
+}
+
+/// No metric has this in its name: the halves of a summary are no series that a sender could have.
+const HALVES: [char; 2] = ['\u{1}', '\u{2}'];
+
+fn half_data(data: &Data, part: Part) -> Data {
+    match (data, part) {
+        (Data::Summary { sum, .. }, Part::Sum) => Data::Number(Num::Double(*sum)),
+        (Data::Summary { count, .. }, Part::Count) => Data::Number(Num::Int(*count as i64)),
+        (other, _) => other.clone(),
+    }
+}
+
+/// One of the two counters in a summary.
+fn half(point: &Point, part: Part) -> Point {
+    let mut identity = (*point.identity).clone();
+    identity.kind = Kind::Sum;
+    identity.temporality = Temporality::Cumulative;
+    identity.monotonic = true;
+    identity.name.push(HALVES[usize::from(part == Part::Count)]);
+    Point {
+        identity: Rc::new(identity),
+        data: half_data(&point.data, part),
+        ..point.clone()
+    }
+}
+
+fn half_before(before: &Before, part: Part) -> Before {
+    let mut before = before.clone();
+    if let Some(last) = &mut before.last {
+        last.data = half_data(&last.data, part);
+    }
+    before
 }
 
 /// How long a stage remembers a silent input.

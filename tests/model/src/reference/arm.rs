@@ -102,7 +102,7 @@ impl Arm {
                 State::Filter(_) | State::Quantise(_) => {}
                 State::Aggregate(aggregate, _) => {
                     let (points, absorbed, stamp) = aggregate.cut(now);
-                    self.account.merged += absorbed as i64 - points.len() as i64;
+                    self.account.merged += aggregate.taken(absorbed) - points.len() as i64;
                     created = created.max(stamp);
                     out.extend(points);
                 }
@@ -164,6 +164,9 @@ impl Arm {
             let (stage, state) = &mut self.stages[at];
             match state {
                 State::Filter(filter) => {
+                    if before.returned && !derived && filter.decides(&point.identity) {
+                        filter.passed.returns(&point.identity);
+                    }
                     if filter.drops(&point, &before, clock) {
                         self.account.filtered += 1;
                         return;
@@ -175,6 +178,8 @@ impl Arm {
                 State::Aggregate(aggregate, _) => {
                     match aggregate.take(&point, &before, now, derived) {
                         Fate::Passes => {}
+                        // A copy was taken (or lost); the point itself goes on.
+                        Fate::Held | Fate::Dropped(_) if aggregate.keeps_original() => {}
                         Fate::Held => return,
                         Fate::Dropped(reason) => {
                             *self.account.dropped.entry(reason).or_insert(0) += 1;
@@ -232,7 +237,7 @@ impl Arm {
                 }
                 State::Aggregate(aggregate, _) => {
                     let (points, absorbed) = aggregate.close(clock.now, everything);
-                    self.account.merged += absorbed as i64 - points.len() as i64;
+                    self.account.merged += aggregate.taken(absorbed) - points.len() as i64;
                     points
                 }
                 State::Sample(sample) => {

@@ -90,11 +90,31 @@ pub struct Aggregate {
     pub without: Option<Vec<String>>,
     pub interval: Option<String>,
     pub function: Option<Function>,
+    #[serde(default)]
+    pub functions: Vec<MetricFunction>,
+    pub summary: Option<Summary>,
     pub rename: Option<String>,
     pub lateness: Option<String>,
     pub expiry: Option<String>,
     #[serde(default)]
+    pub keep_original: bool,
+    #[serde(default)]
     pub merged_later: bool,
+}
+
+/// The function of some metrics' gauges.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricFunction {
+    pub metric: Texts,
+    pub function: Function,
+}
+
+/// What becomes of summaries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Summary {
+    SumCount,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

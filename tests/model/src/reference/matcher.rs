@@ -75,7 +75,8 @@ fn text(value: &Val) -> Option<String> {
     }
 }
 
-fn fits(condition: &Option<Texts>, value: Option<&str>) -> bool {
+/// One of the texts fits the value.
+pub fn fits(condition: &Option<Texts>, value: Option<&str>) -> bool {
     let Some(texts) = condition else { return true };
     let Some(value) = value else { return false };
     texts.list().iter().any(|pattern| fits_one(pattern, value))

@@ -70,6 +70,12 @@ fn fell(now: &Data, before: &Data) -> bool {
         (Data::Number(n), Data::Number(b)) => n.compare(*b) == Ordering::Less,
         (Data::Explicit(n), Data::Explicit(b)) => n.fell_since(b),
         (Data::Exponential(n), Data::Exponential(b)) => n.fell_since(b),
+        (
+            Data::Summary { count, sum, .. },
+            Data::Summary {
+                count: c, sum: s, ..
+            },
+        ) => count < c || sum < s,
         _ => false,
     }
 }

@@ -97,12 +97,16 @@ impl Sample {
         }
         let id = &point.identity;
         let is_delta = id.temporality == Temporality::Delta;
-        let counts_up =
-            id.temporality == Temporality::Cumulative && (id.kind != Kind::Sum || id.monotonic);
+        let counts_up = id.kind == Kind::Summary
+            || id.temporality == Temporality::Cumulative && (id.kind != Kind::Sum || id.monotonic);
         let last = before
             .last
             .as_ref()
             .filter(|_| counts_up && !point.ended() && finite(point));
+        if before.returned && !derived {
+            // Whoever reads what is let go must not count what was before the silence.
+            self.released.returns(id);
+        }
         let addable = finite(point) && amount(&point.data).is_some();
         let alone = is_delta && !point.ended() && !addable;
         if alone {

@@ -62,11 +62,23 @@ impl Tracker {
         all
     }
 
+    /// A series that was here before, and that this tracker does not know, returns to it.
+    pub fn returns(&mut self, id: &Rc<Identity>) {
+        if !self.known.contains_key(id) {
+            self.gone.insert(id.clone());
+        }
+    }
+
     /// Makes `point` the last one of its series, unless it is not newer or says nothing.
     pub fn remember(&mut self, point: &Point, now: u64) {
         let id = &point.identity;
-        let counts = matches!(id.kind, Kind::Sum | Kind::Histogram | Kind::Exponential);
-        if id.temporality != Temporality::Cumulative || !counts {
+        let counts = match id.kind {
+            Kind::Gauge => false,
+            // Sum and count of a summary count up like any counter.
+            Kind::Summary => true,
+            _ => id.temporality == Temporality::Cumulative,
+        };
+        if !counts {
             return;
         }
         let known = self.known.entry(id.clone()).or_insert(Known {
@@ -97,6 +109,7 @@ pub fn finite(point: &Point) -> bool {
         Data::Number(n) => n.as_f64().is_finite(),
         Data::Explicit(e) => finite(e.sum),
         Data::Exponential(e) => finite(e.sum),
+        Data::Summary { sum, .. } => sum.is_finite(),
         _ => false,
     }
 }

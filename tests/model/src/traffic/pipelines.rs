@@ -256,6 +256,7 @@ fn aggregate(i: usize, rng: &mut ChaCha8Rng) -> String {
         "without: [route, customer, tags]",
         "without: [process.pid, customer]",
         "without: [host.name, process.pid, service.name]",
+        "without: []",
     ];
     let interval = ["10s", "30s", "60s"].choose(rng).expect("one");
     let mut text = format!(
@@ -266,9 +267,24 @@ fn aggregate(i: usize, rng: &mut ChaCha8Rng) -> String {
     let function = ["sum", "min", "max", "last", "mean", "count"]
         .choose(rng)
         .expect("one");
-    let needs_name = matches!(*function, "mean" | "count");
+    let keeps = rng.random_bool(0.2);
+    let needs_name = keeps || matches!(*function, "mean" | "count");
     if rng.random_bool(0.8) {
         text += &format!(", function: {function}");
+    }
+    if rng.random_bool(0.2) {
+        let first = ["sum", "min", "max", "last"].choose(rng).expect("one");
+        let names = ["load", "\"l*\"", "[requests, \"/lo.d/\"]", "events"];
+        text += &format!(
+            ", functions: [ {{ metric: {}, function: {first} }}, {{ metric: \"l*d\", function: last }} ]",
+            names.choose(rng).expect("one")
+        );
+    }
+    if keeps {
+        text += ", keep_original: true";
+    }
+    if rng.random_bool(0.4) {
+        text += ", summary: sum_count";
     }
     if needs_name || rng.random_bool(0.2) {
         text += &format!(", rename: \"{{name}}.s{i}\"");

@@ -121,20 +121,23 @@ impl Source {
         }
         if chance(0.03) {
             let long = chance(0.5);
-            features.see(if long {
-                "vanished past expiry"
-            } else {
-                "vanished for a while"
-            });
+            features.see_of(
+                self.metric.label(),
+                if long {
+                    "vanished past expiry"
+                } else {
+                    "vanished for a while"
+                },
+            );
             self.gone_until = now + if long { 400 } else { 17 } * SECOND;
             return Vec::new();
         }
         if self.gone_until > 0 {
-            features.see("returned");
+            features.see_of(self.metric.label(), "returned");
             self.gone_until = 0;
         }
         if self.previous.is_some() && chance(0.03) {
-            features.see("duplicate");
+            features.see_of(self.metric.label(), "duplicate");
             return self
                 .previous
                 .clone()
@@ -146,42 +149,43 @@ impl Source {
             let fell = rng.random_bool(0.5);
             self.reset(fell, now, features);
         } else if self.previous.is_some() && rng.random_bool(0.03 * odd) {
-            features.see("start moved, same epoch");
+            features.see_of(self.metric.label(), "start moved, same epoch");
             self.start = self.start.saturating_sub(3 * SECOND).max(1);
         }
         self.count(features, rng);
         let mut chance = |p: f64| rng.random_bool((p * odd).min(1.0));
         let mut time = now - 1 - (now / 7 % 1_500_000_000);
         if chance(0.02) {
-            features.see("future point");
+            features.see_of(self.metric.label(), "future point");
             time = now + 200 * SECOND;
         } else if chance(0.03) {
-            features.see("a little ahead");
+            features.see_of(self.metric.label(), "a little ahead");
             time = now + 3 * SECOND;
         } else if chance(0.03) {
-            features.see("late point");
+            features.see_of(self.metric.label(), "late point");
             time = now - 70 * SECOND;
         } else if chance(0.04) {
-            features.see("out of order");
+            features.see_of(self.metric.label(), "out of order");
             time = now.saturating_sub(13 * SECOND);
         }
         self.time = self.time.max(time);
         let start = match self.starts {
             Starts::Known => self.start,
             Starts::Zero => {
-                features.see("start unknown: zero");
+                features.see_of(self.metric.label(), "start unknown: zero");
                 0
             }
             Starts::AtTime => {
-                features.see("start unknown: the point's time");
+                features.see_of(self.metric.label(), "start unknown: the point's time");
                 time
             }
         };
         let ended = chance(0.03);
         if ended {
-            features.see("no recorded value");
+            features.see_of(self.metric.label(), "no recorded value");
         }
-        let exemplars = if chance(0.05) {
+        // Summaries have none.
+        let exemplars = if self.metric.kind != "summary" && chance(0.05) {
             rng.random_range(1..7)
         } else {
             0
@@ -195,9 +199,9 @@ impl Source {
 
     fn reset(&mut self, fell: bool, now: u64, features: &mut Features) {
         if fell {
-            features.see("reset, start as before");
+            features.see_of(self.metric.label(), "reset, start as before");
         } else {
-            features.see("reset, new start");
+            features.see_of(self.metric.label(), "reset, new start");
             self.start = self.time.max(now - 4 * SECOND);
         }
         self.int = if self.metric.big { i64::MAX / 4 } else { 1 };
@@ -219,8 +223,9 @@ impl Source {
             }
             self.double += by as f64 / 64.0;
         }
-        if m.double && !self.is_double && rng.random_bool(0.02 * m.oddity) {
-            features.see("int becomes double");
+        let numeric = matches!(m.kind, "sum" | "gauge");
+        if numeric && m.double && !self.is_double && rng.random_bool(0.02 * m.oddity) {
+            features.see_of(self.metric.label(), "int becomes double");
             self.is_double = true;
             self.double = self.double.max(self.int as f64);
         }
@@ -232,20 +237,22 @@ impl Source {
             let sign = if rng.random_bool(0.15) { -1 } else { 1 };
             *self.observed.entry(sign * value).or_insert(0) += rng.random_range(1..5);
         }
-        if rng.random_bool(0.03 * m.oddity) {
-            features.see("bounds change");
+        let explicit = m.kind == "histogram";
+        let exponential = m.kind == "exponential_histogram";
+        if explicit && rng.random_bool(0.05 * m.oddity) {
+            features.see_of(self.metric.label(), "bounds change");
             self.bounds = bounds(m.foreign_bounds, rng);
         }
-        if rng.random_bool(0.03 * m.oddity) {
-            features.see("scale change");
+        if exponential && rng.random_bool(0.05 * m.oddity) {
+            features.see_of(self.metric.label(), "scale change");
             self.scale = (self.scale + rng.random_range(-2..=2)).clamp(-2, 5);
         }
-        if rng.random_bool(0.03 * m.oddity) {
-            features.see("zero threshold change");
+        if exponential && rng.random_bool(0.05 * m.oddity) {
+            features.see_of(self.metric.label(), "zero threshold change");
             self.zero_threshold = [0.0, 0.25, 0.29, 1.9][rng.random_range(0..4)];
         }
-        if rng.random_bool(0.01 * m.oddity) {
-            features.see("sum goes missing");
+        if (explicit || exponential) && rng.random_bool(0.02 * m.oddity) {
+            features.see_of(self.metric.label(), "sum goes missing");
             self.with_sum = !self.with_sum;
         }
     }
@@ -270,6 +277,7 @@ impl Source {
         let sum: f64 = observed.iter().map(|(v, n)| v * *n as f64).sum();
         let (least, most) = (observed.first().map(|o| o.0), observed.last().map(|o| o.0));
         let range = self.with_range && !ended;
+        let sum = self.odd_sum(sum, features, rng);
         match self.metric.kind {
             "histogram" => Body::Histogram(HistogramDataPoint {
                 attributes,
@@ -339,24 +347,41 @@ impl Source {
         }
     }
 
+    /// Now and then the sum of a histogram or summary is no number.
+    fn odd_sum(&self, sum: f64, features: &mut Features, rng: &mut ChaCha8Rng) -> f64 {
+        let of = match self.metric.kind {
+            "summary" => "a summary's sum is NaN or infinite",
+            "histogram" | "exponential_histogram" => "a histogram's sum is NaN or infinite",
+            _ => return sum,
+        };
+        if !rng.random_bool(0.02 * self.metric.oddity) {
+            return sum;
+        }
+        features.see_of(self.metric.label(), of);
+        [f64::NAN, f64::INFINITY, f64::NEG_INFINITY][rng.random_range(0..3)]
+    }
+
     fn value(&self, features: &mut Features, rng: &mut ChaCha8Rng) -> Value {
         if self.is_double && rng.random_bool(0.03 * self.metric.oddity) {
             let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY][rng.random_range(0..3)];
-            features.see(if odd.is_nan() { "NaN" } else { "infinity" });
+            features.see_of(
+                self.metric.label(),
+                if odd.is_nan() { "NaN" } else { "infinity" },
+            );
             return Value::AsDouble(odd);
         }
         if self.is_double {
             return Value::AsDouble(self.double);
         }
         if self.metric.big {
-            features.see("near i64 overflow");
+            features.see_of(self.metric.label(), "near i64 overflow");
         }
         Value::AsInt(self.int)
     }
 
     fn exemplars(&self, n: usize, time: u64, features: &mut Features) -> Vec<Exemplar> {
         if n > 0 {
-            features.see("exemplars");
+            features.see_of(self.metric.label(), "exemplars");
         }
         (0..n as u64)
             .map(|i| Exemplar {

@@ -11,6 +11,7 @@ mod encoding;
 mod generated;
 mod model;
 mod plans;
+mod protect;
 
 use phoenix_model::traffic::pipelines::Menu;
 use phoenix_model::traffic::{Case, Features, Wanted, case, shrink::shrink};

@@ -70,14 +70,77 @@ fn the_generator_makes_every_oddity() {
         }
     }
     eprintln!("in {sent} generated points:");
-    for (what, n) in &features.0 {
+    for (what, n) in &features.all {
         eprintln!("{n:8} {what}");
     }
     for what in ODDITIES.into_iter().chain(REST) {
         assert!(
-            features.0.get(what).is_some_and(|n| *n > 0),
+            features.all.get(what).is_some_and(|n| *n > 0),
             "never: {what}"
         );
+    }
+}
+
+/// What a sender of any metric does.
+const OF_EVERY_KIND: [&str; 14] = [
+    "a little ahead",
+    "duplicate",
+    "future point",
+    "late point",
+    "no recorded value",
+    "out of order",
+    "reset, new start",
+    "reset, start as before",
+    "returned",
+    "start moved, same epoch",
+    "start unknown: the point's time",
+    "start unknown: zero",
+    "vanished for a while",
+    "vanished past expiry",
+];
+
+/// What only some do.
+const OF_SOME: [(&str, &[&str]); 11] = [
+    ("gauge", NUMBERS),
+    ("cumulative sum", NUMBERS),
+    ("cumulative sum", &["near i64 overflow"]),
+    ("cumulative sum that may fall", NUMBERS),
+    ("delta sum", NUMBERS),
+    ("delta sum that may fall", NUMBERS),
+    ("cumulative histogram", EXPLICIT),
+    ("delta histogram", EXPLICIT),
+    ("cumulative exponential histogram", EXPONENTIAL),
+    ("delta exponential histogram", EXPONENTIAL),
+    ("summary", &["a summary's sum is NaN or infinite"]),
+];
+const NUMBERS: &[&str] = &["NaN", "infinity", "int becomes double", "exemplars"];
+const EXPLICIT: &[&str] = &[
+    "a histogram's sum is NaN or infinite",
+    "bounds change",
+    "exemplars",
+    "sum goes missing",
+];
+const EXPONENTIAL: &[&str] = &[
+    "a histogram's sum is NaN or infinite",
+    "exemplars",
+    "scale change",
+    "sum goes missing",
+    "zero threshold change",
+];
+
+#[test]
+fn series_of_every_kind_do_every_odd_thing() {
+    let mut features = Features::default();
+    for seed in 0..400 {
+        case(seed, PLAIN, &mut features);
+    }
+    let all = OF_SOME
+        .iter()
+        .flat_map(|(kind, some)| some.iter().chain(&OF_EVERY_KIND).map(|what| (*kind, *what)));
+    for (kind, what) in all {
+        let n = features.by_kind.get(&(kind, what)).copied().unwrap_or(0);
+        eprintln!("{n:8} {kind}: {what}");
+        assert!(n > 0, "never, of a {kind}: {what}");
     }
 }
 

@@ -157,6 +157,55 @@ fn the_same_plan_changes_nothing(case: &Case) -> Result<(), String> {
     same_points(case, &calm, &swapped)
 }
 
+/// The case with ticks within windows, so that a swap can come at any instant.
+fn with_instants(case: &Case) -> Case {
+    let mut other = case.clone();
+    other.actions.clear();
+    for (at, action) in case.actions.iter().enumerate() {
+        other.actions.push(action.clone());
+        let of = |action: &Action| match action {
+            Action::Feed { now, .. } | Action::Tick { now } | Action::Swap { now, .. } => *now,
+        };
+        if let Some(next) = case.actions.get(at + 1) {
+            let (from, to) = (of(action), of(next));
+            let share = (case.seed + at as u64 * 7) % 11;
+            let now = from + to.saturating_sub(from) / 11 * share;
+            other.actions.push(Action::Tick { now });
+        }
+    }
+    other
+}
+
+fn what_runs_can_be_swapped_for_itself(case: &Case) -> Result<(), String> {
+    let case = &with_instants(case);
+    let calm = emitted(case)?;
+    let swapped = run(case, |engine, now| {
+        let same = engine.plan().clone();
+        let emitted = engine.swap(same, now);
+        match emitted.points + emitted.shadow_points {
+            0 => Ok(()),
+            n => Err(format!("a swap to the same plan wrote {n} points")),
+        }
+    })?;
+    same_points(case, &calm, &swapped)
+}
+
+#[test]
+fn whatever_plan_runs_a_swap_to_it_changes_no_output_at_any_instant() {
+    let wanted = Wanted {
+        swaps: true,
+        arms: true,
+        rounds: 20,
+        ..PLAIN
+    };
+    for_all(
+        "same plan, any instant",
+        60,
+        wanted,
+        what_runs_can_be_swapped_for_itself,
+    );
+}
+
 #[test]
 fn a_swap_to_the_same_plan_changes_no_output() {
     let wanted = Wanted {
