@@ -57,6 +57,10 @@ const STAGES: [(&str, &str); 9] = [
         "quantise, sample every",
         "[ { id: q, quantise: { match: { metric: \"*\" } } }, { id: s, sample: { match: { metric: \"*\" }, every: 60s } } ]",
     ),
+    (
+        "aggregate, originals kept",
+        "[ { id: a, aggregate: { match: { metric: \"*\" }, without: [process.pid, process.command_line, customer.id, url.path], function: max, summary: sum_count, rename: \"{name}.1m\", keep_original: true } } ]",
+    ),
 ];
 
 struct Capture {

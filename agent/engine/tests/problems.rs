@@ -127,7 +127,9 @@ fn sections() -> Vec<Section> {
         .map(|entry| {
             let path = entry.unwrap().path();
             let text = std::fs::read_to_string(&path).unwrap();
-            serde_yaml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+            // By way of JSON, which writes a variant as a mapping of one key.
+            let value: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+            serde_json::from_value(value).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
         })
         .collect();
     sections.sort_by(|a, b| (a.order, &a.title).cmp(&(b.order, &b.title)));
@@ -234,7 +236,7 @@ fn messages(source: &str) -> Vec<String> {
 
 /// Whether a text stands in a message, as it is or with its places filled.
 fn stands_in(text: &str, said: &[String]) -> bool {
-    let place = Regex::new(r"\\\{[a-z_.:?]*\\\}").unwrap();
+    let place = Regex::new(r"\\\{[A-Za-z_.:?]*\\\}").unwrap();
     // `{{` and `}}` are braces, `{..}` are places.
     let marked = text.replace("{{", "\u{1}").replace("}}", "\u{2}");
     let filled = place
