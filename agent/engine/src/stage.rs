@@ -86,8 +86,6 @@ pub struct Running {
     pub state: State,
     /// Its counts.
     pub tally: Tally,
-    /// The swap that created it; 0 at the start of an engine.
-    pub created: Nanos,
     /// The series it has written, with their way through the later stages.
     pub outputs: Option<Box<Table>>,
     /// The ways of series that go on though the stage takes them in.
@@ -122,7 +120,6 @@ impl Running {
         Running {
             state,
             tally: Tally::default(),
-            created,
             outputs: None,
             beside: Beside::default(),
         }

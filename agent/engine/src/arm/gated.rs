@@ -6,8 +6,8 @@ use crate::aggregate::TABLE_FULL;
 use crate::input::{Input, Observation};
 use crate::route::{End, Place, Route, Way};
 use crate::series::{Entry, Found, Table};
+use crate::stage::State;
 use crate::stage::gate::{Arrival, Kind, Memory, Verdict};
-use crate::stage::{Running, State};
 
 /// A series at a gate, for explanations.
 #[derive(Debug, Clone, Copy)]
@@ -18,16 +18,16 @@ pub struct AtGate {
     pub further: Route,
 }
 
-/// What a stage behind should start from: what was known of the series when the stage was created,
-/// or that it returns. The rest the stage has seen itself.
+/// What the stages behind one that holds points back start from: what is known of a series that is
+/// `new` to the stage, or that it returns. The rest the stage has seen itself.
 pub(super) fn known<'a>(
     input: Option<&'a Input>,
-    running: &Running,
+    new: bool,
     event: &Event<'_>,
 ) -> Option<&'a Input> {
     input.filter(|input| {
-        let before = input.seen() != 0 && input.seen() <= running.created;
-        event.origin != Origin::Merged && (before || input.is_returning())
+        let spoke = new && input.seen() != 0;
+        event.origin != Origin::Merged && (spoke || input.is_returning())
     })
 }
 
@@ -45,17 +45,20 @@ impl Arm {
         let series = event.series_view()?;
         let cumulative = is_cumulative(&series.metric);
         let (identity, metric) = (event.identity, event.metric);
-        let input = known(input, running, event).cloned();
-        let returning = input.as_ref().is_some_and(Input::is_returning);
         let table = outputs(running, around);
+        // One that was silent for long is as good as swept.
+        let silent = |entry: &Entry| event.now.saturating_sub(entry.seen) > around.expiry;
+        let met = table.find(identity).and_then(|slot| table.get(slot));
+        let (forgotten, unmet) = (met.is_some_and(silent), met.is_none());
+        let input = known(input, forgotten || unmet, event).cloned();
+        let returning = input.as_ref().is_some_and(Input::is_returning);
+        let start = |returning: bool| {
+            let blank = || Input::new(event.monotonic(), returning);
+            cumulative.then(|| input.clone().unwrap_or_else(blank))
+        };
         let found = if event.tracked {
             table.find_or_add(identity, |returning| {
-                let blank = || Input::new(event.monotonic(), returning);
-                Entry::new(
-                    identity,
-                    metric,
-                    cumulative.then(|| input.unwrap_or_else(blank)),
-                )
+                Entry::new(identity, metric, start(returning))
             })
         } else {
             Found::Full
@@ -73,6 +76,9 @@ impl Arm {
         };
         if let Some(entry) = table.get_mut(slot) {
             entry.seen = event.now.max(1);
+            if forgotten {
+                entry.input = start(true);
+            }
             // One of which no point has passed returns to the stages behind, too.
             if let Some(blank) = entry.input.as_mut().filter(|i| returning && i.seen() == 0) {
                 *blank = Input::new(event.monotonic(), true);

@@ -156,23 +156,28 @@ impl Arm {
             |shared: &mut Shared| Surroundings::of(event.index, event.point, event.data, shared);
         let limit = around.settings.limits.series;
         let ticket = if event.tracked {
-            every.ticket(event.identity, of.key, around_it, limit, event.now)
+            let times = (event.now, around.expiry);
+            every.ticket(event.identity, of.key, around_it, limit, times)
         } else {
             None
         };
         match ticket {
-            Some(ticket) => {
+            Some((ticket, new)) => {
                 // What it lets go is the same series: later stages do not start blind either.
-                if let Some(input) = known(input, running, event) {
+                if let Some(input) = known(input, new, event) {
                     let outputs = outputs(running, around);
                     let (identity, metric) = (event.identity, event.metric);
                     let found = outputs.find_or_add(identity, |_| {
                         Entry::new(identity, metric, Some(input.clone()))
                     });
-                    if let Found::New { series, .. } = found
-                        && let Some(entry) = outputs.get_mut(series)
-                    {
+                    let series = match found {
+                        Found::New { series, .. } => Some(series),
+                        Found::Known(series) if new => Some(series),
+                        _ => None,
+                    };
+                    if let Some(entry) = series.and_then(|series| outputs.get_mut(series)) {
                         entry.seen = event.now.max(1);
+                        entry.input = Some(input.clone());
                     }
                 }
                 way.end = End::Hold;

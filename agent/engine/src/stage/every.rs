@@ -100,15 +100,16 @@ impl Every {
         }
     }
 
-    /// A ticket for a series; the same series gets the same. `None`: more than `limit` series.
+    /// A ticket for a series, and whether the series is new here or was silent for longer than the
+    /// expiry; the same series gets the same. `None`: more than `limit` series.
     pub fn ticket(
         &mut self,
         identity: u128,
         metric: u128,
         around: impl FnOnce(&mut Shared) -> Option<Surroundings>,
         limit: usize,
-        now: Nanos,
-    ) -> Option<Ticket> {
+        (now, expiry): (Nanos, Nanos),
+    ) -> Option<(Ticket, bool)> {
         let slots = &self.slots;
         let of = |n: &u32| {
             slots
@@ -119,18 +120,22 @@ impl Every {
         let known = self
             .by_identity
             .find(identity as u64, |n| of(n) == Some(identity));
-        let slot = match known {
-            Some(slot) => *slot,
+        let (slot, new) = match known {
+            Some(slot) => {
+                let known = slots.get(*slot as usize).and_then(Option::as_ref);
+                let silent = |s: &Slot| s.held.is_empty() && now.saturating_sub(s.seen) > expiry;
+                (*slot, known.is_some_and(silent))
+            }
             None => {
                 if self.by_identity.len() >= limit {
                     return None;
                 }
                 let around = self.intern(metric, around)?;
-                self.add(identity, around, now)
+                (self.add(identity, around, now), true)
             }
         };
         let generation = self.generations.get(slot as usize).copied()?;
-        Some(Ticket { slot, generation })
+        Some((Ticket { slot, generation }, new))
     }
 
     fn intern(

@@ -164,8 +164,9 @@ impl Arm {
             let (stage, state) = &mut self.stages[at];
             match state {
                 State::Filter(filter) => {
-                    if before.returned && !derived && filter.decides(&point.identity) {
-                        filter.passed.returns(&point.identity);
+                    if !derived && filter.decides(&point.identity) {
+                        let at = (clock.now, clock.expiry);
+                        filter.passed.meet(&point.identity, &before, at, false);
                     }
                     if filter.drops(&point, &before, clock) {
                         self.account.filtered += 1;
@@ -194,6 +195,9 @@ impl Arm {
                 State::Sample(sample) => {
                     if sample.lets_pass(&point) {
                         continue;
+                    }
+                    if !derived {
+                        sample.meet(&point.identity, &before, clock);
                     }
                     let sampled = sample.take(&point, &before, now, derived);
                     self.account.sampled_out += sampled.sampled_out;

@@ -2,6 +2,7 @@
 //! the sum.
 
 use super::Counts;
+use super::arm::Clock;
 use super::document::{self, duration};
 use super::identity::{Identity, Kind, Temporality};
 use super::matcher;
@@ -84,6 +85,12 @@ impl Sample {
         false
     }
 
+    /// A series comes to this stage, which decides about it.
+    pub fn meet(&mut self, id: &Rc<Identity>, before: &Before, at: Clock) {
+        let waits = self.held.values().any(|window| window.contains_key(id));
+        self.released.meet(id, before, (at.now, at.expiry), waits);
+    }
+
     /// Takes a point that this stage decides about.
     pub fn take(&mut self, point: &Point, before: &Before, now: u64, derived: bool) -> Sampled {
         let mut sampled = Sampled {
@@ -103,10 +110,6 @@ impl Sample {
             .last
             .as_ref()
             .filter(|_| counts_up && !point.ended() && finite(point));
-        if before.returned && !derived {
-            // Whoever reads what is let go must not count what was before the silence.
-            self.released.returns(id);
-        }
         let addable = finite(point) && amount(&point.data).is_some();
         let alone = is_delta && !point.ended() && !addable;
         if alone {

@@ -13,6 +13,8 @@ use std::rc::Rc;
 pub struct Tracker {
     known: BTreeMap<Rc<Identity>, Known>,
     gone: BTreeSet<Rc<Identity>>,
+    /// When each series came to the stage whose points this follows.
+    met: BTreeMap<Rc<Identity>, u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub struct Before {
     pub last: Option<Last>,
     /// It was known once and has expired since.
     pub returned: bool,
+    /// The clock when it last spoke.
+    pub seen: Option<u64>,
 }
 
 impl Tracker {
@@ -45,6 +49,7 @@ impl Tracker {
         Before {
             last: self.known.get(id).and_then(|known| known.last.clone()),
             returned: self.gone.contains(id),
+            seen: self.known.get(id).map(|known| known.seen),
         }
     }
 
@@ -59,12 +64,27 @@ impl Tracker {
             .extend(known.map(|(id, k)| (id.clone(), k.clone())));
         let gone = released.gone.iter().filter(|id| decides(id));
         all.gone.extend(gone.cloned());
+        all.met.clear();
         all
     }
 
-    /// A series that was here before, and that this tracker does not know, returns to it.
-    pub fn returns(&mut self, id: &Rc<Identity>) {
-        if !self.known.contains_key(id) {
+    /// A series comes to a stage that holds points back. Whoever reads what the stage lets go starts
+    /// from what was known of the series when it first came (or came again after its expiry).
+    /// `waits`: points of it wait in the stage.
+    pub fn meet(&mut self, id: &Rc<Identity>, before: &Before, at: (u64, u64), waits: bool) {
+        let (now, expiry) = at;
+        let silent = |seen: &u64| now - *seen > expiry;
+        let new = !waits && self.met.get(id).is_none_or(silent);
+        self.met.insert(id.clone(), now);
+        if new && (before.seen.is_some() || before.returned) {
+            self.known.remove(id);
+            self.gone.remove(id);
+            if let Some(seen) = before.seen {
+                let last = before.last.clone();
+                self.known.insert(id.clone(), Known { seen, last });
+            }
+        }
+        if before.returned && !self.known.contains_key(id) {
             self.gone.insert(id.clone());
         }
     }
