@@ -101,7 +101,7 @@ impl Running {
                     Filter::Rules(rules) => Values::of(rules).map(Kind::Values),
                     Filter::Entities(entities) => {
                         let idle = Idle::new(entities, created, settings.limits.series);
-                        Some(Kind::Entities(idle))
+                        Some(Kind::Entities(Box::new(idle)))
                     }
                 };
                 kind.map_or(State::None, |kind| State::Gate(Box::new(Gate::new(kind))))

@@ -14,7 +14,7 @@ pub enum Filter {
     /// By rules on series and values.
     Rules(Rules),
     /// By what entities use.
-    Entities(Entities),
+    Entities(Box<Entities>),
 }
 
 /// Rules of a filter.
@@ -58,7 +58,8 @@ impl Filter {
             document::Filter::Drop(rules) => (false, "drop", rules),
             document::Filter::Keep(rules) => (true, "keep", rules),
             document::Filter::Entities(entities) => {
-                return Entities::compile(entities, id, path, problems).map(Filter::Entities);
+                return Entities::compile(entities, id, path, problems)
+                    .map(|entities| Filter::Entities(Box::new(entities)));
             }
         };
         let compiled = rules.iter().enumerate().filter_map(|(index, rule)| {

@@ -21,7 +21,7 @@ pub enum Kind {
     /// A filter that compares values.
     Values(Values),
     /// A filter of whole entities.
-    Entities(Idle),
+    Entities(Box<Idle>),
 }
 
 /// What a gate remembers of one series.

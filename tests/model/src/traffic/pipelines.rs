@@ -194,8 +194,8 @@ fn entities(i: usize, rng: &mut ChaCha8Rng) -> String {
     }
     let (interval, lasting) = [
         ("10s", "10s"),
-        ("10s", "30s"),
-        ("25s", "50s"),
+        ("10s", "20s"),
+        ("25s", "25s"),
         ("60s", "60s"),
     ]
     .choose(rng)

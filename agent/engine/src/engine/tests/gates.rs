@@ -85,3 +85,23 @@ fn slots_of_silent_series_are_freed() {
         .unwrap();
     assert_eq!(fed.emitted.points, 0);
 }
+
+#[test]
+fn a_slot_takes_few_bytes() {
+    let size = |stage: &str| {
+        let mut engine = engine(alone(stages(&format!("[{stage}]"))));
+        let keys: Vec<String> = (0..10_000).map(|n| n.to_string()).collect();
+        let points: Vec<P> = keys.iter().map(|k| g(k, 1, 30)).collect();
+        engine.feed(&request(&points), S).unwrap();
+        engine.state_size().1 / keys.len()
+    };
+    let none = size("{id: low, filter: {drop: [{metric: x}]}}");
+    let idle = "{id: i, filter: {match: {}, entity: [k], drop_when: [{metric: g, below: 1}]}}";
+    for (name, bytes) in [
+        ("values", size(LOW) - none),
+        ("entities", size(idle) - none),
+    ] {
+        println!("{name}: {bytes} bytes a series");
+        assert!(bytes < 450, "{name}: {bytes} bytes a series");
+    }
+}

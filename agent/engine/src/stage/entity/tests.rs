@@ -1,5 +1,7 @@
 //! Measures of a few points, by hand.
 
+#![allow(clippy::unwrap_used)]
+
 use super::*;
 use crate::input::Notes;
 use crate::view::Number;
