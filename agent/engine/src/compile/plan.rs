@@ -84,6 +84,24 @@ impl Plan {
         }
     }
 
+    /// Whether a node of so many workers can run it.
+    ///
+    /// # Errors
+    /// A stage that must see all series of an entity, which may be dealt to different workers.
+    pub fn fits_workers(&self, workers: usize) -> Result<(), Vec<Problem>> {
+        let candidate = self.candidate.as_ref().map(|c| ("candidate", &c.pipeline));
+        let arms = std::iter::once(("baseline", &self.baseline)).chain(candidate);
+        let problems: Vec<Problem> = arms
+            .filter(|_| workers > 1)
+            .flat_map(|(arm, pipeline)| divided_entities(arm, pipeline, workers))
+            .collect();
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems)
+        }
+    }
+
     /// The plan that passes everything through.
     pub fn pass_through() -> Arc<Plan> {
         Arc::new(Plan {
@@ -91,6 +109,23 @@ impl Plan {
             candidate: None,
         })
     }
+}
+
+fn divided_entities(arm: &str, pipeline: &Pipeline, workers: usize) -> Vec<Problem> {
+    let stages = pipeline.stages.iter().enumerate();
+    stages
+        .filter(|(_, stage)| matches!(stage.action, Action::Filter(Filter::Entities(_))))
+        .map(|(index, stage)| {
+            Problem::new(
+                format!("{arm}.spec.stages[{index}].filter.drop_when"),
+                format!(
+                    "stage `{}` of pipeline `{}` decides about whole entities, whose series would be dealt to {workers} \
+                     workers: run the agent with one worker, or leave the stage out",
+                    stage.id, pipeline.name
+                ),
+            )
+        })
+        .collect()
 }
 
 /// An aggregation that removes an entity key would write one series from both arms.
