@@ -39,6 +39,8 @@ enum Example {
         entity: Vec<String>,
         percent: f64,
     },
+    /// A stage on a node of so many workers.
+    Workers { stage: String, workers: usize },
 }
 
 fn document(stages: &str) -> String {
@@ -69,6 +71,9 @@ impl Example {
                 code(stage),
                 code(&format!("[{}]", entity.join(", ")))
             ),
+            Example::Workers { stage, workers } => {
+                format!("{}, {workers} workers", code(stage))
+            }
         }
     }
 
@@ -97,6 +102,14 @@ impl Example {
                 Plan::new(Pipeline::pass_through(), Some(candidate))
                     .err()
                     .unwrap_or_default()
+            }
+            Example::Workers {
+                stage: action,
+                workers,
+            } => {
+                let pipeline = compile(&stage(action)).expect("a right pipeline");
+                let plan = Plan::new(pipeline, None).expect("a right plan");
+                plan.fits_workers(*workers).err().unwrap_or_default()
             }
         }
     }
@@ -196,16 +209,19 @@ const SOURCES: [&str; 8] = [
     "yaml",
     "yaml.rs",
 ];
-const NOT_READ: [&str; 3] = ["tests.rs", "schema.rs", "typed.rs"];
+const NOT_READ: [&str; 4] = ["tests", "tests.rs", "schema.rs", "typed.rs"];
 /// Descriptions in the JSON Schema.
 const NO_MESSAGES: [&str; 2] = ["Exact text, a glob", "A length of time:"];
 
 fn rust_files(path: &Path, all: &mut Vec<PathBuf>) {
+    if NOT_READ.iter().any(|name| path.ends_with(name)) {
+        return;
+    }
     if path.is_dir() {
         for entry in std::fs::read_dir(path).unwrap() {
             rust_files(&entry.unwrap().path(), all);
         }
-    } else if !NOT_READ.iter().any(|name| path.ends_with(name)) {
+    } else {
         all.push(path.to_path_buf());
     }
 }
