@@ -110,6 +110,26 @@ fn aggregations_that_cannot_meet_are_let_through() {
 }
 
 #[test]
+fn what_is_extracted_of_summaries_has_names_that_can_meet() {
+    let extracted = "{match: {metric: rpc}, by: [a], summary: sum_count}";
+    overlap(extracted, "{match: {metric: rpc.count}, by: [a]}", true);
+    overlap("{match: {metric: '*.sum'}, by: [a]}", extracted, true);
+    overlap(extracted, "{match: {metric: rpc.max}, by: [a]}", false);
+    overlap(
+        extracted,
+        "{match: {metric: rpc.count, type: gauge}, by: [a]}",
+        true,
+    );
+    let summaries = "{match: {metric: rpc, type: summary}, by: [a], summary: sum_count}";
+    overlap(summaries, "{match: {metric: rpc}, by: [a]}", false);
+    overlap(
+        summaries,
+        "{match: {metric: rpc.count, type: gauge}, by: [a]}",
+        false,
+    );
+}
+
+#[test]
 fn an_overlap_is_told_beside_other_mistakes() {
     let same = "aggregate: {match: {}, by: [a]}";
     let problems = pipeline(&["topk: {}", same, same]).unwrap_err();

@@ -5,6 +5,7 @@
 mod arms;
 mod gates;
 mod input;
+mod originals;
 mod samples;
 mod swaps;
 

@@ -73,6 +73,28 @@ fn what_means_the_same_has_the_same_hash() {
 }
 
 #[test]
+fn the_order_of_functions_means_something() {
+    let of = |functions: &str| {
+        let stage = format!(
+            "{{id: a, aggregate: {{match: {{type: gauge}}, without: [], functions: [{functions}]}}}}"
+        );
+        let text = format!(
+            "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: {{name: p}}\nspec: {{stages: [{stage}]}}\n"
+        );
+        parse(&text).unwrap().canonical()
+    };
+    let (one, other) = (
+        "{metric: 'a*', function: max}",
+        "{metric: '*b', function: min}",
+    );
+    let text = of(&format!("{one}, {other}"));
+    let functions =
+        r#""functions":[{"function":"max","metric":"a*"},{"function":"min","metric":"*b"}]"#;
+    assert!(text.contains(functions), "{text}");
+    assert_ne!(text, of(&format!("{other}, {one}")));
+}
+
+#[test]
 fn what_means_something_else_has_another_hash() {
     let hash = parse(PLAIN).unwrap().hash();
     for (from, to) in [
