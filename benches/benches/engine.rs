@@ -50,6 +50,10 @@ const STAGES: [(&str, &str); 9] = [
         "[ { id: s, sample: { match: { metric: \"*\" }, every: 60s } } ]",
     ),
     (
+        "histogram",
+        "[ { id: h, histogram: { match: { metric: \"*\" }, max_scale: 2, bounds: [0.01, 0.1, 1, 10, 100, 1000] } } ]",
+    ),
+    (
         "quantise",
         "[ { id: q, quantise: { match: { metric: \"*\" } } } ]",
     ),

@@ -25,7 +25,7 @@
 //!   `merged += absorbed - points`.
 
 mod book;
-pub(crate) mod encode;
+pub mod encode;
 pub mod explicit;
 pub mod exponential;
 mod gauge;

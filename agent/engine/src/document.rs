@@ -24,7 +24,9 @@ pub(crate) use read::draft;
 pub use read::{parse, parse_matchers};
 pub use schema::schema;
 pub use span::Span;
-pub use stages::{Action, Aggregate, Extract, Function, MetricFunction, Quantise, Sample, Stage};
+pub use stages::{
+    Action, Aggregate, Extract, Function, Histogram, MetricFunction, Quantise, Sample, Stage,
+};
 
 pub use crate::yaml::{from_yaml, kind_of, split_documents};
 

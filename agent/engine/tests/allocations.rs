@@ -153,6 +153,7 @@ fn a_known_request_allocates_no_more_for_ten_times_the_points() {
         "[{id: e, sample: {match: {}, every: 60s}}]",
         "[{id: q, quantise: {match: {}}}]",
         "[{id: q, quantise: {match: {}}}, {id: e, sample: {match: {}, every: 60s}}]",
+        "[{id: h, histogram: {match: {}, bounds: [2]}}]",
         "[{id: a, aggregate: {match: {type: sum}, without: [cpu], interval: 60s}}]",
         "[{id: a, aggregate: {match: {type: gauge}, without: [process.pid], function: sum, interval: 60s}}]",
         "[{id: a, aggregate: {match: {type: histogram}, without: [process.pid], interval: 60s}}]",

@@ -10,6 +10,7 @@ pub mod document;
 pub mod explicit;
 pub mod exponential;
 mod filter;
+mod histogram;
 pub mod identity;
 mod idle;
 pub mod matcher;

@@ -95,7 +95,7 @@ fn put_exponential(out: &mut Vec<u8>, h: &Exponential, extremes: bool) {
 }
 
 /// The filled buckets of one side, without empty ones at either end.
-fn put_side(out: &mut Vec<u8>, field: u32, side: &Side) {
+pub fn put_side(out: &mut Vec<u8>, field: u32, side: &Side) {
     let Some(first) = side.counts.iter().position(|n| *n > 0) else {
         return;
     };

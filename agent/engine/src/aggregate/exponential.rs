@@ -282,7 +282,17 @@ impl Exponential {
         Ok(())
     }
 
-    fn scale_down_to(&mut self, scale: i32) {
+    /// Buckets from the first to the last filled one, on the side that has more.
+    pub fn widest(&self) -> i64 {
+        let of = |side: &Side| {
+            side.span(0, None)
+                .map_or(0, |(first, last)| last - first + 1)
+        };
+        of(&self.positive).max(of(&self.negative))
+    }
+
+    /// The same observations at a lower scale.
+    pub fn scale_down_to(&mut self, scale: i32) {
         let by = shift(self.scale, scale);
         self.positive.scale_down(by);
         self.negative.scale_down(by);

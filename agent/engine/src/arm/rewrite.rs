@@ -145,7 +145,7 @@ impl Arm {
             .and_then(|path| self.paths.get(path))
             .map(|p| p.way.end);
         if matches!(end, Some(End::Filtered | End::SampledOut)) {
-            self.left(stage, 1);
+            self.left(stage);
             self.counted(route, then, event, 0);
             return false;
         }
@@ -162,7 +162,11 @@ impl Arm {
                 return false;
             };
             match rewriter.take(ticket, event, seen, end == Some(End::Emit)) {
-                Took::Written { direct, bytes } => {
+                Took::Written {
+                    direct,
+                    bytes,
+                    note,
+                } => {
                     let becomes = ticket.and_then(|t| rewriter.slots.becomes(t));
                     if direct {
                         let (identity, metric) = becomes.unwrap_or((event.identity, event.metric));
@@ -171,8 +175,11 @@ impl Arm {
                             metric,
                             ..*event
                         };
-                        self.left(stage, 1);
+                        self.left(stage);
                         self.counted(route, then, &event, bytes);
+                    }
+                    if let Some(reason) = note {
+                        self.note(stage, reason);
                     }
                     return false;
                 }
@@ -185,11 +192,17 @@ impl Arm {
         self.pass_on(route, stage + 1, event, seen, around)
     }
 
-    /// A point has left the stage.
-    fn left(&mut self, stage: u16, emitted: u64) {
+    fn note(&mut self, stage: u16, reason: &'static str) {
+        if let Some(running) = self.stages.get_mut(usize::from(stage)) {
+            *running.tally.counts.entry(reason).or_default() += 1;
+        }
+    }
+
+    /// A point has left the stage: written, or not even written because a later stage drops it.
+    fn left(&mut self, stage: u16) {
         if let Some(running) = self.stages.get_mut(usize::from(stage)) {
             running.tally.closed += 1;
-            running.tally.emitted += emitted;
+            running.tally.emitted += 1;
         }
     }
 
@@ -265,8 +278,13 @@ fn know(table: &mut Table, event: &Event<'_>, further: Route, seed: Option<Input
             out_stamp: old.out_stamp,
             ..further
         };
-        if let Some(seed) = seed.filter(|_| cumulative) {
-            // Nothing is ever held here: what is known of what came is all there is to know.
+        // What came may know more: points that went past this stage under another plan.
+        let newer = |known: &Option<Input>, seed: &Input| {
+            known.as_ref().is_none_or(|known| {
+                known.seen() == 0 || known.time() < seed.time() || seed.is_returning()
+            })
+        };
+        if let Some(seed) = seed.filter(|seed| cumulative && newer(&entry.input, seed)) {
             entry.input = Some(seed);
         }
         entry.seen = event.now.max(1);

@@ -1,6 +1,7 @@
 //! Stages that write matching points anew, one by one.
 
 use crate::document::{self, Matcher, Problem};
+use crate::stage::rewrite::histogram::Buckets;
 
 /// A stage that rewrites points.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub enum Op {
         /// 1 to 15.
         digits: u8,
     },
+    /// Histograms get fewer buckets.
+    Histogram(Buckets),
 }
 
 impl Op {
@@ -26,6 +29,7 @@ impl Op {
     pub fn kind(&self) -> &'static str {
         match self {
             Op::Quantise { .. } => "quantise",
+            Op::Histogram(_) => "histogram",
         }
     }
 }
@@ -41,5 +45,21 @@ pub(super) fn compile_quantise(
         op: Op::Quantise {
             digits: quantise.digits,
         },
+    })
+}
+
+pub(super) fn compile_histogram(
+    histogram: &document::Histogram,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<Rewrite> {
+    let at = format!("{path}.histogram.match");
+    Some(Rewrite {
+        matcher: Matcher::compile(&histogram.matches, &at, problems)?,
+        op: Op::Histogram(Buckets {
+            max_scale: histogram.max_scale,
+            max_buckets: histogram.max_buckets,
+            bounds: histogram.bounds.clone(),
+        }),
     })
 }

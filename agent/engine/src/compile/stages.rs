@@ -159,6 +159,9 @@ impl Stage {
             document::Action::Quantise(quantise) => {
                 Action::Rewrite(rewrite::compile_quantise(quantise, path, problems)?)
             }
+            document::Action::Histogram(histogram) => {
+                Action::Rewrite(rewrite::compile_histogram(histogram, path, problems)?)
+            }
         };
         Some(Stage {
             id: stage.id.clone(),

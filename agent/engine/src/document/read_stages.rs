@@ -5,7 +5,7 @@ use super::{Action, Match, Sample, Span, Stage};
 use crate::yaml::Node;
 use std::collections::HashMap;
 
-const KINDS: [&str; 4] = ["filter", "aggregate", "sample", "quantise"];
+const KINDS: [&str; 5] = ["filter", "aggregate", "sample", "quantise", "histogram"];
 pub(super) const MILLISECOND: Span = Span(1_000_000);
 pub(super) const DAY: Span = Span::seconds(86_400);
 
@@ -53,6 +53,7 @@ impl Reader {
                 "aggregate" => self.aggregate(node, &path).map(Action::Aggregate),
                 "sample" => self.sample(node, &path).map(Action::Sample),
                 "quantise" => self.quantise(node, &path).map(Action::Quantise),
+                "histogram" => self.histogram(node, &path).map(Action::Histogram),
                 other => {
                     let hint = match other {
                         "drop" | "keep" => format!("write `filter: {{ {other}: [...] }}`"),

@@ -1,9 +1,11 @@
 //! The stages of a pipeline as they are written in the document.
 
 mod aggregate;
+mod histogram;
 mod quantise;
 
 pub use aggregate::{Aggregate, Extract, Function, MetricFunction};
+pub use histogram::Histogram;
 pub use quantise::Quantise;
 
 use super::{Filter, Match, Patterns, Span};
@@ -34,6 +36,8 @@ pub enum Action {
     Sample(Sample),
     /// Rounds the values of gauges.
     Quantise(Quantise),
+    /// Gives histograms fewer buckets.
+    Histogram(Histogram),
 }
 
 impl Action {
@@ -44,6 +48,7 @@ impl Action {
             Action::Aggregate(_) => "aggregate",
             Action::Sample(_) => "sample",
             Action::Quantise(_) => "quantise",
+            Action::Histogram(_) => "histogram",
         }
     }
 }

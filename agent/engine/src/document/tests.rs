@@ -146,7 +146,7 @@ fn stages_are_checked() {
     expect(
         "    - id: a\n      topk: {}",
         "spec.stages[0].topk",
-        "filter, aggregate, sample, quantise",
+        "filter, aggregate, sample, quantise, histogram",
     );
     expect(
         "    - id: a\n      filter: {drop: [{}]}\n      sample: {match: {}, every: 60s}",
@@ -361,4 +361,48 @@ fn what_is_rounded_is_checked() {
     let default = compile(&document(&stage("{match: {}}"))).unwrap();
     let given = compile(&document(&stage("{match: {}, digits: 3}"))).unwrap();
     assert_eq!(default.hash, given.hash);
+}
+
+#[test]
+fn buckets_are_checked() {
+    let stage = |body: &str| format!("    - id: a\n      histogram: {body}");
+    let path = |rest: &str| format!("spec.stages[0].histogram{rest}");
+    expect(
+        &stage("{match: {}}"),
+        &path(""),
+        "the stage changes nothing",
+    );
+    expect(
+        &stage("{match: {type: sum}, max_scale: 1}"),
+        &path(".match.type"),
+        "no histogram is of this type",
+    );
+    expect(
+        &stage("{match: {type: histogram}, bounds: [1], max_scale: 1}"),
+        &path(".max_scale"),
+        "is for the type `exponential_histogram`",
+    );
+    for (key, value, at) in [
+        ("max_scale", "21", ".max_scale"),
+        ("max_scale", "1.5", ".max_scale"),
+        ("max_buckets", "0", ".max_buckets"),
+    ] {
+        let text = stage(&format!("{{match: {{}}, {key}: {value}}}"));
+        expect(&text, &path(at), "expected a whole number");
+    }
+    expect(
+        &stage("{match: {}, bounds: []}"),
+        &path(".bounds"),
+        "at least one",
+    );
+    expect(
+        &stage("{match: {}, bounds: [1, 1]}"),
+        &path(".bounds[1]"),
+        "bounds grow",
+    );
+    expect(
+        &stage("{match: {}, bounds: [1, .inf]}"),
+        &path(".bounds[1]"),
+        "a bound is finite",
+    );
 }

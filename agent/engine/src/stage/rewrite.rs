@@ -5,6 +5,7 @@
 //! A stage that gives a series another identity, or that remembers something of it, has a slot for
 //! it; `quantise` needs none.
 
+pub mod histogram;
 pub mod quantise;
 mod slots;
 
@@ -20,6 +21,9 @@ pub use slots::{Slots, Ticket};
 /// Reason of a series that a `quantise` matches and that is no gauge.
 pub const NOT_A_GAUGE: &str = "not_a_gauge";
 
+/// Reason of a series that a `histogram` matches and that is of another type than it treats.
+pub const OTHER_TYPE: &str = "other_type";
+
 /// State of one stage that rewrites.
 #[derive(Debug)]
 pub struct Rewriter {
@@ -32,6 +36,7 @@ pub struct Rewriter {
     pub direct: Runs,
     /// Points for the later stages: of series that came in, and of those that a stage merged.
     again: [Runs; 2],
+    histograms: histogram::Scratch,
     /// Memory of the request that the later stages walk.
     pub request: Vec<u8>,
 }
@@ -45,6 +50,8 @@ pub enum Took {
         direct: bool,
         /// Bytes of its message.
         bytes: usize,
+        /// Why it was written as it came, where that is to be counted.
+        note: Option<&'static str>,
     },
     /// The slot has expired, or what surrounds the series is another than it was.
     Stale,
@@ -54,6 +61,8 @@ pub enum Took {
 enum Verdict {
     /// It wrote it.
     Written,
+    /// It wrote it as it came, for this reason.
+    Noted(&'static str),
 }
 
 impl Rewriter {
@@ -65,50 +74,53 @@ impl Rewriter {
             shared: Shared::default(),
             direct: Runs::default(),
             again: Default::default(),
+            histograms: histogram::Scratch::default(),
             request: Vec::new(),
         }
     }
 
     /// Whether the stage rewrites the series; else the reason why it passes as it is.
     pub fn treats(&self, series: &SeriesView<'_>) -> Result<(), &'static str> {
-        match self.op {
-            Op::Quantise { .. } if series.metric.kind != MetricType::Gauge => Err(NOT_A_GAUGE),
-            Op::Quantise { .. } => Ok(()),
+        let kind = series.metric.kind;
+        match &self.op {
+            Op::Quantise { .. } if kind != MetricType::Gauge => Err(NOT_A_GAUGE),
+            Op::Histogram(buckets) if !buckets.treats(kind) => Err(OTHER_TYPE),
+            Op::Quantise { .. } | Op::Histogram(_) => Ok(()),
         }
     }
 
     /// Whether each series needs a slot.
     pub fn needs_slot(&self) -> bool {
         match self.op {
-            Op::Quantise { .. } => false,
+            Op::Quantise { .. } | Op::Histogram(_) => false,
         }
     }
 
     /// Whether a cumulative point's increment is asked for.
     pub fn observes(&self) -> bool {
         match self.op {
-            Op::Quantise { .. } => false,
+            Op::Quantise { .. } | Op::Histogram(_) => false,
         }
     }
 
     /// What surrounds the rewritten points of a series; `None`: what surrounds them now.
     pub fn surroundings(&mut self, _event: &Event<'_>) -> Option<Surroundings> {
         match self.op {
-            Op::Quantise { .. } => None,
+            Op::Quantise { .. } | Op::Histogram(_) => None,
         }
     }
 
     /// Appends the body of some point with the attributes that rewritten points have.
     pub fn preview(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match self.op {
-            Op::Quantise { .. } => out.extend_from_slice(event.view().body),
+            Op::Quantise { .. } | Op::Histogram(_) => out.extend_from_slice(event.view().body),
         }
     }
 
     /// What later stages know of the rewritten series, where `input` is known of what came.
     pub fn seed(&self, input: &Input) -> Option<Input> {
         match self.op {
-            Op::Quantise { .. } => Some(input.clone()),
+            Op::Quantise { .. } | Op::Histogram(_) => Some(input.clone()),
         }
     }
 
@@ -142,8 +154,9 @@ impl Rewriter {
         let mut verdict = Verdict::Written;
         let put = |out: &mut Vec<u8>| {
             let before = out.len();
-            verdict = match self.op {
-                Op::Quantise { digits } => quantise::put(&point, digits, out),
+            verdict = match &self.op {
+                Op::Quantise { digits } => quantise::put(&point, *digits, out),
+                Op::Histogram(buckets) => buckets.put(&point, &mut self.histograms, out),
             };
             bytes = out.len() - before;
         };
@@ -151,8 +164,14 @@ impl Rewriter {
             Some(around) => runs.add_under(around, put),
             None => runs.add_as_it_came(event.index, event.point, event.data, put),
         }
-        match verdict {
-            Verdict::Written => Took::Written { direct, bytes },
+        let note = match verdict {
+            Verdict::Written => None,
+            Verdict::Noted(reason) => Some(reason),
+        };
+        Took::Written {
+            direct,
+            bytes,
+            note,
         }
     }
 

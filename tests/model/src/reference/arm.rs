@@ -3,6 +3,7 @@
 use super::aggregate::{Aggregate, Fate, expiry};
 use super::document::{Document, Stage};
 use super::filter::Filter;
+use super::histogram::Histogram;
 use super::matcher;
 use super::point::Point;
 use super::quantise::quantise;
@@ -20,6 +21,7 @@ enum State {
     Aggregate(Box<Aggregate>, Tracker),
     Sample(Sample),
     Quantise(Counts),
+    Histogram(Histogram),
 }
 
 type Running = (Stage, State);
@@ -74,6 +76,7 @@ impl Arm {
                 State::Sample(sample) => source.behind(|id| sample.decides(id), &sample.released),
                 State::Filter(filter) => source.behind(|id| filter.decides(id), &filter.passed),
                 State::Aggregate(..) | State::Quantise(_) => source,
+                State::Histogram(h) => source.behind(|id| h.decides(id), &h.written),
             };
             self.stages.push(entry);
         }
@@ -99,7 +102,7 @@ impl Arm {
                 continue;
             }
             match &mut state {
-                State::Filter(_) | State::Quantise(_) => {}
+                State::Filter(_) | State::Quantise(_) | State::Histogram(_) => {}
                 State::Aggregate(aggregate, _) => {
                     let (points, absorbed, stamp) = aggregate.cut(now);
                     self.account.merged += aggregate.taken(absorbed) - points.len() as i64;
@@ -192,6 +195,14 @@ impl Arm {
                     let spec = stage.quantise.as_ref().expect("a quantise");
                     point = quantise(spec, &point, counts);
                 }
+                State::Histogram(histogram) => {
+                    let decides = histogram.decides(&point.identity);
+                    point = histogram.rewrite(point);
+                    if decides {
+                        let written = &mut histogram.written;
+                        before = written.behind_rewrite(&point, &before, now, clock.expiry);
+                    }
+                }
                 State::Sample(sample) => {
                     if sample.lets_pass(&point) {
                         continue;
@@ -222,7 +233,7 @@ impl Arm {
     fn emit(&mut self, at: usize, point: Point, clock: Clock, derived: bool, out: &mut Vec<Point>) {
         let before = match &mut self.stages[at].1 {
             State::Filter(filter) => track(&mut filter.passed, &point, clock),
-            State::Quantise(_) => Before::default(),
+            State::Quantise(_) | State::Histogram(_) => Before::default(),
             State::Aggregate(_, written) => track(written, &point, clock),
             State::Sample(sample) => track(&mut sample.released, &point, clock),
         };
@@ -234,7 +245,7 @@ impl Arm {
         let mut out = Vec::new();
         for at in 0..self.stages.len() {
             let points = match &mut self.stages[at].1 {
-                State::Quantise(_) => continue,
+                State::Quantise(_) | State::Histogram(_) => continue,
                 State::Filter(filter) => {
                     filter.close(clock.now);
                     continue;
@@ -263,7 +274,7 @@ impl Arm {
     /// The account, with what is in open windows now.
     pub fn account(&self) -> Account {
         let held = self.stages.iter().map(|(_, state)| match state {
-            State::Filter(_) | State::Quantise(_) => 0,
+            State::Filter(_) | State::Quantise(_) | State::Histogram(_) => 0,
             State::Aggregate(aggregate, _) => aggregate.held(),
             State::Sample(sample) => sample.held(),
         });
@@ -278,6 +289,7 @@ impl Arm {
         let of = |state: &State| match state {
             State::Filter(filter) => filter.counts.clone(),
             State::Quantise(counts) => counts.clone(),
+            State::Histogram(histogram) => histogram.counts.clone(),
             State::Aggregate(aggregate, _) => aggregate.counts.clone(),
             State::Sample(sample) => sample.counts.clone(),
         };
@@ -293,6 +305,9 @@ impl State {
         if let Some(spec) = &stage.aggregate {
             let aggregate = Aggregate::new(spec, settings.clone(), created);
             return State::Aggregate(Box::new(aggregate), Tracker::default());
+        }
+        if let Some(spec) = &stage.histogram {
+            return State::Histogram(Histogram::new(spec, source));
         }
         if stage.quantise.is_some() {
             return State::Quantise(Counts::new());

@@ -38,6 +38,7 @@ pub struct Stage {
     pub aggregate: Option<Aggregate>,
     pub sample: Option<Sample>,
     pub quantise: Option<Quantise>,
+    pub histogram: Option<Histogram>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -136,6 +137,16 @@ pub struct Sample {
     pub fraction: Option<f64>,
     pub entity: Option<Vec<String>>,
     pub every: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Histogram {
+    #[serde(default, rename = "match")]
+    pub matching: Match,
+    pub max_scale: Option<i32>,
+    pub max_buckets: Option<i64>,
+    pub bounds: Option<Vec<f64>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

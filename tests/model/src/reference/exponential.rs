@@ -74,6 +74,11 @@ impl Exponential {
         }
     }
 
+    /// Buckets from the first to the last filled one, on the wider side.
+    pub fn width(&self) -> i64 {
+        span(&self.positive).max(span(&self.negative))
+    }
+
     /// No bucket is cut by the zero threshold; at most 160 buckets a side.
     pub fn fit(&mut self) {
         self.widen(self.zero_threshold);

@@ -53,6 +53,25 @@ impl Tracker {
         }
     }
 
+    /// What is known behind a stage that writes each point anew: what it wrote last, or what there was
+    /// before it where that is newer (then points went past the stage under another plan).
+    pub fn behind_rewrite(
+        &mut self,
+        point: &Point,
+        source: &Before,
+        now: u64,
+        expiry: u64,
+    ) -> Before {
+        let own = self.before(point, now, expiry);
+        self.remember(point, now);
+        let time = |before: &Before| before.last.as_ref().map(|last| last.time);
+        if time(source) > time(&own) || own.last.is_none() {
+            source.clone()
+        } else {
+            own
+        }
+    }
+
     /// What a reader behind a stage knows: of the series that the stage decides about what it let
     /// go (`released`), of all others what there was before it.
     pub fn behind(&self, decides: impl Fn(&Identity) -> bool, released: &Tracker) -> Tracker {

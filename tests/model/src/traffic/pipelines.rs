@@ -52,6 +52,7 @@ pub struct Menu {
     pub every: bool,
     pub aggregate: bool,
     pub quantise: bool,
+    pub histogram: bool,
     pub most: usize,
 }
 
@@ -65,6 +66,7 @@ impl Menu {
         every: true,
         aggregate: true,
         quantise: true,
+        histogram: true,
         most: 4,
     };
 }
@@ -76,7 +78,7 @@ pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
         parts.protect.push(rule(rng));
     }
     let mut kinds: Vec<fn(usize, &mut ChaCha8Rng) -> String> = Vec::new();
-    let wanted: [(bool, fn(usize, &mut ChaCha8Rng) -> String); 7] = [
+    let wanted: [(bool, fn(usize, &mut ChaCha8Rng) -> String); 8] = [
         (menu.filter, filter),
         (menu.values, values),
         (menu.entities, entities),
@@ -84,6 +86,7 @@ pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
         (menu.every, every),
         (menu.aggregate, aggregate),
         (menu.quantise, quantise),
+        (menu.histogram, histogram),
     ];
     for (wanted, make) in wanted {
         if wanted {
@@ -245,6 +248,35 @@ fn quantise(i: usize, rng: &mut ChaCha8Rng) -> String {
     }
     let digits = ["", ", digits: 1", ", digits: 2", ", digits: 15"][rng.random_range(0..4)];
     format!("id: q{i}, quantise: {{ match: {matching}{digits} }}")
+}
+
+fn histogram(i: usize, rng: &mut ChaCha8Rng) -> String {
+    let matching = [
+        "{ metric: \"*\" }",
+        "{ type: [histogram, exponential_histogram] }",
+        "{ metric: \"l*y\" }",
+        "{ attributes: { method: GET } }",
+    ];
+    let matching = matching.choose(rng).expect("one");
+    let exponential = [
+        "",
+        ", max_scale: 1",
+        ", max_scale: -1",
+        ", max_buckets: 4",
+        ", max_scale: 2, max_buckets: 7",
+    ];
+    let exponential = exponential.choose(rng).expect("one");
+    let explicit = [
+        "",
+        ", bounds: [1, 5]",
+        ", bounds: [10]",
+        ", bounds: [0, 2, 10, 99]",
+    ];
+    let explicit = explicit.choose(rng).expect("one");
+    if exponential.is_empty() && explicit.is_empty() {
+        return histogram(i, rng);
+    }
+    format!("id: h{i}, histogram: {{ match: {matching}{exponential}{explicit} }}")
 }
 
 fn aggregate(i: usize, rng: &mut ChaCha8Rng) -> String {

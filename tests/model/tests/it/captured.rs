@@ -25,6 +25,7 @@ const PIPELINES: [&str; 6] = [
     "    - { id: a, aggregate: { match: { metric: \"*\" }, by: [process.executable.name, service.name, http.request.method, host.name], interval: 30s, function: max } }
     - { id: b, aggregate: { match: { metric: \"*\" }, by: [host.name], interval: 60s, function: max, rename: \"all.{name}\" } }",
     "    - { id: q, quantise: { match: { type: gauge }, digits: 2 } }
+    - { id: h, histogram: { match: { metric: \"*\" }, max_scale: 2, max_buckets: 30, bounds: [0.01, 0.1, 1, 10, 100, 1000] } }
     - { id: a, aggregate: { match: { metric: \"*\" }, without: [process.pid, process.command_line], interval: 10s, function: max } }",
 ];
 

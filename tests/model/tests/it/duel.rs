@@ -246,8 +246,9 @@ fn arm(
 }
 
 /// Notes that both must count alike.
-const NOTES: [&str; 17] = [
+const NOTES: [&str; 20] = [
     "baselined",
+    "bounds_unknown",
     "drop[0]",
     "drop[1]",
     "drop[2]",
@@ -260,10 +261,12 @@ const NOTES: [&str; 17] = [
     "not_a_gauge",
     "not_aggregated",
     "not_added",
+    "other_type",
     "out_of_order",
     "reset",
     "reset_anomaly",
     "start_drift",
+    "unfit",
 ];
 
 fn as_account(ledger: &Ledger) -> Account {

@@ -47,6 +47,7 @@ fn one_aggregation_counts_like_the_model() {
         every: false,
         aggregate: true,
         quantise: false,
+        histogram: false,
         most: 1,
     };
     let wanted = Wanted {
@@ -70,6 +71,24 @@ fn gauges_are_rounded_like_the_model_rounds() {
         ..PLAIN
     };
     for_all("quantise", 200, wanted, duel);
+}
+
+#[test]
+fn histograms_lose_buckets_like_the_model_says() {
+    let menu = Menu {
+        filter: false,
+        fraction: false,
+        histogram: true,
+        aggregate: true,
+        ..DECIDES
+    };
+    let wanted = Wanted {
+        menu,
+        shapes: true,
+        swaps: true,
+        ..PLAIN
+    };
+    for_all("histogram", 200, wanted, duel);
 }
 
 #[test]
@@ -108,6 +127,7 @@ fn stages_behind_a_gate_lose_nothing() {
         every: true,
         fraction: false,
         quantise: false,
+        histogram: false,
         most: 3,
     };
     let wanted = Wanted {

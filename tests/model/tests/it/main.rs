@@ -25,6 +25,7 @@ const DECIDES: Menu = Menu {
     every: false,
     aggregate: false,
     quantise: false,
+    histogram: false,
     most: 4,
 };
 

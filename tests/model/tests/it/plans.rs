@@ -17,6 +17,7 @@ const AGGREGATES: Menu = Menu {
     every: false,
     aggregate: true,
     quantise: true,
+    histogram: true,
     most: 2,
 };
 
