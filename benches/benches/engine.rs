@@ -23,7 +23,7 @@ fn plan(stages: &str) -> Arc<Plan> {
 }
 
 /// Pipelines by row name.
-const STAGES: [(&str, &str); 9] = [
+const STAGES: [(&str, &str); 14] = [
     ("decode (pass through)", "[]"),
     (
         "filter",
@@ -64,6 +64,18 @@ const STAGES: [(&str, &str); 9] = [
     (
         "aggregate, originals kept",
         "[ { id: a, aggregate: { match: { metric: \"*\" }, without: [process.pid, process.command_line, customer.id, url.path], function: max, summary: sum_count, rename: \"{name}.1m\", keep_original: true } } ]",
+    ),
+    (
+        "sample fraction, weighted aggregate",
+        "[ { id: s, sample: { match: { metric: \"*\" }, fraction: 0.5, entity: [process.pid] } }, { id: a, aggregate: { match: { type: [sum, histogram, exponential_histogram] }, without: [process.pid, process.command_line, customer.id, url.path], interval: 60s } } ]",
+    ),
+    (
+        "sample deadband",
+        "[ { id: s, sample: { match: { metric: \"*\" }, deadband: { relative: 0.05 } } } ]",
+    ),
+    (
+        "sample unchanged",
+        "[ { id: s, sample: { match: { metric: \"*\" }, unchanged: true } } ]",
     ),
 ];
 

@@ -38,6 +38,7 @@ mod output;
 mod partial;
 pub mod read;
 mod rules;
+mod weight;
 pub(crate) mod window;
 
 use crate::Nanos;
@@ -164,8 +165,15 @@ impl Aggregation {
     }
 
     /// A seat for a series, made of its output's identity; the same series gets the same seat.
-    /// `identity`: the series' own 128-bit identity.
-    pub fn join(&mut self, series: &SeriesView<'_>, identity: u128, now: Nanos) -> Joined {
+    /// `identity`: the series' own 128-bit identity. `weight`: for how many series its increments
+    /// stand, itself included.
+    pub fn join(
+        &mut self,
+        series: &SeriesView<'_>,
+        identity: u128,
+        weight: f64,
+        now: Nanos,
+    ) -> Joined {
         let Some(kind) = Kind::of(&series.metric, &self.rules) else {
             return Joined::Passes(NOT_AGGREGATED);
         };
@@ -175,6 +183,11 @@ impl Aggregation {
             rules: &self.rules,
             windows: &self.windows,
             start: self.windows.closed_to.max(self.rules.began).max(self.floor),
+            weight: if self.rules.weighted && kind.is_weighted() {
+                weight
+            } else {
+                1.0
+            },
             now,
             clock: self.clock,
         };
@@ -195,7 +208,7 @@ impl Aggregation {
         let Some(member) = self.book.members.get(seat, self.clock, self.rules.expiry) else {
             return Added::Stale;
         };
-        let (slot, overflow) = (member.slot, member.overflow);
+        let (slot, overflow, class) = (member.slot, member.overflow, member.class);
         let Some(group) = self.book.groups.get(slot) else {
             return Added::Stale;
         };
@@ -235,6 +248,7 @@ impl Aggregation {
             now,
             clock: self.clock,
             gap: observation.map_or(0, |o| o.gap),
+            weight: self.book.weight(class),
         };
         let (own, count) = intake.halves();
         let window = self.windows.at(end);

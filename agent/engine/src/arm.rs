@@ -11,6 +11,7 @@ pub mod gated;
 pub mod resolve;
 mod rewrite;
 pub mod swap;
+mod weight;
 
 use crate::Nanos;
 use crate::aggregate::Added;
@@ -80,6 +81,8 @@ pub struct Event<'a> {
     pub now: Nanos,
     /// Number of the window of figures.
     pub window: u32,
+    /// For how many series the increments of its series stand, at `entry`.
+    pub weight: f64,
 }
 
 impl<'a> Event<'a> {
@@ -460,7 +463,15 @@ impl Arm {
         seen: Option<&Observation<'_>>,
         around: &mut Around<'_>,
     ) -> bool {
-        let event = Event { entry, ..*event };
+        let weight = match event.series_view() {
+            Some(series) => self.weight(entry, event, &series, around),
+            None => event.weight,
+        };
+        let event = Event {
+            entry,
+            weight,
+            ..*event
+        };
         let mut further = Route {
             // Whether it is the series' first in this window, the stages behind know by its output.
             in_stamp: route.out_stamp,

@@ -11,7 +11,7 @@ pub use filter::{Decision, Entities, Filter, Rule, Rules};
 pub use functions::Functions;
 pub use plan::{Candidate, Division, Plan};
 pub use rewrite::{Op, Rewrite};
-pub use stages::{Action, Aggregate, Keys, Method, Rename, Sample, Stage};
+pub use stages::{Action, Aggregate, Band, Keys, Method, Rename, Sample, Stage};
 pub use stages::{EXTRACTED_COUNT, EXTRACTED_SUM};
 
 use crate::document::{Document, Matcher, Problem};

@@ -11,6 +11,7 @@ mod filter;
 mod pattern;
 mod read;
 mod read_stages;
+mod sample;
 mod schema;
 mod span;
 mod stages;
@@ -22,10 +23,11 @@ pub use filter::{Entities, Filter, How, Rule, When};
 pub use pattern::Patterns;
 pub(crate) use read::draft;
 pub use read::{parse, parse_matchers};
+pub use sample::{Deadband, Sample};
 pub use schema::schema;
 pub use span::Span;
 pub use stages::{
-    Action, Aggregate, Extract, Function, Histogram, MetricFunction, Quantise, Sample, Stage,
+    Action, Aggregate, Extract, Function, Histogram, MetricFunction, Quantise, Stage,
 };
 
 pub use crate::yaml::{from_yaml, kind_of, split_documents};

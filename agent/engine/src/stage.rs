@@ -6,6 +6,7 @@ pub mod entity;
 pub mod every;
 pub mod filter;
 pub mod gate;
+pub mod quiet;
 pub mod rewrite;
 
 use crate::Nanos;
@@ -19,6 +20,8 @@ use every::Every;
 use filter::Values;
 use filter::entities::Idle;
 use gate::{Gate, Kind};
+use hashbrown::HashMap;
+use quiet::Quiet;
 use rewrite::Rewriter;
 use std::collections::BTreeMap;
 
@@ -90,6 +93,8 @@ pub struct Running {
     pub outputs: Option<Box<Table>>,
     /// The ways of series that go on though the stage takes them in.
     pub beside: Beside,
+    /// Of a stage that rewrites: for how many series the increments of these stand, where that is not 1.
+    weights: HashMap<u128, f64>,
 }
 
 impl Running {
@@ -112,6 +117,10 @@ impl Running {
             }
             Action::Sample(sample) => match &sample.method {
                 Method::Fraction { .. } => State::None,
+                Method::Quiet { band, heartbeat } => {
+                    let quiet = Kind::Quiet(Box::new(Quiet::new(*band, *heartbeat)));
+                    State::Gate(Box::new(Gate::new(quiet)))
+                }
                 Method::Every { interval, lateness } => {
                     State::Every(Box::new(Every::new(*interval, *lateness, created)))
                 }
@@ -122,6 +131,29 @@ impl Running {
             tally: Tally::default(),
             outputs: None,
             beside: Beside::default(),
+            weights: HashMap::new(),
+        }
+    }
+
+    /// Notes for how many series the increments of one that the stage writes stand.
+    pub fn weigh(&mut self, identity: u128, weight: f64) {
+        if weight == 1.0 {
+            self.weights.remove(&identity);
+            return;
+        }
+        self.weights.insert(identity, weight);
+        let table = self.outputs.as_ref();
+        if self.weights.len() > 2 * table.map_or(0, |table| table.len()) + 64 {
+            let known = |identity: u128| table.is_some_and(|t| t.find(identity).is_some());
+            self.weights.retain(|identity, _| known(*identity));
+        }
+    }
+
+    /// For how many series the increments of one stand, behind a stage that lets points go later.
+    pub fn weight(&self, identity: u128) -> f64 {
+        match &self.state {
+            State::Every(every) => every.weight(identity),
+            _ => self.weights.get(&identity).copied().unwrap_or(1.0),
         }
     }
 

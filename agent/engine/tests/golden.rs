@@ -99,6 +99,7 @@ fn figures(case: &Case, engine: &Engine) -> Result<(), String> {
         ("filtered", ledger.filtered as i64),
         ("merged", ledger.merged),
         ("sampled_out", ledger.sampled_out as i64),
+        ("suppressed", ledger.suppressed as i64),
         ("held", ledger.held),
         ("identity_conflicts", report.identity_conflicts as i64),
     ] {

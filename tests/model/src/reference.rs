@@ -18,8 +18,10 @@ pub mod number;
 pub mod point;
 pub mod progress;
 mod quantise;
+mod quiet;
 mod sample;
 mod tracker;
+mod weight;
 mod window;
 
 use arm::{Arm, Clock, track};
@@ -70,6 +72,7 @@ pub struct Account {
     pub filtered: u64,
     pub merged: i64,
     pub sampled_out: u64,
+    pub suppressed: u64,
     pub rejected: u64,
     pub dropped: Counts,
     pub held: u64,
@@ -306,7 +309,8 @@ impl Account {
     /// What the account cannot explain; 0 when it balances.
     pub fn imbalance(&self) -> i128 {
         let dropped: u64 = self.dropped.values().sum();
-        let out = self.exported + self.filtered + self.sampled_out + self.rejected;
+        let out =
+            self.exported + self.filtered + self.sampled_out + self.suppressed + self.rejected;
         i128::from(self.received) - i128::from(out + dropped + self.held) - i128::from(self.merged)
     }
 }

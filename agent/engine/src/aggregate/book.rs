@@ -24,6 +24,8 @@ pub struct Book {
     /// Whether any group ever was a sum of latest values.
     pub has_levels: bool,
     heads: Heads,
+    /// Weights of inputs by class, from class 1 on; class 0 is weight 1.
+    weights: Vec<f64>,
     /// Groups that are overflow series; they do not count towards the limit.
     overflows: usize,
 }
@@ -41,6 +43,8 @@ pub struct Join<'a> {
     pub windows: &'a Windows,
     /// Start of an output whose first input this is.
     pub start: Nanos,
+    /// What its increments count.
+    pub weight: f64,
     /// The engine's now.
     pub now: Nanos,
     /// What has expired is judged by this.
@@ -79,6 +83,38 @@ impl Book {
 
     /// A seat for a series; the one that it has, if it has one.
     pub fn join(&mut self, series: &SeriesView<'_>, identity: u128, join: &Join<'_>) -> Joined {
+        let joined = self.sit(series, identity, join);
+        if let Joined::Seat(seat) = joined {
+            let class = self.class(join.weight);
+            if let Some(member) = self.members.get_mut(seat) {
+                member.class = class;
+            }
+        }
+        joined
+    }
+
+    /// The number of a weight. There are as many as products of the pipeline's fractions.
+    fn class(&mut self, weight: f64) -> u16 {
+        if weight == 1.0 {
+            return 0;
+        }
+        let known = self.weights.iter().position(|known| *known == weight);
+        let at = known.unwrap_or_else(|| {
+            self.weights.push(weight);
+            self.weights.len() - 1
+        });
+        u16::try_from(at + 1).unwrap_or(0)
+    }
+
+    /// The weight of a class.
+    pub fn weight(&self, class: u16) -> f64 {
+        let at = usize::from(class).checked_sub(1);
+        at.and_then(|at| self.weights.get(at))
+            .copied()
+            .unwrap_or(1.0)
+    }
+
+    fn sit(&mut self, series: &SeriesView<'_>, identity: u128, join: &Join<'_>) -> Joined {
         if let Some(seat) = self.members.find(identity) {
             let live = self
                 .members

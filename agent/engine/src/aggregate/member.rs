@@ -22,6 +22,8 @@ pub struct Member {
     /// Its group is an overflow series.
     pub overflow: bool,
     seated: bool,
+    /// Number of its weight.
+    pub class: u16,
 }
 
 /// No twin.
@@ -115,6 +117,7 @@ impl Members {
                     ended: false,
                     overflow,
                     seated: false,
+                    class: 0,
                 });
                 u32::try_from(self.seats.len() - 1).ok()?
             }
@@ -129,6 +132,7 @@ impl Members {
             ended: false,
             overflow,
             seated: true,
+            class: 0,
         };
         let seat = Seat::new(number, member.generation);
         let seats = &self.seats;

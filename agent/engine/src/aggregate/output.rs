@@ -7,6 +7,7 @@ use super::head::Head;
 use super::number::Total;
 use super::partial::{Closed, Partial, Partials};
 use super::rules::Kind;
+use super::weight::Weighted;
 use super::window::Content;
 use crate::Nanos;
 use crate::view::Number;
@@ -52,6 +53,8 @@ struct Output {
     double: bool,
     url_agrees: bool,
     total: Content,
+    /// What inputs of other weights than 1 added since its first window.
+    weighted: Option<Box<Weighted>>,
     /// Ranks of resource, scope and metric.
     place: [u32; 3],
     /// Its part of the window that is being merged.
@@ -175,6 +178,7 @@ impl Outputs {
             double: false,
             url_agrees: part.url_agrees,
             total: Content::Empty,
+            weighted: None,
             place: [0; 3],
             part: None,
         };
@@ -243,7 +247,13 @@ impl Outputs {
             _ => 0,
         };
         let totals: usize = self.outputs.iter().flatten().map(|o| heap(&o.total)).sum();
+        let weighted = self
+            .outputs
+            .iter()
+            .flatten()
+            .filter_map(|o| o.weighted.as_ref());
         totals
+            + weighted.map(|w| w.bytes()).sum::<usize>()
             + self.outputs.capacity() * size_of::<Option<Output>>()
             + self.by_identity.capacity() * 33
             + self
@@ -292,7 +302,11 @@ impl Output {
         (window_start, stamp): (Nanos, Nanos),
         counts: &mut Counts,
     ) -> bool {
-        let content = part.cell.content;
+        let mut content = part.cell.content;
+        if let Some(weighted) = part.cell.weighted {
+            let totals = self.weighted.get_or_insert_default();
+            content.merge(totals.step(*weighted));
+        }
         let exemplars = &part.cell.exemplars;
         let delta = self.kind.is_delta();
         let number = match (self.kind, content) {

@@ -61,6 +61,12 @@ impl Kind {
         )
     }
 
+    /// Whether what an input adds stands for series that were not kept: levels and gauges say only
+    /// what they are.
+    pub fn is_weighted(self) -> bool {
+        !matches!(self, Kind::Gauge(_) | Kind::Level)
+    }
+
     /// Whether values of inputs are added to each other.
     pub fn adds_values(self) -> bool {
         !matches!(
@@ -110,6 +116,8 @@ pub struct Rules {
     /// What is taken in also goes on.
     pub keep_original: bool,
     rename: Option<Rename>,
+    /// Whether increments of sampled series count for those that were not kept.
+    pub weighted: bool,
     /// Resource keys of which an output keeps one, else gets the node's name.
     pub node_keys: Vec<String>,
     /// `phoenix.node` as a `KeyValue` body; `None` where a later tier merges.
@@ -134,6 +142,7 @@ impl Rules {
             extracts: stage.extracts,
             keep_original: stage.keep_original,
             rename: stage.rename.clone(),
+            weighted: stage.weighted,
             node_keys: settings.node_keys.clone(),
             node: (!stage.merged_later).then(|| string_attribute(NODE_KEY, &settings.node)),
             fleet_seed: settings.fleet_seed,

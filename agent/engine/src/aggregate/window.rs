@@ -8,6 +8,7 @@ use super::intake::Intake;
 use super::member::Held;
 use super::number::Total;
 use super::rules::Kind;
+use super::weight::Weighted;
 use crate::Nanos;
 use crate::view::PointView;
 use crate::wire::attributes::raw_attributes;
@@ -48,8 +49,10 @@ pub struct Cell {
     pub first_seen: Nanos,
     /// Now when an input spoke last.
     pub last_seen: Nanos,
-    /// What was added.
+    /// What was added with weight 1.
     pub content: Content,
+    /// What was added with other weights.
+    pub weighted: Option<Box<Weighted>>,
     /// `Exemplar` bodies, oldest first.
     pub exemplars: Vec<Vec<u8>>,
     /// Exemplars that found no room.
@@ -97,6 +100,8 @@ pub struct Speaker {
     pub clock: Nanos,
     /// Time between its last two points, if known.
     pub gap: Nanos,
+    /// What its increments count.
+    pub weight: f64,
 }
 
 impl Windows {
@@ -231,7 +236,7 @@ impl Window {
             };
             hold(&mut self.values, &mut self.spoke, speaker.member, held);
         }
-        cell.add(group, intake);
+        cell.add(group, intake, speaker.weight);
         cell.keep_exemplars(point);
     }
 
@@ -283,8 +288,13 @@ fn hold(values: &mut Vec<Held>, spoke: &mut Vec<u32>, member: u32, held: Held) {
 }
 
 impl Cell {
-    fn add(&mut self, group: &mut Group, intake: Intake<'_>) {
-        match (&mut self.content, intake) {
+    fn add(&mut self, group: &mut Group, intake: Intake<'_>, weight: f64) {
+        let into = if weight == 1.0 {
+            &mut self.content
+        } else {
+            self.weighted.get_or_insert_default().content(weight)
+        };
+        match (into, intake) {
             // Halves are taken one by one.
             (_, Intake::Nothing | Intake::Pair(..)) => {}
             (_, Intake::Value(_)) if group.kind == Kind::Level => {}
@@ -349,6 +359,9 @@ impl Cell {
         self.first_seen = self.first_seen.min(other.first_seen);
         self.last_seen = self.last_seen.max(other.last_seen);
         self.content.merge(std::mem::take(&mut other.content));
+        if let Some(weighted) = other.weighted.take() {
+            self.weighted.get_or_insert_default().merge(*weighted);
+        }
         self.exemplars.append(&mut other.exemplars);
         let over = self.exemplars.len().saturating_sub(EXEMPLARS);
         self.exemplars.drain(..over);

@@ -63,7 +63,11 @@ impl Arm {
             in_stamp: route.out_stamp,
             ..Route::VOID
         });
-        self.resolve(&mut further, &behind(event, stage), input, around);
+        let event = Event {
+            weight: self.weight_beside(stage, event, around),
+            ..behind(event, stage)
+        };
+        self.resolve(&mut further, &event, input, around);
         if let Some(running) = self.stages.get_mut(usize::from(stage)) {
             running.beside.put(seat, further);
         }
@@ -92,7 +96,11 @@ impl Arm {
             return false;
         };
         further.out_stamp = route.out_stamp;
-        let kept = self.take(&mut further, &behind(event, stage), seen, around);
+        let event = &Event {
+            weight: self.weight_beside(stage, event, around),
+            ..behind(event, stage)
+        };
+        let kept = self.take(&mut further, event, seen, around);
         route.out_stamp = further.out_stamp;
         if let Some(running) = self.stages.get_mut(usize::from(stage)) {
             running.beside.put(seat, further);

@@ -160,6 +160,7 @@ impl Arm {
         let mut kept = Kept::default();
         kept.clear(index.points.len());
         let mut scratch = std::mem::take(&mut self.scratch);
+        let weighs = origin == Origin::Released && self.weighs();
         for (number, point) in index.points.iter().enumerate() {
             let Some(kind) = index
                 .metrics
@@ -186,6 +187,7 @@ impl Arm {
                 tracked: true,
                 now,
                 window: at.window,
+                weight: 1.0,
             };
             let series = if point.series == UNKNOWN {
                 self.identify_output(&event, table, node, around)
@@ -198,6 +200,9 @@ impl Arm {
             let output = known.unwrap_or(&mut spare);
             output.seen = at.now.max(1);
             (event.identity, event.metric) = (output.identity, output.metric);
+            if weighs {
+                event.weight = self.weight_behind(entry - 1, event.identity);
+            }
             if self.take_output(output, &event, at.now, &mut scratch, around) {
                 kept.keep(number);
             }

@@ -82,6 +82,7 @@ impl Arm {
         for (number, running) in self.stages.iter().enumerate() {
             let tally = &running.tally;
             ledger.sampled_out += tally.sampled_out;
+            ledger.suppressed += tally.suppressed;
             for (reason, points) in &tally.dropped {
                 *ledger.dropped.entry((*reason).into()).or_default() += points;
             }

@@ -37,12 +37,13 @@ impl Arm {
         &mut self,
         number: u16,
         (event, input): (&Event<'_>, Option<&Input>),
-        around: &Around<'_>,
+        around: &mut Around<'_>,
         way: &mut Way,
         memory: impl FnOnce(&mut Kind) -> Option<Memory>,
     ) -> Option<Place> {
-        let running = self.stages.get_mut(usize::from(number))?;
         let series = event.series_view()?;
+        let weight = self.weight(number, event, &series, around);
+        let running = self.stages.get_mut(usize::from(number))?;
         let cumulative = is_cumulative(&series.metric);
         let (identity, metric) = (event.identity, event.metric);
         let table = outputs(running, around);
@@ -88,6 +89,16 @@ impl Arm {
             return None;
         };
         gate.seat(slot, new, memory);
+        if forgotten {
+            gate.returns(slot);
+        }
+        if gate.weigh(slot, weight)
+            && let Some(table) = &mut running.outputs
+            && let Some(entry) = table.get_mut(slot)
+        {
+            // The stages behind are told when they are asked again.
+            entry.routes[0].generation = 0;
+        }
         way.end = End::Gate;
         Some(Place::Slot(slot))
     }
@@ -120,15 +131,20 @@ impl Arm {
             else {
                 continue;
             };
-            entry.seen = event.now.max(1);
             let arrival = Arrival {
                 view: event.view(),
                 seen,
                 now: event.now,
                 expiry: around.expiry,
+                returns: event.now.saturating_sub(entry.seen) > around.expiry,
             };
+            entry.seen = event.now.max(1);
             return match gate.decide(slot, &arrival, &mut running.tally) {
-                Verdict::Pass => self.let_through(slot, number, event, around),
+                Verdict::Pass => {
+                    let weight = gate.weight(slot);
+                    let event = Event { weight, ..*event };
+                    self.let_through(slot, number, &event, around)
+                }
                 Verdict::Filtered(_) => false,
                 Verdict::Suppressed | Verdict::SampledOut => {
                     if let Some(input) = &mut entry.input {

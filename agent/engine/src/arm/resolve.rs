@@ -12,6 +12,7 @@ use crate::series::{Entry, Found, Table};
 use crate::splice::assemble::{Shared, Surroundings};
 use crate::stage::filter::entities::Stake;
 use crate::stage::gate::{Kind, Memory};
+use crate::stage::quiet::{Recall, applies};
 use crate::stage::{Running, State};
 use crate::view::{MetricType, MetricView, SeriesView, Temporality};
 
@@ -100,7 +101,7 @@ impl Arm {
                 let now = event.now;
                 self.slot(number, (event, input), around, way, |kind| match kind {
                     Kind::Entities(idle) => Some(Memory::Entities(idle.join(hash, stake, now))),
-                    Kind::Values(_) => None,
+                    Kind::Values(_) | Kind::Quiet(_) => None,
                 })
             }
             Action::Filter(Filter::Rules(filter)) => match filter.decide(series) {
@@ -112,7 +113,7 @@ impl Arm {
                 Decision::Points(rules) => {
                     self.slot(number, (event, input), around, way, |kind| match kind {
                         Kind::Values(values) => Some(Memory::Values(values.list(rules))),
-                        Kind::Entities(_) => None,
+                        Kind::Entities(_) | Kind::Quiet(_) => None,
                     })
                 }
             },
@@ -122,6 +123,7 @@ impl Arm {
                     fraction,
                     entity,
                     seed,
+                    ..
                 } => {
                     let hash = around.canonical.entity_hash(series, entity, *seed)?;
                     if share(hash) < *fraction {
@@ -130,12 +132,19 @@ impl Arm {
                     way.end = End::SampledOut;
                     Some(Place::None)
                 }
+                Method::Quiet { band, .. } if !applies(*band, &series.metric) => None,
+                Method::Quiet { .. } => {
+                    let recall = Recall::of(&series.metric);
+                    self.slot(number, (event, input), around, way, |_| {
+                        Some(Memory::Quiet(recall))
+                    })
+                }
                 Method::Every { .. } => self.ticket(number, event, input, around, way),
             },
             Action::Rewrite(rewrite) if !rewrite.matcher.matches(series) => None,
             Action::Rewrite(_) => self.turn(number, series, (event, input), around, way),
             Action::Aggregate(aggregate) if !aggregate.matcher.matches(series) => None,
-            Action::Aggregate(_) => self.seat(number, series, event, way),
+            Action::Aggregate(_) => self.seat(number, series, event, around, way),
         }
     }
 
@@ -144,9 +153,10 @@ impl Arm {
         number: u16,
         event: &Event<'_>,
         input: Option<&Input>,
-        around: &Around<'_>,
+        around: &mut Around<'_>,
         way: &mut Way,
     ) -> Option<Place> {
+        let weight = self.weight(number, event, &event.series_view()?, around);
         let running = self.stages.get_mut(usize::from(number))?;
         let State::Every(every) = &mut running.state else {
             return None;
@@ -163,10 +173,18 @@ impl Arm {
         };
         match ticket {
             Some((ticket, new)) => {
+                let identity = event.identity;
+                if every.weigh(ticket, weight)
+                    && let Some(table) = &mut running.outputs
+                    && let Some(entry) = table.find(identity).and_then(|n| table.get_mut(n))
+                {
+                    // The stages behind are told when they are asked again.
+                    entry.routes[0].generation = 0;
+                }
                 // What it lets go is the same series: later stages do not start blind either.
                 if let Some(input) = known(input, new, event) {
                     let outputs = outputs(running, around);
-                    let (identity, metric) = (event.identity, event.metric);
+                    let metric = event.metric;
                     let found = outputs.find_or_add(identity, |_| {
                         Entry::new(identity, metric, Some(input.clone()))
                     });
@@ -195,8 +213,10 @@ impl Arm {
         number: u16,
         series: &SeriesView<'_>,
         event: &Event<'_>,
+        around: &mut Around<'_>,
         way: &mut Way,
     ) -> Option<Place> {
+        let weight = self.weight(number, event, series, around);
         let running = self.stages.get_mut(usize::from(number))?;
         let State::Aggregate(aggregation) = &mut running.state else {
             return None;
@@ -204,7 +224,7 @@ impl Arm {
         let joined = if !event.tracked && is_cumulative(&series.metric) {
             Joined::Passes(TABLE_FULL)
         } else {
-            aggregation.join(series, event.identity, event.now)
+            aggregation.join(series, event.identity, weight, event.now)
         };
         match joined {
             Joined::Seat(seat) => {

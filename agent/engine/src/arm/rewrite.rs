@@ -46,6 +46,8 @@ impl Arm {
         }
         let seed = input.and_then(|input| rewriter.seed(input));
         let anew = rewriter.surroundings(event);
+        let weight = self.weight(number, event, series, around);
+        let event = &Event { weight, ..*event };
         let then = match anew {
             None => self.goes_on(number, event, seed, around),
             Some(anew) => self.goes_on_as(number, event, (ticket, anew), seed, around),
@@ -86,6 +88,7 @@ impl Arm {
         let running = self.stages.get_mut(usize::from(number))?;
         let table = outputs(running, around);
         know(table, &event, further, seed);
+        running.weigh(event.identity, event.weight);
         None
     }
 

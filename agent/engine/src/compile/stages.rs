@@ -54,6 +54,8 @@ pub struct Aggregate {
     pub keep_original: bool,
     /// No `phoenix.node` is added.
     pub merged_later: bool,
+    /// Increments of sampled series count for those that were not kept.
+    pub weighted: bool,
 }
 
 /// What is added to the output's name of a summary's sum.
@@ -129,6 +131,15 @@ pub enum Method {
         entity: Vec<String>,
         /// XXH3-64 of the stage's id: seed of the entity hash.
         seed: u64,
+        /// What increments of a kept entity count in later aggregations: 1 / `fraction`, or 1.
+        weight: f64,
+    },
+    /// Points that say nothing new are held back.
+    Quiet {
+        /// What is nothing new.
+        band: Band,
+        /// A point passes at least this often, > 0.
+        heartbeat: Nanos,
     },
     /// The last point of each window passes.
     Every {
@@ -137,6 +148,17 @@ pub enum Method {
         /// How long after its end a window waits.
         lateness: Nanos,
     },
+}
+
+/// What says nothing new, against the last point that passed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Band {
+    /// The same.
+    Unchanged,
+    /// A number that lies this close.
+    Absolute(f64),
+    /// A number that lies this close, as a share of the last.
+    Relative(f64),
 }
 
 impl Stage {
@@ -212,6 +234,7 @@ fn compile_aggregate(
         expiry: aggregate.expiry.0,
         keep_original: aggregate.keep_original,
         merged_later: aggregate.merged_later,
+        weighted: aggregate.weighted,
     })
 }
 
@@ -222,6 +245,16 @@ fn compile_sample(
     problems: &mut Vec<Problem>,
 ) -> Option<Sample> {
     let matcher = Matcher::compile(&sample.matches, &format!("{path}.sample.match"), problems)?;
+    let band = match sample.deadband.map(|band| (band.absolute, band.relative)) {
+        Some((Some(width), _)) => Some(Band::Absolute(width)),
+        Some((None, Some(share))) => Some(Band::Relative(share)),
+        _ => sample.unchanged.then_some(Band::Unchanged),
+    };
+    if let Some(band) = band {
+        let heartbeat = sample.heartbeat.0;
+        let method = Method::Quiet { band, heartbeat };
+        return Some(Sample { matcher, method });
+    }
     let method = match (sample.every, sample.fraction) {
         (Some(every), _) => Method::Every {
             interval: every.0.max(1),
@@ -230,10 +263,14 @@ fn compile_sample(
         (None, fraction) => {
             let mut entity = sample.entity.clone();
             entity.sort_unstable();
+            let fraction = fraction.unwrap_or(1.0);
+            // Of nothing nothing is kept: there is nothing to weigh.
+            let weighted = sample.weighted && fraction > 0.0;
             Method::Fraction {
-                fraction: fraction.unwrap_or(1.0),
+                fraction,
                 entity,
                 seed: xxh3_64(id.as_bytes()),
+                weight: if weighted { 1.0 / fraction } else { 1.0 },
             }
         }
     };

@@ -1,7 +1,7 @@
 //! Reading stages, and the rules of each kind that can be checked on the stage alone.
 
 use super::fields::{Fields, Reader, suggestion};
-use super::{Action, Match, Sample, Span, Stage};
+use super::{Action, Match, Span, Stage};
 use crate::yaml::Node;
 use std::collections::HashMap;
 
@@ -120,64 +120,5 @@ impl Reader {
         }
         keys.sort_unstable();
         keys
-    }
-
-    fn sample(&mut self, node: &Node, path: &str) -> Option<Sample> {
-        let known = ["match", "fraction", "entity", "every"];
-        let instead = [
-            ("interval", "every"),
-            ("ratio", "fraction"),
-            ("percent", "fraction"),
-        ];
-        let fields = self.fields(node, path, &known, &instead)?;
-        let matches = self.matched(&fields);
-        let fraction = fields
-            .get("fraction")
-            .map(|node| self.fraction(node, &fields.path("fraction")));
-        let every = fields
-            .get("every")
-            .map(|node| self.span(node, &fields.path("every"), MILLISECOND, DAY));
-        let entity = fields
-            .get("entity")
-            .map(|node| self.keys(node, &fields.path("entity")));
-        let entity_path = fields.path("entity");
-        match (&fraction, &every) {
-            (Some(_), Some(_)) => self.problem(
-                path,
-                "write `fraction` (a share of entities) or `every` (one point a window), not both",
-            ),
-            (None, None) => self.problem(
-                path,
-                "write `fraction: 0.1` with `entity: [...]`, or `every: 60s`",
-            ),
-            (Some(_), None) if entity.as_ref().is_none_or(Vec::is_empty) => self.problem(
-                entity_path,
-                "a fraction is of entities: write the attribute keys that make one, such as [host.name, process.pid]",
-            ),
-            (None, Some(_)) if entity.is_some() => self.problem(
-                entity_path,
-                "`entity` belongs to `fraction`: leave it out with `every`",
-            ),
-            _ => {}
-        }
-        Some(Sample {
-            matches: matches?,
-            fraction: fraction.flatten(),
-            entity: entity.unwrap_or_default(),
-            every: every.flatten(),
-        })
-    }
-
-    fn fraction(&mut self, node: &Node, path: &str) -> Option<f64> {
-        let fraction = self.number(node, path)?;
-        if (0.0..=1.0).contains(&fraction) {
-            // -0 and 0 are one number and must have one canonical form.
-            return Some(fraction + 0.0);
-        }
-        self.problem(
-            path,
-            format!("{fraction} is not a share: write a number from 0 to 1, such as 0.1 for 10 %"),
-        );
-        None
     }
 }

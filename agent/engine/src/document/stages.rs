@@ -8,7 +8,7 @@ pub use aggregate::{Aggregate, Extract, Function, MetricFunction};
 pub use histogram::Histogram;
 pub use quantise::Quantise;
 
-use super::{Filter, Match, Patterns, Span};
+use super::{Filter, Match, Patterns, Sample};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
@@ -53,23 +53,12 @@ impl Action {
     }
 }
 
-/// Thins out: a fraction of entities (`fraction` and `entity`), or one point a window (`every`).
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Sample {
-    /// Which series are sampled.
-    #[serde(rename = "match")]
-    pub matches: Match,
-    /// Share of entities that is kept, 0 to 1; the same entities on every node.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub fraction: Option<f64>,
-    /// Attribute keys that make an entity; series that lack one are kept.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub entity: Vec<String>,
-    /// Keep the last point of each series in each window of this length.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub every: Option<Span>,
+pub(super) fn yes() -> bool {
+    true
+}
+
+pub(super) fn is_yes(truth: &bool) -> bool {
+    *truth
 }
 
 /// A list of one is written as its one value.

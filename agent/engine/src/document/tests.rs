@@ -290,6 +290,55 @@ fn samples_are_checked() {
         "keys",
     );
     expect(
+        &stage("{match: {}, every: 60s, weighted: false}"),
+        &path(".weighted"),
+        "fraction",
+    );
+    let band = |body: &str| stage(&format!("{{match: {{}}, deadband: {body}}}"));
+    expect(&band("{}"), &path(".deadband"), "absolute: 0.5");
+    expect(
+        &band("{absolute: 1, relative: 0.1}"),
+        &path(".deadband"),
+        "not both",
+    );
+    expect(
+        &band("{absolute: 0}"),
+        &path(".deadband.absolute"),
+        "unchanged: true",
+    );
+    expect(&band("{relative: 5}"), &path(".deadband.relative"), "0.05");
+    expect(
+        &band("{percent: 5}"),
+        &path(".deadband.percent"),
+        "relative",
+    );
+    expect(
+        &stage("{match: {type: histogram}, deadband: {absolute: 1}}"),
+        &path(".deadband"),
+        "unchanged: true",
+    );
+    expect(
+        &stage("{match: {temporality: delta}, deadband: {absolute: 1}}"),
+        &path(".deadband"),
+        "cumulative",
+    );
+    expect(&stage("{match: {}, unchanged: false}"), &path(""), "every");
+    expect(
+        &stage("{match: {}, unchanged: true, every: 60s}"),
+        &path(""),
+        "`every` and `unchanged`",
+    );
+    expect(
+        &stage("{match: {}, unchanged: true, heartbeat: 10ms}"),
+        &path(".heartbeat"),
+        "too short",
+    );
+    expect(
+        &stage("{match: {}, every: 60s, heartbeat: 60s}"),
+        &path(".heartbeat"),
+        "belongs to",
+    );
+    expect(
         &stage("{match: {}, every: 60s, entity: [a]}"),
         &path(".entity"),
         "leave it out",
@@ -317,7 +366,8 @@ fn rules_on_their_own_are_read_from_yaml_and_json() {
 fn a_document_written_out_is_read_back() {
     let text = document(
         "    - id: a\n      aggregate: {match: {type: [sum, gauge], attributes: {a: [x, y]}}, without: [b], interval: 10s, \
-         merged_later: true}\n    - id: b\n      sample: {match: {unit: By}, fraction: 1, entity: [z, a]}\n",
+         merged_later: true}\n    - id: b\n      sample: {match: {unit: By}, fraction: 1, entity: [z, a], weighted: false}\n    - id: c\n      sample: {match: {}, deadband: {relative: 0.05}, \
+         heartbeat: 60s}\n    - id: d\n      sample: {match: {}, unchanged: true}\n",
     );
     let document = parse(&text).unwrap();
     let json = serde_json::to_string(&document).unwrap();

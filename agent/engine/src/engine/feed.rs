@@ -91,6 +91,7 @@ impl Engine {
             tracked: true,
             now: self.now,
             window: self.window,
+            weight: 1.0,
         };
         let mut around = Around {
             settings: &self.settings,

@@ -27,6 +27,8 @@ struct Slot {
     identity: u128,
     generation: u32,
     delta: bool,
+    /// For how many series its increments stand.
+    weight: f64,
     /// Of its newest point: the rest of a series' metric may change, its schema_url, its description.
     around: Arc<Surroundings>,
     /// By window, oldest first; nearly always one.
@@ -175,6 +177,22 @@ impl Every {
         }
     }
 
+    /// Notes for how many series the increments of a series stand; true where that has changed.
+    pub fn weigh(&mut self, ticket: Ticket, weight: f64) -> bool {
+        let Some(Some(slot)) = self.slots.get_mut(ticket.slot as usize) else {
+            return false;
+        };
+        std::mem::replace(&mut slot.weight, weight) != weight
+    }
+
+    /// For how many series the increments of a series stand.
+    pub fn weight(&self, identity: u128) -> f64 {
+        let of = |n: &u32| self.slots.get(*n as usize).and_then(Option::as_ref);
+        let same = |n: &u32| of(n).is_some_and(|slot| slot.identity == identity);
+        let known = self.by_identity.find(identity as u64, same);
+        known.and_then(of).map_or(1.0, |slot| slot.weight)
+    }
+
     fn add(&mut self, identity: u128, around: Arc<Surroundings>, now: Nanos) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -187,6 +205,7 @@ impl Every {
                 identity,
                 generation,
                 delta: false,
+                weight: 1.0,
                 around,
                 held: Vec::new(),
                 spare: Vec::new(),

@@ -10,6 +10,7 @@
 use super::Tally;
 use super::filter::Values;
 use super::filter::entities::{Idle, Member};
+use super::quiet::{Quiet, Recall};
 use crate::Nanos;
 use crate::input::{Observation, Scratch};
 use crate::route::Rule;
@@ -22,6 +23,8 @@ pub enum Kind {
     Values(Values),
     /// A filter of whole entities.
     Entities(Box<Idle>),
+    /// A sample that holds back what says nothing new.
+    Quiet(Box<Quiet>),
 }
 
 /// What a gate remembers of one series.
@@ -31,6 +34,8 @@ pub enum Memory {
     Values(u32),
     /// Its place in its entity.
     Entities(Member),
+    /// The last point that passed.
+    Quiet(Recall),
 }
 
 /// What becomes of one point.
@@ -53,6 +58,8 @@ pub enum Verdict {
 struct Slot {
     memory: Memory,
     last: Verdict,
+    /// For how many series the increments of the series stand behind the gate.
+    weight: f64,
 }
 
 /// State of one gate.
@@ -76,6 +83,8 @@ pub struct Arrival<'a> {
     pub now: Nanos,
     /// What is silent for longer has vanished.
     pub expiry: Nanos,
+    /// The series was silent for longer than the expiry.
+    pub returns: bool,
 }
 
 impl Gate {
@@ -94,6 +103,10 @@ impl Gate {
         let slot = self.slots.get(series as usize).and_then(Option::as_ref);
         match slot.map(|slot| &slot.memory) {
             Some(Memory::Entities(member)) => Idle::observes(member),
+            Some(Memory::Quiet(_)) => match &self.kind {
+                Kind::Quiet(quiet) => quiet.observes(),
+                Kind::Values(_) | Kind::Entities(_) => false,
+            },
             Some(Memory::Values(_)) | None => false,
         }
     }
@@ -102,7 +115,7 @@ impl Gate {
     pub fn is_full(&mut self, now: Nanos) {
         match &mut self.kind {
             Kind::Entities(idle) => idle.is_full(now),
-            Kind::Values(_) => {}
+            Kind::Values(_) | Kind::Quiet(_) => {}
         }
     }
 
@@ -110,7 +123,7 @@ impl Gate {
     pub fn close(&mut self, now: Nanos) {
         match &mut self.kind {
             Kind::Entities(idle) => idle.close(now),
-            Kind::Values(_) => {}
+            Kind::Values(_) | Kind::Quiet(_) => {}
         }
     }
 
@@ -118,7 +131,7 @@ impl Gate {
     pub fn patience(&self) -> Nanos {
         match &self.kind {
             Kind::Entities(idle) => idle.patience(),
-            Kind::Values(_) => 0,
+            Kind::Values(_) | Kind::Quiet(_) => 0,
         }
     }
 
@@ -153,8 +166,32 @@ impl Gate {
             *slot = memory(&mut self.kind).map(|memory| Slot {
                 memory,
                 last: Verdict::Pass,
+                weight: 1.0,
             });
         }
+    }
+
+    /// A series was silent for longer than the expiry.
+    pub fn returns(&mut self, series: u32) {
+        if let Some(Some(slot)) = self.slots.get_mut(series as usize)
+            && let Memory::Quiet(recall) = &mut slot.memory
+        {
+            recall.forget();
+        }
+    }
+
+    /// Notes for how many series the increments of a series stand; true where that has changed.
+    pub fn weigh(&mut self, series: u32, weight: f64) -> bool {
+        let Some(Some(slot)) = self.slots.get_mut(series as usize) else {
+            return false;
+        };
+        std::mem::replace(&mut slot.weight, weight) != weight
+    }
+
+    /// For how many series the increments of a series stand.
+    pub fn weight(&self, series: u32) -> f64 {
+        let slot = self.slots.get(series as usize).and_then(Option::as_ref);
+        slot.map_or(1.0, |slot| slot.weight)
     }
 
     /// Decides about one point of the series and counts what does not pass.
@@ -171,8 +208,9 @@ impl Gate {
                 arrival.seen,
                 (arrival.now, arrival.expiry),
             ),
+            (Kind::Quiet(quiet), Memory::Quiet(recall)) => quiet.decide(recall, arrival),
             // A slot is of its gate's kind.
-            (Kind::Values(_), _) | (Kind::Entities(_), _) => Verdict::Pass,
+            (Kind::Values(_) | Kind::Entities(_) | Kind::Quiet(_), _) => Verdict::Pass,
         };
         slot.last = verdict;
         match verdict {
@@ -206,6 +244,7 @@ impl Gate {
     pub fn bytes(&self) -> usize {
         let kind = match &self.kind {
             Kind::Entities(idle) => idle.bytes(),
+            Kind::Quiet(quiet) => quiet.bytes(),
             Kind::Values(_) => 0,
         };
         kind + self.slots.capacity() * size_of::<Option<Slot>>()

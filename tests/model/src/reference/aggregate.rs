@@ -61,6 +61,8 @@ pub struct Aggregate {
     latest_stamp: u64,
     pub counts: Counts,
     arrivals: u64,
+    /// For how many series the increments of the point at hand stand.
+    weight: f64,
 }
 
 impl Aggregate {
@@ -81,6 +83,7 @@ impl Aggregate {
             latest_stamp: 0,
             counts: Counts::new(),
             arrivals: 0,
+            weight: 1.0,
         }
     }
 
@@ -98,10 +101,23 @@ impl Aggregate {
     }
 
     /// Takes one point that reached this stage. `derived`: an aggregation wrote it.
-    pub fn take(&mut self, point: &Point, before: &Before, now: u64, derived: bool) -> Fate {
+    /// `weight`: for how many series its increments stand.
+    pub fn take(
+        &mut self,
+        point: &Point,
+        before: &Before,
+        now: u64,
+        derived: bool,
+        weight: f64,
+    ) -> Fate {
         if !matcher::matches(&self.spec.matching, &point.identity) {
             return Fate::Passes;
         }
+        self.weight = if self.spec.weighted == Some(false) {
+            1.0
+        } else {
+            weight
+        };
         if self.spec.summary.is_some() && point.identity.kind == Kind::Summary {
             return self.take_summary(point, before, now, derived);
         }
@@ -204,7 +220,7 @@ impl Aggregate {
         input.ended = point.ended();
         let entry = self.outputs.get_mut(&output).expect("joined");
         if let Some(amount) = &added {
-            entry.add(end, amount);
+            entry.add(end, amount, self.weight);
         }
         self.arrivals += 1;
         let window = entry.windows.entry(end).or_default();

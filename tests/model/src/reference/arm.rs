@@ -142,18 +142,19 @@ impl Arm {
     pub fn receive(&mut self, point: &Point, before: &Before, at: Clock) -> Vec<Point> {
         self.account.received += 1;
         let mut out = Vec::new();
-        self.run(0, point.clone(), before, at, false, &mut out);
+        self.run(0, point.clone(), before, at, (false, 1.0), &mut out);
         self.account.exported += out.len() as u64;
         out
     }
 
+    /// `derived`: an aggregation wrote it; and for how many series its increments stand.
     fn run(
         &mut self,
         from: usize,
         mut point: Point,
         before: &Before,
         clock: Clock,
-        derived: bool,
+        (derived, mut weight): (bool, f64),
         out: &mut Vec<Point>,
     ) {
         let now = clock.now;
@@ -180,7 +181,7 @@ impl Arm {
                     }
                 }
                 State::Aggregate(aggregate, _) => {
-                    match aggregate.take(&point, &before, now, derived) {
+                    match aggregate.take(&point, &before, now, derived, weight) {
                         Fate::Passes => {}
                         // A copy was taken (or lost); the point itself goes on.
                         Fate::Held | Fate::Dropped(_) if aggregate.keeps_original() => {}
@@ -204,9 +205,28 @@ impl Arm {
                     }
                 }
                 State::Sample(sample) => {
-                    if sample.lets_pass(&point) {
+                    if sample.quiet.is_some() {
+                        if !sample.decides(&point.identity) {
+                            continue;
+                        }
+                        if !derived {
+                            sample.meet(&point.identity, &before, clock);
+                        }
+                        let now = if derived { now.max(point.time) } else { now };
+                        let quiet = sample.quiet.as_mut().expect("asked just now");
+                        if quiet.holds_back(&point, &before, now, clock.expiry) {
+                            self.account.suppressed += 1;
+                            sample.released.lives(&point.identity, now);
+                            return;
+                        }
+                        before = track(&mut sample.released, &point, clock);
                         continue;
                     }
+                    if sample.lets_pass(&point) {
+                        weight *= sample.weight(&point.identity);
+                        continue;
+                    }
+                    sample.weigh(&point.identity, weight);
                     if !derived {
                         sample.meet(&point.identity, &before, clock);
                     }
@@ -219,7 +239,7 @@ impl Arm {
                     }
                     let last = sampled.as_it_came.then_some(point);
                     for p in sampled.pass.into_iter().chain(last) {
-                        self.emit(at, p, clock, false, out);
+                        self.emit(at, p, clock, (false, weight), out);
                     }
                     return;
                 }
@@ -229,15 +249,21 @@ impl Arm {
     }
 
     /// Stage `at` writes a point: it goes on to the later stages.
-    /// `derived`: an aggregation wrote it.
-    fn emit(&mut self, at: usize, point: Point, clock: Clock, derived: bool, out: &mut Vec<Point>) {
+    fn emit(
+        &mut self,
+        at: usize,
+        point: Point,
+        clock: Clock,
+        how: (bool, f64),
+        out: &mut Vec<Point>,
+    ) {
         let before = match &mut self.stages[at].1 {
             State::Filter(filter) => track(&mut filter.passed, &point, clock),
             State::Quantise(_) | State::Histogram(_) => Before::default(),
             State::Aggregate(_, written) => track(written, &point, clock),
             State::Sample(sample) => track(&mut sample.released, &point, clock),
         };
-        self.run(at + 1, point, &before, clock, derived, out);
+        self.run(at + 1, point, &before, clock, how, out);
     }
 
     /// Closes windows, stage by stage, and lets what they write go on.
@@ -264,7 +290,11 @@ impl Arm {
             // What an aggregation writes at the end of its window is not from the future for that.
             let derived = matches!(self.stages[at].1, State::Aggregate(..));
             for p in points {
-                self.emit(at, p, clock, derived, &mut out);
+                let weight = match &self.stages[at].1 {
+                    State::Sample(sample) => sample.weight_of(&p.identity),
+                    _ => 1.0,
+                };
+                self.emit(at, p, clock, (derived, weight), &mut out);
             }
         }
         self.account.exported += out.len() as u64;

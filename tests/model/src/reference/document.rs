@@ -101,6 +101,7 @@ pub struct Aggregate {
     pub keep_original: bool,
     #[serde(default)]
     pub merged_later: bool,
+    pub weighted: Option<bool>,
 }
 
 /// The function of some metrics' gauges.
@@ -137,6 +138,10 @@ pub struct Sample {
     pub fraction: Option<f64>,
     pub entity: Option<Vec<String>>,
     pub every: Option<String>,
+    pub deadband: Option<BTreeMap<String, f64>>,
+    pub unchanged: Option<bool>,
+    pub heartbeat: Option<String>,
+    pub weighted: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

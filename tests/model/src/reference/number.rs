@@ -57,6 +57,17 @@ impl Total {
         total
     }
 
+    pub fn of_int(n: i128) -> Total {
+        Total {
+            ints: n,
+            ..Total::default()
+        }
+    }
+
+    pub fn is_double(self) -> bool {
+        self.double
+    }
+
     /// Nothing, in the number type of `n`.
     pub fn zero_like(n: Num) -> Total {
         Total {

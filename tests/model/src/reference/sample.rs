@@ -8,6 +8,7 @@ use super::identity::{Identity, Kind, Temporality};
 use super::matcher;
 use super::point::Point;
 use super::progress::{Amount, amount, restarts};
+use super::quiet::Quiet;
 use super::tracker::{Before, Tracker, finite};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -23,6 +24,10 @@ pub struct Sample {
     closed: u64,
     held: BTreeMap<u64, BTreeMap<Rc<Identity>, Held>>,
     pub counts: Counts,
+    /// Of a stage that holds back what says nothing new.
+    pub quiet: Option<Quiet>,
+    /// For how many series the increments of those that wait here stand.
+    weights: BTreeMap<Rc<Identity>, f64>,
     /// Points that were added to others and have left in them.
     merged: i64,
     /// What it has released.
@@ -57,6 +62,8 @@ impl Sample {
             closed: created.checked_div(every).map_or(0, |n| n * every),
             released: source.clone(),
             held: BTreeMap::new(),
+            weights: BTreeMap::new(),
+            quiet: Quiet::of(spec),
             merged: 0,
             counts: Counts::new(),
         }
@@ -66,9 +73,10 @@ impl Sample {
         *self.counts.entry(what).or_insert(0) += 1;
     }
 
-    /// Whether points of the series wait here.
+    /// Whether points of the series wait here, or are looked at one by one.
     pub fn decides(&self, id: &Identity) -> bool {
-        self.every > 0 && matcher::matches(&self.spec.matching, id)
+        let quiet = self.quiet.as_ref().is_some_and(|quiet| quiet.decides(id));
+        (self.every > 0 || quiet) && matcher::matches(&self.spec.matching, id)
     }
 
     /// Whether the point is none of this stage's business, or kept as it is.
@@ -89,6 +97,26 @@ impl Sample {
     pub fn meet(&mut self, id: &Rc<Identity>, before: &Before, at: Clock) {
         let waits = self.held.values().any(|window| window.contains_key(id));
         self.released.meet(id, before, (at.now, at.expiry), waits);
+    }
+
+    /// What the increments of a series that passes a fraction count for.
+    pub fn weight(&self, id: &Identity) -> f64 {
+        let counts = self.spec.weighted != Some(false) && matcher::matches(&self.spec.matching, id);
+        let entity = self.spec.entity.clone().unwrap_or_default();
+        match self.spec.fraction {
+            Some(f) if counts && f > 0.0 && id.place(&entity, &self.id).is_some() => 1.0 / f,
+            _ => 1.0,
+        }
+    }
+
+    /// For how many series the increments of a series that waits here stand.
+    pub fn weight_of(&self, id: &Rc<Identity>) -> f64 {
+        self.weights.get(id).copied().unwrap_or(1.0)
+    }
+
+    /// Remembers for how many series the increments of a series stand.
+    pub fn weigh(&mut self, id: &Rc<Identity>, weight: f64) {
+        self.weights.insert(id.clone(), weight);
     }
 
     /// Takes a point that this stage decides about.

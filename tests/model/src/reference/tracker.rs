@@ -108,6 +108,13 @@ impl Tracker {
         }
     }
 
+    /// A point of the series was held back: it lives, and says nothing.
+    pub fn lives(&mut self, id: &Identity, now: u64) {
+        if let Some(known) = self.known.get_mut(id) {
+            known.seen = now;
+        }
+    }
+
     /// Makes `point` the last one of its series, unless it is not newer or says nothing.
     pub fn remember(&mut self, point: &Point, now: u64) {
         let id = &point.identity;

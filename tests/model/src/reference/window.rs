@@ -7,6 +7,7 @@ use super::identity::Identity;
 use super::number::{Num, Total};
 use super::point::{Company, Data, Point};
 use super::progress::Amount;
+use super::weight::{self, Totals};
 use opentelemetry_proto::tonic::metrics::v1::Exemplar;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -32,6 +33,8 @@ pub struct Window {
     /// Exemplars that were not kept.
     pub surplus: u64,
     added: Option<Amount>,
+    /// The same of inputs of other weights than 1.
+    weighted: Vec<(f64, Amount)>,
     /// Gauges: per input the last value (time, arrival).
     lasts: BTreeMap<Rc<Identity>, (u64, u64, Num)>,
     all: Vec<Num>,
@@ -47,6 +50,8 @@ pub struct Output {
     start: u64,
     last_written: Option<u64>,
     total: Option<Amount>,
+    /// Of inputs of other weights than 1.
+    totals: Totals,
     /// Bounds that all its inputs had in common so far.
     bounds: Option<Vec<f64>>,
     /// A non-monotonic sum that was a double stays one.
@@ -87,6 +92,9 @@ impl Window {
         self.keep_exemplars(&later.exemplars);
         if let Some(amount) = &later.added {
             self.add(amount);
+        }
+        for (weight, amount) in &later.weighted {
+            weight::add(&mut self.weighted, *weight, amount);
         }
         for (input, (time, arrival, value)) in later.lasts {
             let entry = self.lasts.entry(input).or_insert((time, arrival, value));
@@ -142,6 +150,7 @@ impl Output {
             start,
             last_written: None,
             total: None,
+            totals: Totals::default(),
             bounds: None,
             double: false,
         }
@@ -163,7 +172,7 @@ impl Output {
     }
 
     /// Adds to a window.
-    pub fn add(&mut self, end: u64, amount: &Amount) {
+    pub fn add(&mut self, end: u64, amount: &Amount, weight: f64) {
         let mut amount = amount.clone();
         if let Amount::Explicit(e) = &mut amount {
             let bounds = match &self.bounds {
@@ -173,7 +182,12 @@ impl Output {
             *e = e.rebucket(&bounds);
             self.bounds = Some(bounds);
         }
-        self.windows.entry(end).or_default().add(&amount);
+        let window = self.windows.entry(end).or_default();
+        if weight == 1.0 {
+            window.add(&amount);
+        } else {
+            weight::add(&mut window.weighted, weight, &amount);
+        }
     }
 
     /// All open windows become one.
@@ -194,7 +208,7 @@ impl Output {
     /// from.
     pub fn write(
         &mut self,
-        window: Window,
+        mut window: Window,
         end: u64,
         stamp: u64,
         window_start: u64,
@@ -204,6 +218,9 @@ impl Output {
         let previous = self.last_written.unwrap_or(0).max(self.start);
         let all_ended = window.flagged && inputs.iter().all(|i| i.ended);
         let mut start = self.start;
+        if let Some(step) = self.totals.step(&window.weighted) {
+            window.add(&step);
+        }
         let data = match self.way {
             Counted::Cumulative => {
                 self.count_up(window.added.as_ref(), previous);

@@ -50,6 +50,8 @@ pub struct Menu {
     pub entities: bool,
     pub fraction: bool,
     pub every: bool,
+    /// Dead-bands and unchanged values.
+    pub quiet: bool,
     pub aggregate: bool,
     pub quantise: bool,
     pub histogram: bool,
@@ -64,6 +66,7 @@ impl Menu {
         entities: true,
         fraction: true,
         every: true,
+        quiet: true,
         aggregate: true,
         quantise: true,
         histogram: true,
@@ -78,12 +81,13 @@ pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
         parts.protect.push(rule(rng));
     }
     let mut kinds: Vec<fn(usize, &mut ChaCha8Rng) -> String> = Vec::new();
-    let wanted: [(bool, fn(usize, &mut ChaCha8Rng) -> String); 8] = [
+    let wanted: [(bool, fn(usize, &mut ChaCha8Rng) -> String); 9] = [
         (menu.filter, filter),
         (menu.values, values),
         (menu.entities, entities),
         (menu.fraction, fraction),
         (menu.every, every),
+        (menu.quiet, quiet),
         (menu.aggregate, aggregate),
         (menu.quantise, quantise),
         (menu.histogram, histogram),
@@ -222,9 +226,14 @@ fn fraction(i: usize, rng: &mut ChaCha8Rng) -> String {
     let entity = ["[process.pid]", "[route, process.pid]", "[customer]"]
         .choose(rng)
         .expect("one");
-    let fraction = [0.0, 0.3, 0.5, 1.0][rng.random_range(0..4)];
+    let fraction = [0.0, 0.3, 0.4, 0.5, 0.7, 1.0][rng.random_range(0..6)];
+    let weighted = if rng.random_bool(0.1) {
+        ", weighted: false"
+    } else {
+        ""
+    };
     format!(
-        "id: n{i}, sample: {{ match: {}, fraction: {fraction:?}, entity: {entity} }}",
+        "id: n{i}, sample: {{ match: {}, fraction: {fraction:?}, entity: {entity}{weighted} }}",
         matching(rng)
     )
 }
@@ -279,6 +288,23 @@ fn histogram(i: usize, rng: &mut ChaCha8Rng) -> String {
     format!("id: h{i}, histogram: {{ match: {matching}{exponential}{explicit} }}")
 }
 
+fn quiet(i: usize, rng: &mut ChaCha8Rng) -> String {
+    let how = [
+        "deadband: { absolute: 40 }",
+        "deadband: { absolute: 0.5 }",
+        "deadband: { relative: 0.3 }",
+        "unchanged: true",
+        "unchanged: true",
+    ];
+    let heartbeat = ["", ", heartbeat: 20s", ", heartbeat: 2m"];
+    format!(
+        "id: q{i}, sample: {{ match: {}, {}{} }}",
+        matching(rng),
+        how.choose(rng).expect("one"),
+        heartbeat.choose(rng).expect("one")
+    )
+}
+
 fn aggregate(i: usize, rng: &mut ChaCha8Rng) -> String {
     let keys = [
         "by: [service.name]",
@@ -330,6 +356,9 @@ fn aggregate(i: usize, rng: &mut ChaCha8Rng) -> String {
     text += ", expiry: 100s";
     if rng.random_bool(0.2) {
         text += ", merged_later: true";
+    }
+    if rng.random_bool(0.1) {
+        text += ", weighted: false";
     }
     text + " }"
 }

@@ -152,7 +152,15 @@ impl Source {
             features.see_of(self.metric.label(), "start moved, same epoch");
             self.start = self.start.saturating_sub(3 * SECOND).max(1);
         }
-        self.count(features, rng);
+        if rng.random_bool(0.2) {
+            features.see("stands still");
+            if self.metric.delta {
+                (self.int, self.double) = (0, 0.0);
+                self.observed.clear();
+            }
+        } else {
+            self.count(features, rng);
+        }
         let mut chance = |p: f64| rng.random_bool((p * odd).min(1.0));
         let mut time = now - 1 - (now / 7 % 1_500_000_000);
         if chance(0.02) {

@@ -14,7 +14,7 @@ use phoenix_model::reference::{Model, Plan};
 use prost::Message;
 use std::path::{Path, PathBuf};
 
-const PIPELINES: [&str; 6] = [
+const PIPELINES: [&str; 8] = [
     "    - { id: f, filter: { drop: [ { metric: \"system.*\" }, { type: summary } ] } }
     - { id: n, sample: { match: { metric: \"process.*\" }, fraction: 0.3, entity: [process.pid] } }",
     "    - { id: e, sample: { match: { metric: \"*\" }, every: 30s } }",
@@ -27,6 +27,11 @@ const PIPELINES: [&str; 6] = [
     "    - { id: q, quantise: { match: { type: gauge }, digits: 2 } }
     - { id: h, histogram: { match: { metric: \"*\" }, max_scale: 2, max_buckets: 30, bounds: [0.01, 0.1, 1, 10, 100, 1000] } }
     - { id: a, aggregate: { match: { metric: \"*\" }, without: [process.pid, process.command_line], interval: 10s, function: max } }",
+    "    - { id: n, sample: { match: { metric: \"*\" }, fraction: 0.3, entity: [process.pid] } }
+    - { id: a, aggregate: { match: { metric: \"*\" }, without: [process.pid, process.parent_pid, process.command_line, process.command, customer.id, url.path], interval: 10s, function: sum } }",
+    "    - { id: u, sample: { match: { type: [sum, histogram, exponential_histogram, summary] }, unchanged: true } }
+    - { id: d, sample: { match: { type: gauge }, deadband: { relative: 0.1 }, heartbeat: 60s } }
+    - { id: a, aggregate: { match: { type: sum, monotonic: true }, without: [process.pid, process.command_line], interval: 30s } }",
 ];
 
 /// The folder of captures; where there is none, what uses it says so and skips.

@@ -78,7 +78,9 @@ pub fn plans(case: &Case, choice: &Choice) -> Option<(Arc<compile::Plan>, refere
 
 /// How closely the points of a case can be compared.
 pub fn look(case: &Case) -> Look {
-    let stateful = |stage: &&String| stage.contains("aggregate") || stage.contains("every");
+    // Of inputs of several weights the order of addition is open, too.
+    let marks = ["aggregate", "every", "fraction"];
+    let stateful = |stage: &&String| marks.iter().any(|mark| stage.contains(mark));
     let in_a_row = |parts: &Parts| parts.stages.iter().filter(stateful).count() > 1;
     if case.pipelines.iter().any(in_a_row) {
         Look::InARow
@@ -282,6 +284,7 @@ fn as_account(ledger: &Ledger) -> Account {
         filtered: ledger.filtered,
         merged: ledger.merged,
         sampled_out: ledger.sampled_out,
+        suppressed: ledger.suppressed,
         rejected: ledger.rejected,
         dropped: ledger
             .dropped

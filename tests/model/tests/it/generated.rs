@@ -32,6 +32,7 @@ fn filter_and_fraction_decide_like_the_model() {
 fn every_interval_samples_like_the_model() {
     let menu = Menu {
         every: true,
+        quiet: false,
         ..DECIDES
     };
     for_all("sample every", 200, Wanted { menu, ..PLAIN }, duel);
@@ -45,6 +46,7 @@ fn one_aggregation_counts_like_the_model() {
         entities: false,
         fraction: false,
         every: false,
+        quiet: false,
         aggregate: true,
         quantise: false,
         histogram: false,
@@ -92,6 +94,43 @@ fn histograms_lose_buckets_like_the_model_says() {
 }
 
 #[test]
+fn a_share_of_entities_counts_for_all_like_the_model() {
+    let menu = Menu {
+        filter: false,
+        values: false,
+        quiet: false,
+        ..ALL
+    };
+    for_all("weights", 250, Wanted { menu, ..PLAIN }, duel);
+}
+
+#[test]
+fn what_says_nothing_new_is_held_back_like_the_model() {
+    let menu = Menu {
+        quiet: true,
+        ..DECIDES
+    };
+    let wanted = Wanted {
+        menu,
+        shapes: true,
+        ..PLAIN
+    };
+    for_all("quiet", 250, wanted, duel);
+}
+
+#[test]
+fn aggregations_behind_a_dead_band_lose_nothing() {
+    let menu = Menu {
+        filter: false,
+        values: false,
+        fraction: false,
+        every: false,
+        ..ALL
+    };
+    for_all("behind a dead-band", 200, Wanted { menu, ..PLAIN }, duel);
+}
+
+#[test]
 fn stages_in_a_row_count_like_the_model() {
     let wanted = Wanted {
         menu: ALL,
@@ -125,6 +164,7 @@ fn stages_behind_a_gate_lose_nothing() {
         entities: true,
         aggregate: true,
         every: true,
+        quiet: false,
         fraction: false,
         quantise: false,
         histogram: false,

@@ -23,6 +23,7 @@ const DECIDES: Menu = Menu {
     entities: false,
     fraction: true,
     every: false,
+    quiet: false,
     aggregate: false,
     quantise: false,
     histogram: false,

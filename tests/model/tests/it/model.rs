@@ -9,7 +9,7 @@ use phoenix_model::traffic::{Action, Case, Features, case, encode, request};
 use prost::Message;
 
 /// Everything that recorded traffic lacks; a generator that stops making one of these is broken.
-const ODDITIES: [&str; 33] = [
+const ODDITIES: [&str; 34] = [
     "NaN",
     "a little ahead",
     "bounds change",
@@ -37,6 +37,7 @@ const ODDITIES: [&str; 33] = [
     "scale change",
     "several resources or scopes",
     "shuffled fields (split attribute regions, resource after scopes)",
+    "stands still",
     "start moved, same epoch",
     "start unknown: the point's time",
     "start unknown: zero",

@@ -15,6 +15,7 @@ const AGGREGATES: Menu = Menu {
     entities: false,
     fraction: false,
     every: false,
+    quiet: false,
     aggregate: true,
     quantise: true,
     histogram: true,

@@ -214,7 +214,7 @@ impl Bench {
             let joined = *self
                 .seats
                 .entry(identity)
-                .or_insert_with(|| self.stage.join(&view, identity, now));
+                .or_insert_with(|| self.stage.join(&view, identity, 1.0, now));
             let seat = match joined {
                 Joined::Seat(seat) => seat,
                 Joined::Passes(reason) => return Added::Passes(reason),

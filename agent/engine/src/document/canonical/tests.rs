@@ -61,7 +61,7 @@ fn what_means_the_same_has_the_same_hash() {
     let respelled = PLAIN
         .replace(
             "interval: 60s",
-            "lateness: 5000ms, expiry: 5m, merged_later: false, interval: 1m",
+            "lateness: 5000ms, expiry: 5m, merged_later: false, weighted: true, interval: 1m",
         )
         .replace("every: 1m", "every: 30s 30s")
         .replace("type: gauge", "type: [gauge]")

@@ -5,7 +5,7 @@ use crate::document::read_stages::{DAY, MILLISECOND};
 use crate::document::{Aggregate, Extract, Function, MetricFunction, MetricType, Span};
 use crate::yaml::Node;
 
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "match",
     "by",
     "without",
@@ -18,9 +18,10 @@ const KNOWN: [&str; 12] = [
     "expiry",
     "keep_original",
     "merged_later",
+    "weighted",
 ];
 
-const INSTEAD: [(&str, &str); 9] = [
+const INSTEAD: [(&str, &str); 10] = [
     ("name", "rename"),
     ("window", "interval"),
     ("every", "interval"),
@@ -30,6 +31,7 @@ const INSTEAD: [(&str, &str); 9] = [
     ("keepOriginal", "keep_original"),
     ("keep_input", "keep_original"),
     ("summaries", "summary"),
+    ("weight", "weighted"),
 ];
 
 const FUNCTIONS: [(&str, Function); 6] = [
@@ -64,8 +66,9 @@ impl Reader {
             .get("rename")
             .and_then(|node| self.text(node, &fields.path("rename")))
             .map(String::from);
-        let keep_original = self.switch(&fields, "keep_original");
-        let merged_later = self.switch(&fields, "merged_later");
+        let keep_original = self.switch(&fields, "keep_original", false);
+        let merged_later = self.switch(&fields, "merged_later", false);
+        let weighted = self.switch(&fields, "weighted", true);
         let aggregate = Aggregate {
             matches: matches?,
             by,
@@ -79,6 +82,7 @@ impl Reader {
             expiry,
             keep_original,
             merged_later,
+            weighted,
         };
         self.output_names(&aggregate, &fields);
         self.gauge_functions(&aggregate, &fields);
@@ -93,11 +97,11 @@ impl Reader {
             .unwrap_or(default)
     }
 
-    fn switch(&mut self, fields: &Fields<'_>, key: &str) -> bool {
+    fn switch(&mut self, fields: &Fields<'_>, key: &str, default: bool) -> bool {
         fields
             .get(key)
             .and_then(|node| self.truth(node, &fields.path(key)))
-            .unwrap_or(false)
+            .unwrap_or(default)
     }
 
     fn kept_keys(

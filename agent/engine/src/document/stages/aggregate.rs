@@ -1,5 +1,6 @@
 //! `aggregate` as it is written in the document.
 
+use super::{is_yes, yes};
 use crate::document::{Match, Patterns, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,10 @@ pub struct Aggregate {
     /// Says that a later tier merges the outputs of all nodes: no `phoenix.node` is added.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub merged_later: bool,
+    /// Whether increments of series that a `fraction` kept count for those that it did not; true by
+    /// default.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub weighted: bool,
 }
 
 impl Aggregate {

@@ -155,3 +155,50 @@ fn what_a_sample_lets_pass_adds_to_a_later_aggregation_also_across_swaps() {
         [("c".into(), String::new(), 240, 270, 4)]
     );
 }
+
+#[test]
+fn a_series_that_returns_behind_a_new_sample_is_a_baseline() {
+    let spec = "[{id: e, sample: {match: {}, every: 25s}}, {id: a, aggregate: {match: {}, without: [k], interval: 30s}}]";
+    // The stage is made while the series is away: before it expires, and after.
+    for swap in [100, 420] {
+        let mut engine = engine(Plan::pass_through());
+        engine.feed(&request(&[c("a", 10, 50)]), 10 * S).unwrap();
+        engine.swap(alone(stages(spec)), swap * S);
+        engine.tick(425 * S);
+        for (time, value) in [(430, 90), (460, 95)] {
+            let points = request(&[c("a", time, value)]);
+            engine.feed(&points, (time + 1) * S).unwrap();
+        }
+        let rows = read(&engine.finish(461 * S).out);
+        assert_eq!(rows.last().map(|row| row.4), Some(5), "swap at {swap}");
+    }
+}
+
+#[test]
+fn a_kept_entity_counts_for_others_also_through_later_samples_and_swaps() {
+    let spec = |share: &str| {
+        format!(
+            "[{{id: f, sample: {{match: {{}}, fraction: {share}, entity: [k]}}}}, {{id: u, sample: {{match: {{}}, unchanged: true}}}}, \
+             {{id: e, sample: {{match: {{}}, every: 25s}}}}, {{id: a, aggregate: {{match: {{}}, without: [k], interval: 30s}}}}]"
+        )
+    };
+    // The first entity that both shares keep.
+    let kept = |key: &str| {
+        let only = "[{id: f, sample: {match: {}, fraction: 0.25, entity: [k]}}]";
+        let mut engine = engine(alone(stages(only)));
+        let fed = engine.feed(&request(&[c(key, 5, 1)]), 5 * S).unwrap();
+        fed.emitted.points == 1
+    };
+    let key = (0..)
+        .map(|n| format!("e{n}"))
+        .find(|key| kept(key))
+        .unwrap();
+    let mut engine = engine(alone(stages(&spec("0.25"))));
+    engine.feed(&request(&[c(&key, 5, 3)]), 6 * S).unwrap();
+    engine.tick(35 * S);
+    // 3 counted four times; the next 2, of another plan with the same later stages, twice.
+    engine.swap(alone(stages(&spec("0.5"))), 36 * S);
+    engine.feed(&request(&[c(&key, 40, 5)]), 41 * S).unwrap();
+    let rows = read(&engine.finish(41 * S).out);
+    assert_eq!(rows.last().map(|row| row.4), Some(3 * 4 + 2 * 2));
+}
