@@ -78,8 +78,9 @@ pub fn plans(case: &Case, choice: &Choice) -> Option<(Arc<compile::Plan>, refere
 
 /// How closely the points of a case can be compared.
 pub fn look(case: &Case) -> Look {
-    // Of inputs of several weights the order of addition is open, too.
-    let marks = ["aggregate", "every", "fraction"];
+    // Of inputs of several weights the order of addition is open, too; and histograms written anew come
+    // to the next stage behind the others of their request.
+    let marks = ["aggregate", "every", "fraction", "histogram: {"];
     let stateful = |stage: &&String| marks.iter().any(|mark| stage.contains(mark));
     let in_a_row = |parts: &Parts| parts.stages.iter().filter(stateful).count() > 1;
     if case.pipelines.iter().any(in_a_row) {
