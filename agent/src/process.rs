@@ -264,5 +264,6 @@ fn engine_settings(
             series: settings.limits.series,
             ..Default::default()
         },
+        place: phoenix_engine::engine::Place::ALONE,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Worker side: groups, members and the accumulators of open windows; it yields [`Partials`].
 //! Writer side: outputs with their own start time and total; it merges partials of any number of
-//! workers and writes OTLP. An engine alone uses both sides of one [`Aggregation`].
+//! workers and writes OTLP. An engine alone, and worker 0, use both sides of one [`Aggregation`].
 //!
 //! How the engine calls it:
 //! - `Aggregation::new(&stage, &settings, created)`: `created` is the time of the swap that created
@@ -45,12 +45,14 @@ use crate::Nanos;
 use crate::compile::Aggregate;
 use crate::engine::Settings;
 use crate::input::{Notes, Observation, notes};
+use crate::stage::Closing;
 use crate::view::{MetricType, PointView, SeriesView};
 use book::{Book, Join};
 pub use group::Place;
 use intake::{Fault, Intake};
 pub use output::Written;
 pub use partial::Partials;
+use partial::Standing;
 use rules::{Kind, Part, Rules};
 use window::{Speaker, Window, Windows, grid_end};
 
@@ -146,10 +148,10 @@ impl Aggregation {
     /// an engine; windows that end at or before it are closed.
     pub fn new(stage: &Aggregate, settings: &Settings, created: Nanos) -> Aggregation {
         Aggregation {
+            outputs: output::Outputs::new(settings.is_shared()),
             rules: Rules::of(stage, settings),
             book: Book::default(),
             windows: Windows::new(created),
-            outputs: output::Outputs::default(),
             counts: Counts::default(),
             scratch: intake::Scratch::default(),
             partials: Partials::default(),
@@ -265,31 +267,70 @@ impl Aggregation {
 
     /// Closes the windows with end + lateness <= now and writes their outputs, in window order.
     pub fn close(&mut self, now: Nanos, written: &mut Written) {
-        let mut partials = std::mem::take(&mut self.partials);
-        self.close_partials(now, &mut partials);
-        self.merge(&mut partials, now, written);
-        self.partials = partials;
+        self.close_with(Closing::Due, now, Vec::new(), written);
     }
 
-    /// The worker side of [`Aggregation::close`].
-    pub fn close_partials(&mut self, now: Nanos, partials: &mut Partials) {
+    /// Closes every window, each stamped with its own end: a drain, or the end of a capture.
+    pub fn close_all(&mut self, now: Nanos, written: &mut Written) {
+        self.close_with(Closing::All, now, Vec::new(), written);
+    }
+
+    /// Closes every window for a swap that ends this stage: windows that have ended are stamped
+    /// with their end, all others become one last point stamped now. Gives the time from which a
+    /// successor counts: now, or later where an output had already written at now.
+    pub fn close_for_swap(&mut self, now: Nanos, written: &mut Written) -> Nanos {
+        self.close_with(Closing::Swap, now, Vec::new(), written)
+    }
+
+    /// Closes windows and writes their outputs, together with what the same stage of other workers
+    /// closed at the same edge.
+    pub fn close_with(
+        &mut self,
+        how: Closing,
+        now: Nanos,
+        others: Vec<Partials>,
+        written: &mut Written,
+    ) -> Nanos {
+        let mut partials = std::mem::take(&mut self.partials);
+        let time = self.close_partials(how, now, &mut partials);
+        for other in others {
+            partials.unite(other);
+        }
+        self.merge(&mut partials, now, written);
+        self.partials = partials;
+        time
+    }
+
+    /// The worker side: closes windows into partials. Gives the time from which a successor counts.
+    pub fn close_partials(&mut self, how: Closing, now: Nanos, partials: &mut Partials) -> Nanos {
         let due = now.saturating_sub(self.rules.lateness);
         let due = due - due % self.rules.interval;
-        while let Some(window) = self.windows.pop_until(due) {
-            let stamp = window.end;
-            self.drain(window, stamp, partials);
+        let last = match how {
+            Closing::Due => due,
+            Closing::All => Nanos::MAX,
+            Closing::Swap => now.saturating_sub(1),
+        };
+        let standing = (self.rules.shared && last > self.windows.closed_to)
+            .then(|| Standing::of_all(&self.book, (self.clock, self.rules.expiry)));
+        self.close_to(last, standing.as_ref(), partials);
+        let mut time = now;
+        match how {
+            Closing::Due => {
+                self.windows.closed_to = self.windows.closed_to.max(due);
+                self.clock = self.clock.max(now);
+                self.sweep(now);
+            }
+            Closing::All => {}
+            Closing::Swap => time = self.close_rest(now, standing.as_ref(), partials),
         }
-        self.windows.closed_to = self.windows.closed_to.max(due);
-        self.clock = self.clock.max(now);
-        // Often enough that memory is freed soon, seldom enough to cost nothing.
-        if now.saturating_sub(self.swept) >= self.rules.expiry / 4 {
-            self.swept = now;
-            self.book.sweep(now, self.rules.expiry, &self.windows);
+        if let Some(standing) = standing {
+            standing.tell(&self.book, &mut partials.alive);
         }
+        time
     }
 
     /// The writer side: merges partials of any number of workers and writes the outputs.
-    pub fn merge(&mut self, partials: &mut Partials, now: Nanos, written: &mut Written) {
+    fn merge(&mut self, partials: &mut Partials, now: Nanos, written: &mut Written) {
         let expiry = self.rules.expiry;
         self.outputs
             .merge(partials, expiry, &mut self.counts, written);
@@ -302,40 +343,65 @@ impl Aggregation {
         self.outputs.sweep(now, expiry.saturating_add(open));
     }
 
-    /// Closes every window, each stamped with its own end: a drain, or the end of a capture.
-    pub fn close_all(&mut self, now: Nanos, written: &mut Written) {
-        self.close_to(Nanos::MAX, now, written);
+    /// Often enough that memory is freed soon, seldom enough to cost nothing.
+    fn sweep(&mut self, now: Nanos) {
+        if now.saturating_sub(self.swept) >= self.rules.expiry / 4 {
+            self.swept = now;
+            self.book.sweep(now, self.rules.expiry, &self.windows);
+        }
     }
 
-    /// Closes every window for a swap that ends this stage: windows that have ended are stamped
-    /// with their end, all others become one last point stamped now. Gives the time from which a
-    /// successor counts: now, or later where an output had already written at now.
-    pub fn close_for_swap(&mut self, now: Nanos, written: &mut Written) -> Nanos {
-        self.close_to(now.saturating_sub(1), now, written);
-        let Some(rest) = self.windows.pop_folded() else {
+    /// Closes the windows that end at or before `last`, each stamped with its own end.
+    fn close_to(&mut self, last: Nanos, standing: Option<&Standing>, partials: &mut Partials) {
+        let mut done = self.windows.closed_to;
+        while let Some(end) = self.next_end(done).filter(|end| *end <= last) {
+            let window = self.windows.take(end);
+            self.drain(window, end, standing, partials);
+            done = end;
+        }
+        self.windows.closed_to = self.windows.closed_to.max(done);
+    }
+
+    /// End of the next window of which something is to be told. Where other workers have inputs of
+    /// the same outputs, a value that is live counts in every window that an input elsewhere spoke in.
+    fn next_end(&self, done: Nanos) -> Option<Nanos> {
+        let open = self.windows.first_end();
+        if !self.rules.shared || !self.book.has_levels {
+            return open;
+        }
+        let next = grid_end(done.saturating_add(1), self.rules.interval);
+        let live = (next <= self.book.levels_until()).then_some(next);
+        open.into_iter().chain(live).min()
+    }
+
+    /// Folds what is open into one window stamped now.
+    fn close_rest(
+        &mut self,
+        now: Nanos,
+        standing: Option<&Standing>,
+        partials: &mut Partials,
+    ) -> Nanos {
+        let levels = self.rules.shared && self.book.has_levels;
+        let rest = self.windows.pop_folded();
+        let Some(rest) = rest.or_else(|| levels.then(Window::default)) else {
             return now.max(self.windows.closed_to);
         };
         // Never at or before a point that was written, nor at the stage's own start.
         let written_to = self.outputs.last_written.max(self.windows.closed_to);
         let stamp = now.max(written_to.saturating_add(1));
-        let mut partials = std::mem::take(&mut self.partials);
-        self.drain(rest, stamp, &mut partials);
+        self.drain(rest, stamp, standing, partials);
         self.windows.closed_to = self.windows.closed_to.max(stamp);
-        self.merge(&mut partials, now, written);
-        self.partials = partials;
         stamp
     }
 
-    /// Closes the windows that end at or before `last`, each stamped with its own end.
-    fn close_to(&mut self, last: Nanos, now: Nanos, written: &mut Written) {
-        let mut partials = std::mem::take(&mut self.partials);
-        while let Some(window) = self.windows.pop_until(last) {
-            let stamp = window.end;
-            self.drain(window, stamp, &mut partials);
-            self.windows.closed_to = self.windows.closed_to.max(stamp);
-        }
-        self.merge(&mut partials, now, written);
-        self.partials = partials;
+    /// The first instant, at or after `now`, at which a swap stamps the last points of every worker
+    /// alike, whatever each of them holds: after all that was written, and not at the end of a window
+    /// that closes at once.
+    pub fn swap_instant(&self, now: Nanos) -> Nanos {
+        let written_to = self.outputs.last_written.max(self.windows.closed_to);
+        let instant = now.max(written_to.saturating_add(1));
+        let at_once = self.rules.lateness == 0 && instant.is_multiple_of(self.rules.interval);
+        instant + u64::from(at_once)
     }
 
     /// Whether what it takes also goes on.
@@ -377,10 +443,16 @@ impl Aggregation {
         self.book.groups.get(slot).map(group::Group::place)
     }
 
-    fn drain(&mut self, mut window: Window, stamp: Nanos, partials: &mut Partials) {
+    fn drain(
+        &mut self,
+        mut window: Window,
+        stamp: Nanos,
+        standing: Option<&Standing>,
+        partials: &mut Partials,
+    ) {
         let span = (self.windows.start_of(stamp, self.rules.interval), stamp);
         let ages = (self.clock, self.rules.expiry);
-        let closed = partial::drain(&mut window, &mut self.book, span, ages);
+        let closed = partial::drain(&mut window, &mut self.book, span, ages, standing);
         self.windows.recycle(window);
         partials.windows.push(closed);
     }

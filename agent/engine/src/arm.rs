@@ -5,6 +5,7 @@
 
 pub mod beside;
 pub mod close;
+pub mod decide;
 pub mod divide;
 mod figures;
 pub mod gated;
@@ -180,6 +181,8 @@ pub struct Arm {
     /// Entities that came in; `None` without a split.
     pub entities: Option<Entities>,
     carried: Carried,
+    /// Outputs that began in this call; kept where other workers must know.
+    begun: Vec<u128>,
     lengths: Lengths,
     spliced: Vec<u8>,
     scratch: Scratch,
@@ -222,6 +225,7 @@ impl Arm {
             series_out: Distinct::default(),
             entities: None,
             carried: Carried::default(),
+            begun: Vec::new(),
             lengths: Lengths::default(),
             spliced: Vec::new(),
             scratch: Scratch::default(),

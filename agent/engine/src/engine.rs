@@ -4,6 +4,7 @@ mod feed;
 mod look;
 mod plan;
 mod settings;
+mod share;
 
 use crate::Nanos;
 use crate::arm::close::{Moment, Out};
@@ -21,7 +22,9 @@ use crate::stage::Closing;
 use crate::wire::index::Index;
 use bytes::Bytes;
 pub use look::{count_points, earliest_time, latest_time};
-pub use settings::{Limits, Refusal, Settings};
+pub use settings::{Limits, Place, Refusal, Settings};
+use share::Hands;
+pub use share::{Decisions, Share};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -92,7 +95,7 @@ impl Engine {
             .as_ref()
             .map(|c| Arm::new(c.pipeline.clone(), &c.experiment, 1, 1, &settings, 0));
         let mut engine = Engine {
-            table: Table::new(settings.limits.series, settings.memo_seed),
+            table: Table::new(settings.own_series(), settings.memo_seed),
             settings,
             now,
             generation: 1,
@@ -118,7 +121,7 @@ impl Engine {
     /// Closes every window with end + lateness <= now and writes its points.
     pub fn tick(&mut self, now: Nanos) -> Emitted {
         self.advance(now);
-        let outs = self.close(Closing::Due);
+        let outs = self.close(Closing::Due, self.now, &mut Hands::default());
         self.sweep();
         self.emitted(outs)
     }
@@ -126,7 +129,7 @@ impl Engine {
     /// Closes every window, whatever its end: a drain, or the end of a capture.
     pub fn finish(&mut self, now: Nanos) -> Emitted {
         self.advance(now);
-        let outs = self.close(Closing::All);
+        let outs = self.close(Closing::All, self.now, &mut Hands::default());
         self.emitted(outs)
     }
 
@@ -144,9 +147,13 @@ impl Engine {
 
     /// Figures since the last cut, without a cut.
     pub fn figures(&self) -> Report {
+        let shared = self.settings.is_shared();
         Report {
-            baseline: self.baseline.figures(&self.names),
-            candidate: self.candidate.as_ref().map(|arm| arm.figures(&self.names)),
+            baseline: self.baseline.figures(&self.names, shared),
+            candidate: self
+                .candidate
+                .as_ref()
+                .map(|arm| arm.figures(&self.names, self.settings.is_shared())),
             ended: self.ended.clone(),
         }
     }
@@ -198,15 +205,17 @@ impl Engine {
         self.split.is_some()
     }
 
-    /// Closes windows of both arms.
-    fn close(&mut self, how: Closing) -> Outs {
+    /// Closes windows of both arms as of `now`.
+    fn close(&mut self, how: Closing, now: Nanos, hands: &mut Hands) -> Outs {
         let mut outs = Outs::default();
         let at = Moment {
-            now: self.now,
+            now,
             window: self.window,
         };
         self.both(&mut outs, |arm, node, around, out| {
-            arm.close(at, how, node, around, out)
+            if let Some(hand) = hands.due.get_mut(arm.side) {
+                arm.close(at, how, hand, node, around, out);
+            }
         });
         outs
     }

@@ -6,6 +6,7 @@
 pub mod aggregate;
 mod arm;
 pub mod compile;
+pub mod deal;
 pub mod document;
 pub mod engine;
 mod explain;

@@ -1,7 +1,10 @@
 //! What the engine tells about itself: figures by arm, stage, rule and metric, since the last cut.
 
+mod unite;
+
 use crate::ledger::Ledger;
 use crate::sketch::Sketch;
+use hashbrown::HashSet;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -74,6 +77,8 @@ pub struct Cardinality {
     pub exact: Option<u64>,
     /// Mergeable sketch of the 128-bit identities.
     pub sketch: Sketch,
+    /// What was counted, where several workers may each have seen the same; else nothing.
+    pub seen: Option<HashSet<u64>>,
 }
 
 /// The protected set in one arm.
@@ -125,4 +130,15 @@ pub struct MetricFigures {
     pub series_in: u64,
     /// Distinct series written.
     pub series_out: u64,
+}
+
+impl MetricFigures {
+    /// Most points in first.
+    pub(crate) fn sort(rows: &mut [MetricFigures]) {
+        rows.sort_by(|a, b| {
+            b.points_in
+                .cmp(&a.points_in)
+                .then_with(|| a.name.cmp(&b.name))
+        });
+    }
 }

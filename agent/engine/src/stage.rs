@@ -7,6 +7,7 @@ pub mod every;
 pub mod filter;
 pub mod gate;
 pub mod quiet;
+pub mod partial;
 pub mod rewrite;
 
 use crate::Nanos;
@@ -22,6 +23,7 @@ use filter::entities::Idle;
 use gate::{Gate, Kind};
 use hashbrown::HashMap;
 use quiet::Quiet;
+use partial::Abroad;
 use rewrite::Rewriter;
 use std::collections::BTreeMap;
 
@@ -95,6 +97,8 @@ pub struct Running {
     pub beside: Beside,
     /// Of a stage that rewrites: for how many series the increments of these stand, where that is not 1.
     weights: HashMap<u128, f64>,
+    /// Of several workers: outputs that concern the others.
+    pub abroad: Box<Abroad>,
 }
 
 impl Running {
@@ -105,7 +109,7 @@ impl Running {
                 let kind = match filter {
                     Filter::Rules(rules) => Values::of(rules).map(Kind::Values),
                     Filter::Entities(entities) => {
-                        let idle = Idle::new(entities, created, settings.limits.series);
+                        let idle = Idle::new(entities, created, settings.stage_series());
                         Some(Kind::Entities(Box::new(idle)))
                     }
                 };
@@ -132,6 +136,7 @@ impl Running {
             outputs: None,
             beside: Beside::default(),
             weights: HashMap::new(),
+            abroad: Box::default(),
         }
     }
 

@@ -246,6 +246,11 @@ impl Book {
         self.heads.sweep();
     }
 
+    /// The last window's end at which a latest value of a non-monotonic sum can be live.
+    pub fn levels_until(&self) -> Nanos {
+        self.members.latest_until()
+    }
+
     /// Estimate of the bytes.
     pub fn bytes(&self) -> usize {
         self.members.bytes() + self.groups.bytes() + self.heads.bytes()

@@ -80,6 +80,11 @@ impl Groups {
         self.by_identity.len()
     }
 
+    /// Slots, free ones included.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The group in a slot.
     pub fn get(&self, slot: u32) -> Option<&Group> {
         self.slots.get(slot as usize)?.as_ref()

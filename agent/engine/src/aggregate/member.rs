@@ -160,6 +160,13 @@ impl Members {
         Some(member.slot)
     }
 
+    /// The last time at which one of the latest values is live.
+    pub fn latest_until(&self) -> Nanos {
+        let of = |held: &Held| held.time.saturating_add(held.gap.saturating_mul(2));
+        let live = self.latest.iter().filter(|held| held.gap > 0);
+        live.map(of).max().unwrap_or(0)
+    }
+
     /// All members that have not been silent for longer than the expiry.
     pub fn unexpired(&self, now: Nanos, expiry: Nanos) -> impl Iterator<Item = &Member> {
         let live = move |m: &&Member| m.seated && now.saturating_sub(m.seen) <= expiry;

@@ -11,7 +11,7 @@ use super::weight::Weighted;
 use super::window::Content;
 use crate::Nanos;
 use crate::view::Number;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What an aggregation writes: reused by the caller, which empties it.
@@ -55,6 +55,9 @@ struct Output {
     total: Content,
     /// What inputs of other weights than 1 added since its first window.
     weighted: Option<Box<Weighted>>,
+    /// Bounds that all delta histograms so far have in common, where several workers have them; a
+    /// worker alone knows them by its group.
+    bounds: Option<Vec<f64>>,
     /// Ranks of resource, scope and metric.
     place: [u32; 3],
     /// Its part of the window that is being merged.
@@ -70,6 +73,8 @@ pub struct Outputs {
     ranks: Ranks,
     /// Time of the newest point written.
     pub last_written: Nanos,
+    /// Several workers have inputs of the outputs.
+    shared: bool,
     /// When silent outputs were last looked for.
     swept: Nanos,
     bodies: Vec<u8>,
@@ -83,6 +88,14 @@ struct Ranks {
 }
 
 impl Outputs {
+    /// No outputs yet. `shared`: several workers have inputs of them.
+    pub fn new(shared: bool) -> Outputs {
+        Outputs {
+            shared,
+            ..Outputs::default()
+        }
+    }
+
     /// Merges the workers' partials and writes the outputs' points. `expiry`: silence after which
     /// an output's epoch is over.
     pub fn merge(
@@ -92,31 +105,31 @@ impl Outputs {
         counts: &mut Counts,
         written: &mut Written,
     ) {
+        let mut flagged = partials.windows.iter().flat_map(|w| &w.parts);
+        let ends = flagged.any(|part| part.cell.flagged && !part.alive);
+        let alive = partials.alive.drain(..).filter(|_| ends).collect();
         for closed in partials.windows.drain(..) {
             written.absorbed += closed.absorbed;
             written.time = closed.stamp;
-            self.write_window(closed, expiry, counts, written);
+            self.write_window(closed, &alive, expiry, counts, written);
         }
     }
 
     fn write_window(
         &mut self,
         closed: Closed,
+        alive: &HashSet<u128>,
         expiry: Nanos,
         counts: &mut Counts,
         written: &mut Written,
     ) {
         let mut touched = Vec::with_capacity(closed.parts.len());
-        for part in closed.parts {
+        // A live value of an output that nobody spoke for is not written.
+        for part in closed.parts.into_iter().filter(|part| part.cell.touched) {
             let number = self.number_of(&part, expiry);
             if let Some(Some(output)) = self.outputs.get_mut(number as usize) {
-                match &mut output.part {
-                    Some(known) => known.merge(part),
-                    none => {
-                        *none = Some(part);
-                        touched.push((output.place, number));
-                    }
-                }
+                output.part = Some(part);
+                touched.push((output.place, number));
             }
         }
         let mut bodies = std::mem::take(&mut self.bodies);
@@ -137,7 +150,12 @@ impl Outputs {
             counts.exemplars_dropped += part.cell.exemplars_dropped;
             let from = bodies.len();
             let span = (closed.start, closed.stamp);
-            if output.put(&mut bodies, part, span, counts) {
+            let ended = part.ended(alive);
+            let mut part = part;
+            if self.shared && output.kind.is_delta() {
+                output.narrow(&mut part.cell.content);
+            }
+            if output.put(&mut bodies, (part, ended), span, counts) {
                 self.last_written = self.last_written.max(closed.stamp);
                 ends.push((*place, *number, from, bodies.len()));
             }
@@ -179,6 +197,7 @@ impl Outputs {
             url_agrees: part.url_agrees,
             total: Content::Empty,
             weighted: None,
+            bounds: None,
             place: [0; 3],
             part: None,
         };
@@ -294,11 +313,23 @@ impl Ranks {
 }
 
 impl Output {
+    /// Cuts a delta histogram to the bounds that all of them had in common.
+    fn narrow(&mut self, content: &mut Content) {
+        if let Content::Explicit(h) = content {
+            super::window::narrow(&mut self.bounds, h);
+            if let Some(bounds) = &self.bounds
+                && *bounds != h.bounds
+            {
+                h.reduce_to(bounds);
+            }
+        }
+    }
+
     /// Adds a window's part and appends the body of its point; false where there is none to write.
     fn put(
         &mut self,
         out: &mut Vec<u8>,
-        part: Partial,
+        (part, ended): (Partial, bool),
         (window_start, stamp): (Nanos, Nanos),
         counts: &mut Counts,
     ) -> bool {
@@ -329,7 +360,7 @@ impl Output {
         };
         let number = number.map(|total| self.written_number(total, counts));
         let value = match (&self.total, number) {
-            _ if part.ended => Value::Ended,
+            _ if ended => Value::Ended,
             (_, Some(number)) => Value::Number(number),
             (Content::Explicit(h), None) => Value::Explicit(h, delta),
             (Content::Exponential(h), None) => Value::Exponential(h, delta),

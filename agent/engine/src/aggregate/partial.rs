@@ -9,13 +9,16 @@ use super::number::Total;
 use super::rules::Kind;
 use super::window::{Cell, Content, Window};
 use crate::Nanos;
-use hashbrown::HashSet;
+use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Closed windows, in order.
 #[derive(Debug, Default)]
 pub struct Partials {
     pub(super) windows: Vec<Closed>,
+    /// Of several workers: outputs of which an input here can still speak.
+    pub(super) alive: Vec<u128>,
 }
 
 impl Partials {
@@ -24,16 +27,20 @@ impl Partials {
         self.windows.is_empty()
     }
 
-    /// Takes another worker's windows: windows of the same stamp become one.
+    /// Points taken into these windows.
+    pub fn absorbed(&self) -> u64 {
+        self.windows.iter().map(|closed| closed.absorbed).sum()
+    }
+
+    /// Takes another worker's windows, whose points that worker has counted: windows of the same
+    /// stamp become one.
     pub fn unite(&mut self, other: Partials) {
-        for closed in other.windows {
+        self.alive.extend(other.alive);
+        for mut closed in other.windows {
+            closed.absorbed = 0;
             let at = self.windows.partition_point(|w| w.stamp < closed.stamp);
             match self.windows.get_mut(at) {
-                Some(same) if same.stamp == closed.stamp => {
-                    same.start = same.start.min(closed.start);
-                    same.absorbed += closed.absorbed;
-                    same.parts.extend(closed.parts);
-                }
+                Some(same) if same.stamp == closed.stamp => same.unite(closed),
                 _ => self.windows.insert(at, closed),
             }
         }
@@ -49,8 +56,33 @@ pub(super) struct Closed {
     pub start: Nanos,
     /// Points taken in.
     pub absorbed: u64,
-    /// One an output that an input spoke for.
+    /// One an output that an input spoke for, or that has a live value.
     pub parts: Vec<Partial>,
+    /// Places in `parts` by output; made when windows are united.
+    by_output: HashMap<u128, usize>,
+}
+
+impl Closed {
+    fn unite(&mut self, other: Closed) {
+        self.start = self.start.min(other.start);
+        if self.by_output.is_empty() {
+            let numbered = self.parts.iter().enumerate();
+            self.by_output = numbered.map(|(at, p)| (p.head.identity, at)).collect();
+        }
+        for part in other.parts {
+            match self.by_output.entry(part.head.identity) {
+                Entry::Occupied(known) => {
+                    if let Some(same) = self.parts.get_mut(*known.get()) {
+                        same.merge(part);
+                    }
+                }
+                Entry::Vacant(free) => {
+                    free.insert(self.parts.len());
+                    self.parts.push(part);
+                }
+            }
+        }
+    }
 }
 
 /// One output's part of one closed window.
@@ -62,78 +94,144 @@ pub(super) struct Partial {
     pub start: Nanos,
     /// The first part since the group was made.
     pub fresh: bool,
-    /// All of its inputs have ended, one of them in this window.
-    pub ended: bool,
+    /// An input of it has not expired.
+    pub fed: bool,
+    /// An input of it can still speak: neither expired nor ended.
+    pub alive: bool,
     /// Whether all inputs had the same resource schema_url.
     pub url_agrees: bool,
+    /// `touched` is false where no input spoke: then it only counts beside parts where one did.
     pub cell: Cell,
 }
 
 impl Partial {
     /// Takes another worker's part of the same output and window.
-    pub fn merge(&mut self, mut other: Partial) {
+    fn merge(&mut self, mut other: Partial) {
+        if !self.cell.touched && other.cell.touched {
+            // What an input that spoke brings along leads.
+            std::mem::swap(self, &mut other);
+        }
         self.start = self.start.min(other.start);
         self.fresh &= other.fresh;
-        self.ended &= other.ended;
+        self.fed |= other.fed;
+        self.alive |= other.alive;
         self.url_agrees &= other.url_agrees && self.head.resource_url == other.head.resource_url;
         self.cell.merge(&mut other.cell);
     }
+
+    /// Whether all of its inputs have ended, one of them in this window.
+    pub fn ended(&self, alive: &HashSet<u128>) -> bool {
+        self.cell.flagged && self.fed && !self.alive && !alive.contains(&self.head.identity)
+    }
 }
 
-/// Empties a window into partials. `stamp`: the time of its outputs.
+/// Whether the inputs of each group can still speak.
+#[derive(Debug)]
+pub(super) struct Standing {
+    fed: Vec<bool>,
+    alive: Vec<bool>,
+}
+
+impl Standing {
+    /// Of all groups.
+    pub fn of_all(book: &Book, (now, expiry): (Nanos, Nanos)) -> Standing {
+        let slots = book.groups.slots();
+        let mut standing = Standing {
+            fed: vec![false; slots],
+            alive: vec![false; slots],
+        };
+        for member in book.members.unexpired(now, expiry) {
+            let slot = member.slot as usize;
+            if let (Some(fed), Some(alive)) =
+                (standing.fed.get_mut(slot), standing.alive.get_mut(slot))
+            {
+                *fed = true;
+                *alive |= !member.ended;
+            }
+        }
+        standing
+    }
+
+    fn of(&self, slot: u32) -> (bool, bool) {
+        let get = |list: &[bool]| list.get(slot as usize).copied().unwrap_or(false);
+        (get(&self.fed), get(&self.alive))
+    }
+
+    /// Appends the identities of the outputs of which an input can still speak.
+    pub fn tell(&self, book: &Book, alive: &mut Vec<u128>) {
+        let numbered = (0u32..).zip(&self.alive).filter(|(_, alive)| **alive);
+        let groups = numbered.filter_map(|(slot, _)| book.groups.get(slot));
+        alive.extend(groups.map(|group| group.head.identity));
+    }
+}
+
+/// Empties a window into partials. `stamp`: the time of its outputs; `standing`: of all groups,
+/// where other workers have inputs of the same outputs.
 pub(super) fn drain(
     window: &mut Window,
     book: &mut Book,
     (start, stamp): (Nanos, Nanos),
-    (now, expiry): (Nanos, Nanos),
+    ages: (Nanos, Nanos),
+    standing: Option<&Standing>,
 ) -> Closed {
     give_gauges(window, book);
-    give_levels(window, book, stamp, |member| {
-        now.saturating_sub(member.seen) <= expiry
-    });
-    let ended = ended(window, book, now, expiry);
+    let (now, expiry) = ages;
+    let unexpired = |member: &Member| now.saturating_sub(member.seen) <= expiry;
+    let mut silent = HashMap::new();
+    let abroad = standing.map(|_| &mut silent);
+    give_levels(window, book, stamp, unexpired, abroad);
+    // Rare, so that counting on every point would cost more than looking at all members now.
+    let flagged = |slot: &u32| window.cells.get(*slot as usize).is_some_and(|c| c.flagged);
+    let own = (standing.is_none() && window.touched.iter().any(flagged))
+        .then(|| Standing::of_all(book, ages));
+    let standing_of = |slot| {
+        standing
+            .or(own.as_ref())
+            .map_or((false, true), |s| s.of(slot))
+    };
     window.touched.sort_unstable();
     let mut closed = Closed {
         stamp,
         start,
         absorbed: window.absorbed,
         parts: Vec::with_capacity(window.touched.len()),
+        by_output: HashMap::new(),
     };
     for slot in &window.touched {
         let cell = window.cells.get_mut(*slot as usize).map(std::mem::take);
         if let (Some(cell), Some(group)) = (cell, book.groups.get_mut(*slot)) {
             group.seen = group.seen.max(cell.last_seen);
-            closed.parts.push(Partial {
-                head: group.head.clone(),
-                kind: group.kind,
-                start: group.start,
-                fresh: std::mem::take(&mut group.fresh),
-                ended: ended.contains(slot),
-                url_agrees: group.url_agrees,
-                cell,
-            });
+            let mut part = part_of(group, standing_of(*slot), cell);
+            part.fresh = std::mem::take(&mut group.fresh);
+            closed.parts.push(part);
+        }
+    }
+    if standing.is_some() {
+        for (slot, total) in silent {
+            let cell = Cell {
+                content: Content::Total(total),
+                ..Cell::default()
+            };
+            let group = book.groups.get(slot);
+            closed
+                .parts
+                .extend(group.map(|g| part_of(g, standing_of(slot), cell)));
         }
     }
     closed
 }
 
-/// Slots of groups all of whose inputs have ended, one of them in this window.
-fn ended(window: &Window, book: &Book, now: Nanos, expiry: Nanos) -> HashSet<u32> {
-    let flagged = |slot: &&u32| window.cells.get(**slot as usize).is_some_and(|c| c.flagged);
-    let mut ended: HashSet<u32> = window.touched.iter().filter(flagged).copied().collect();
-    if ended.is_empty() {
-        return ended;
+fn part_of(group: &Group, (fed, alive): (bool, bool), cell: Cell) -> Partial {
+    Partial {
+        head: group.head.clone(),
+        kind: group.kind,
+        start: group.start,
+        fresh: group.fresh,
+        fed,
+        alive,
+        url_agrees: group.url_agrees,
+        cell,
     }
-    // Rare, so that counting on every point would cost more than looking at all members now.
-    let mut fed = HashSet::new();
-    for member in book.members.unexpired(now, expiry) {
-        fed.insert(member.slot);
-        if !member.ended {
-            ended.remove(&member.slot);
-        }
-    }
-    ended.retain(|slot| fed.contains(slot));
-    ended
 }
 
 fn kind_of(book: &Book, member: u32) -> Option<(&Member, &Group)> {
@@ -163,12 +261,14 @@ fn give_gauges(window: &mut Window, book: &Book) {
 }
 
 /// Each live input of a non-monotonic sum gives its latest value. Live: it spoke in the window, or
-/// within twice its last gap before the window's end.
+/// within twice its last gap before the window's end. What groups have of which no input spoke goes
+/// into `silent`.
 fn give_levels(
     window: &mut Window,
     book: &mut Book,
     stamp: Nanos,
     unexpired: impl Fn(&Member) -> bool,
+    mut silent: Option<&mut HashMap<u32, Total>>,
 ) {
     if !book.has_levels {
         return;
@@ -191,11 +291,17 @@ fn give_levels(
             }
             None => unexpired(member) && is_live(latest, stamp),
         };
-        let cell = window.cells.get_mut(member.slot as usize);
-        if let (true, Some(value), Some(cell)) = (live, latest.value, cell)
-            && cell.touched
-        {
-            cell.content.merge(Content::Total(Total::from(value)));
+        let (true, Some(value)) = (live, latest.value) else {
+            continue;
+        };
+        let total = Total::from(value);
+        match window.cells.get_mut(member.slot as usize) {
+            Some(cell) if cell.touched => cell.content.merge(Content::Total(total)),
+            _ => {
+                if let Some(silent) = &mut silent {
+                    silent.entry(member.slot).or_default().add(total);
+                }
+            }
         }
     }
 }

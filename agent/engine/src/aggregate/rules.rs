@@ -128,6 +128,8 @@ pub struct Rules {
     pub limit: usize,
     /// When this node began to observe.
     pub began: Nanos,
+    /// Other workers have inputs of the same outputs.
+    pub shared: bool,
 }
 
 impl Rules {
@@ -146,8 +148,9 @@ impl Rules {
             node_keys: settings.node_keys.clone(),
             node: (!stage.merged_later).then(|| string_attribute(NODE_KEY, &settings.node)),
             fleet_seed: settings.fleet_seed,
-            limit: settings.limits.series.max(1),
+            limit: settings.stage_series().max(1),
             began: settings.began,
+            shared: settings.is_shared(),
         }
     }
 

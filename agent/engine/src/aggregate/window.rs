@@ -137,6 +137,23 @@ impl Windows {
         (first.end <= due).then(|| self.open.remove(0))
     }
 
+    /// End of the first window that is open.
+    pub fn first_end(&self) -> Option<Nanos> {
+        self.open.first().map(|window| window.end)
+    }
+
+    /// Takes the window with this end out; an empty one where nobody spoke in it.
+    pub fn take(&mut self, end: Nanos) -> Window {
+        match self.open.iter().position(|window| window.end == end) {
+            Some(at) => self.open.remove(at),
+            None => {
+                let mut window = self.pool.pop().unwrap_or_default();
+                window.end = end;
+                window
+            }
+        }
+    }
+
     /// Takes all windows out, folded into one.
     pub fn pop_folded(&mut self) -> Option<Window> {
         let mut folded = self.pop_until(Nanos::MAX)?;
@@ -354,9 +371,13 @@ impl Cell {
 
     /// Takes what another cell of the same group holds.
     pub fn merge(&mut self, other: &mut Cell) {
+        self.first_seen = match (self.touched, other.touched) {
+            (true, true) => self.first_seen.min(other.first_seen),
+            (true, false) => self.first_seen,
+            (false, _) => other.first_seen,
+        };
         self.touched |= other.touched;
         self.flagged |= other.flagged;
-        self.first_seen = self.first_seen.min(other.first_seen);
         self.last_seen = self.last_seen.max(other.last_seen);
         self.content.merge(std::mem::take(&mut other.content));
         if let Some(weighted) = other.weighted.take() {
@@ -384,7 +405,7 @@ impl Content {
 }
 
 /// The bounds that all histograms of a group have in common.
-fn narrow(bounds: &mut Option<Vec<f64>>, h: &Explicit) {
+pub fn narrow(bounds: &mut Option<Vec<f64>>, h: &Explicit) {
     match bounds {
         None => *bounds = Some(h.bounds.clone()),
         Some(common) if *common != h.bounds => common.retain(|b| h.bounds.contains(b)),

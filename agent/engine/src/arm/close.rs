@@ -9,6 +9,7 @@ use crate::input::{Input, Scratch};
 use crate::route::Route;
 use crate::series::{Entry, Found, Table};
 use crate::splice::{Kept, splice};
+use crate::stage::partial::Hand;
 use crate::stage::{Closing, State};
 use crate::wire::index::{Index, UNKNOWN};
 use crate::wire::walk::walk;
@@ -37,6 +38,7 @@ impl Arm {
         &mut self,
         at: Moment,
         how: Closing,
+        hand: &mut Hand,
         node: &Table,
         around: &mut Around<'_>,
         out: &mut Out,
@@ -46,7 +48,7 @@ impl Arm {
             let Some(running) = self.stages.get_mut(number) else {
                 return;
             };
-            running.close(at.now, how, &mut written);
+            running.close_by(number, (at.now, how), hand, &mut written);
             self.written(number, written, at, number + 1, node, around, out);
             self.release_rewritten(number, at, node, around, out);
         }
@@ -138,6 +140,7 @@ impl Arm {
         if let Some(running) = self.stages.get_mut(number) {
             table.sweep(at.now, around.expiry);
             running.outputs = Some(table);
+            running.abroad.begun.append(&mut self.begun);
         }
     }
 
@@ -286,6 +289,9 @@ impl Arm {
                 table.memo.insert(event.point.key, series);
                 if event.origin == Origin::Merged {
                     self.conflicts += u64::from(self.passes(node, identity));
+                    if around.settings.is_shared() {
+                        self.begun.push(identity);
+                    }
                 }
                 series
             }
@@ -294,7 +300,7 @@ impl Arm {
     }
 
     /// Whether a received series of this identity passes this arm.
-    fn passes(&self, node: &Table, identity: u128) -> bool {
+    pub(super) fn passes(&self, node: &Table, identity: u128) -> bool {
         node.find(identity)
             .and_then(|series| node.get(series))
             .and_then(|entry| entry.routes.get(self.side))
@@ -305,11 +311,12 @@ impl Arm {
     pub fn check_conflict(&mut self, identity: u128, route: &Route) {
         let passes = self.emits(route);
         let written = |running: &crate::stage::Running| {
-            matches!(running.state, State::Aggregate(_))
+            let here = matches!(running.state, State::Aggregate(_))
                 && running
                     .outputs
                     .as_ref()
-                    .is_some_and(|table| table.find(identity).is_some())
+                    .is_some_and(|table| table.find(identity).is_some());
+            here || running.abroad.written.contains(&identity)
         };
         if passes && self.stages.iter().any(written) {
             self.conflicts += 1;

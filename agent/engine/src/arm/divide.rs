@@ -80,11 +80,12 @@ impl Entities {
         }
     }
 
-    /// How many.
-    pub fn cardinality(&self) -> Cardinality {
+    /// How many; and which, where other workers may have seen the same.
+    pub fn cardinality(&self, shared: bool) -> Cardinality {
         Cardinality {
             exact: (!self.full).then_some(self.seen.len() as u64),
             sketch: self.sketch.clone(),
+            seen: shared.then(|| self.seen.clone()),
         }
     }
 

@@ -1,6 +1,5 @@
 //! An arm's figures: sums over its paths and its stages' tallies.
 
-use super::divide::Entities;
 use super::{Arm, Distinct};
 use crate::ledger::Ledger;
 use crate::report::{ArmFigures, Cardinality, MetricFigures, Protected, StageFigures, Volume};
@@ -21,8 +20,8 @@ pub struct Carried {
 }
 
 impl Arm {
-    /// Figures since the last cut.
-    pub fn figures(&self, names: &Names) -> ArmFigures {
+    /// Figures since the last cut. `shared`: other workers may have seen the same entities.
+    pub fn figures(&self, names: &Names, shared: bool) -> ArmFigures {
         ArmFigures {
             hash: self.pipeline.hash.clone(),
             ledger: self.ledger(),
@@ -35,7 +34,7 @@ impl Arm {
             metrics: self.metric_figures(names),
             panics: self.carried.panics,
             identity_conflicts: self.conflicts,
-            entities: self.entities.as_ref().map(Entities::cardinality),
+            entities: self.entities.as_ref().map(|e| e.cardinality(shared)),
             unassigned: (self.side == 0 && self.entities.is_some()).then(|| self.unassigned()),
         }
     }
@@ -245,11 +244,7 @@ impl Arm {
                 series_out: count.series_out,
             })
             .collect();
-        rows.sort_by(|a, b| {
-            b.points_in
-                .cmp(&a.points_in)
-                .then_with(|| a.name.cmp(&b.name))
-        });
+        MetricFigures::sort(&mut rows);
         rows
     }
 }
@@ -258,6 +253,7 @@ fn cardinality(distinct: &Distinct) -> Cardinality {
     Cardinality {
         exact: (!distinct.inexact).then_some(distinct.count),
         sketch: distinct.sketch.clone(),
+        seen: None,
     }
 }
 

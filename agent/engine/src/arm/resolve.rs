@@ -164,7 +164,7 @@ impl Arm {
         let of = event.index.metrics.get(event.point.metric as usize)?;
         let around_it =
             |shared: &mut Shared| Surroundings::of(event.index, event.point, event.data, shared);
-        let limit = around.settings.limits.series;
+        let limit = around.settings.stage_series();
         let ticket = if event.tracked {
             let times = (event.now, around.expiry);
             every.ticket(event.identity, of.key, around_it, limit, times)
@@ -261,7 +261,7 @@ impl Arm {
 pub fn outputs<'a>(running: &'a mut Running, around: &Around<'_>) -> &'a mut Table {
     running.outputs.get_or_insert_with(|| {
         let settings = around.settings;
-        Box::new(Table::new(settings.limits.series, settings.memo_seed))
+        Box::new(Table::new(settings.stage_series(), settings.memo_seed))
     })
 }
 

@@ -9,6 +9,7 @@ use crate::compile::Pipeline;
 use crate::engine::Settings;
 use crate::route::Paths;
 use crate::series::Table;
+use crate::stage::partial::Hand;
 use crate::stage::{Closing, Running, State};
 use std::sync::Arc;
 
@@ -24,10 +25,12 @@ pub struct Estate {
 impl Arm {
     /// Ends every stage that `keeps` does not keep: what it holds goes directly to the output.
     /// The figures so far are carried; the arm is left without stages.
+    #[allow(clippy::too_many_arguments)]
     pub fn end_stages(
         &mut self,
         keeps: impl Fn(&str) -> bool,
         at: Moment,
+        hand: &mut Hand,
         node: &Table,
         around: &mut Around<'_>,
         out: &mut Out,
@@ -47,9 +50,9 @@ impl Arm {
             let Some(running) = self.stages.get_mut(number) else {
                 continue;
             };
-            estate.last = estate
-                .last
-                .max(running.close(at.now, Closing::Swap, &mut written));
+            let ending = (at.now, Closing::Swap);
+            let last = running.close_by(number, ending, hand, &mut written);
+            estate.last = estate.last.max(last);
             // Past the last stage: they enter no stage of the old plan, and none of the new.
             let past = self.stages.len();
             self.written(number, written, at, past, node, around, out);

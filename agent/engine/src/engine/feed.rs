@@ -1,6 +1,6 @@
 //! `feed`: validate, find each point's series, follow its routes, splice what stays.
 
-use super::{Emitted, Engine, Fed, Outs, Refusal};
+use super::{Emitted, Engine, Fed, Hands, Outs, Refusal};
 use crate::Nanos;
 use crate::arm::close::Moment;
 use crate::arm::resolve::is_cumulative;
@@ -27,7 +27,12 @@ impl Engine {
             data = normalise(request, limits, &mut self.table.memo, &mut self.index)?;
         }
         self.advance(now);
-        let mut outs = self.close(Closing::Due);
+        let mut outs = if self.settings.is_shared() {
+            // Windows close at the edges that all workers share.
+            Outs::default()
+        } else {
+            self.close(Closing::Due, self.now, &mut Hands::default())
+        };
         self.follow(&data);
         let at = Moment {
             now: self.now,

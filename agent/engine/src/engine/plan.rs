@@ -1,6 +1,6 @@
 //! Swapping plans: every route of the old one is void, state that the new one shares is kept.
 
-use super::{EXPIRY, Emitted, Engine, Outs};
+use super::{EXPIRY, Emitted, Engine, Hands, Outs};
 use crate::Nanos;
 use crate::arm::close::Moment;
 use crate::arm::{Arm, Split};
@@ -13,7 +13,12 @@ impl Engine {
     /// unchanged stages keep their state; known series are never baselined.
     pub fn swap(&mut self, plan: Arc<Plan>, now: Nanos) -> Emitted {
         self.advance(now);
-        let mut outs = self.close(crate::stage::Closing::Due);
+        self.swap_by(plan, self.now, &mut Hands::default())
+    }
+
+    /// As `swap`, at an instant that all workers share.
+    pub(super) fn swap_by(&mut self, plan: Arc<Plan>, now: Nanos, hands: &mut Hands) -> Emitted {
+        let mut outs = self.close(crate::stage::Closing::Due, now, hands);
         let exported = self.exports_candidate();
         // Where the division changes, entities change their arm: an output that one arm wrote may be
         // the other's from here on, so that each has to end what it has written.
@@ -36,15 +41,15 @@ impl Engine {
         match old {
             Some(mut arm) if stays(&arm) => {
                 let next = plan.candidate.as_ref().map(|c| c.pipeline.clone());
-                self.renew_baseline(&plan.baseline, keep, &mut outs);
-                self.renew(&mut arm, next, keep, &mut outs);
+                self.renew_baseline(&plan.baseline, keep, now, hands, &mut outs);
+                self.renew(&mut arm, next, keep, now, hands, &mut outs);
                 arm.bytes_out += outs.candidate.bytes.len() as u64;
                 self.candidate = Some(arm);
             }
             Some(mut arm) if promoted(&arm) => {
-                let estate = self.end(&mut arm, Some(&plan.baseline), true, &mut outs);
+                let estate = self.end(&mut arm, Some(&plan.baseline), true, now, hands, &mut outs);
                 let mut baseline = self.take_baseline();
-                let mut ended = self.end(&mut baseline, None, false, &mut outs);
+                let mut ended = self.end(&mut baseline, None, false, now, hands, &mut outs);
                 ended.last = ended.last.max(estate.last);
                 baseline.begin_stages(
                     plan.baseline.clone(),
@@ -55,19 +60,21 @@ impl Engine {
                 baseline.begin_outputs_at(ended.last);
                 self.baseline = baseline;
                 arm.bytes_out += outs.candidate.bytes.len() as u64;
-                self.ended.push(arm.figures(&self.names));
+                self.ended
+                    .push(arm.figures(&self.names, self.settings.is_shared()));
             }
             old => {
-                self.renew_baseline(&plan.baseline, keep, &mut outs);
+                self.renew_baseline(&plan.baseline, keep, now, hands, &mut outs);
                 if let Some(mut arm) = old {
-                    self.end(&mut arm, None, true, &mut outs);
+                    self.end(&mut arm, None, true, now, hands, &mut outs);
                     arm.bytes_out += outs.candidate.bytes.len() as u64;
-                    self.ended.push(arm.figures(&self.names));
+                    self.ended
+                        .push(arm.figures(&self.names, self.settings.is_shared()));
                 }
             }
         }
         if self.candidate.is_none() {
-            self.candidate = plan.candidate.as_ref().map(|c| self.fresh(c));
+            self.candidate = plan.candidate.as_ref().map(|c| self.fresh(c, now));
         }
         let emitted = self.leave(outs, exported);
         self.plan = plan;
@@ -75,14 +82,14 @@ impl Engine {
         emitted
     }
 
-    fn fresh(&self, candidate: &Candidate) -> Arm {
+    fn fresh(&self, candidate: &Candidate, now: Nanos) -> Arm {
         Arm::new(
             candidate.pipeline.clone(),
             &candidate.experiment,
             1,
             self.generation,
             &self.settings,
-            self.now,
+            now,
         )
     }
 
@@ -92,30 +99,55 @@ impl Engine {
         std::mem::replace(&mut self.baseline, spare)
     }
 
-    fn renew_baseline(&mut self, next: &Arc<Pipeline>, keep: bool, outs: &mut Outs) {
+    fn renew_baseline(
+        &mut self,
+        next: &Arc<Pipeline>,
+        keep: bool,
+        now: Nanos,
+        hands: &mut Hands,
+        outs: &mut Outs,
+    ) {
         let mut baseline = self.take_baseline();
-        self.renew(&mut baseline, Some(next.clone()), keep, outs);
+        self.renew(&mut baseline, Some(next.clone()), keep, now, hands, outs);
         self.baseline = baseline;
     }
 
     /// The same arm goes on with another pipeline, or with the same.
-    fn renew(&mut self, arm: &mut Arm, next: Option<Arc<Pipeline>>, keep: bool, outs: &mut Outs) {
+    fn renew(
+        &mut self,
+        arm: &mut Arm,
+        next: Option<Arc<Pipeline>>,
+        keep: bool,
+        now: Nanos,
+        hands: &mut Hands,
+        outs: &mut Outs,
+    ) {
         let Some(next) = next else { return };
         let candidate = arm.side == 1;
-        let estate = self.end(arm, Some(&next).filter(|_| keep), candidate, outs);
+        let estate = self.end(
+            arm,
+            Some(&next).filter(|_| keep),
+            candidate,
+            now,
+            hands,
+            outs,
+        );
         arm.begin_stages(next, self.generation, estate, &self.settings);
     }
 
     /// Ends the stages that `next` does not share.
+    #[allow(clippy::too_many_arguments)]
     fn end(
         &mut self,
         arm: &mut Arm,
         next: Option<&Arc<Pipeline>>,
         candidate: bool,
+        now: Nanos,
+        hands: &mut Hands,
         outs: &mut Outs,
     ) -> crate::arm::swap::Estate {
         let at = Moment {
-            now: self.now,
+            now,
             window: self.window,
         };
         let keeps = |fingerprint: &str| {
@@ -134,7 +166,8 @@ impl Engine {
         } else {
             &mut outs.baseline
         };
-        arm.end_stages(keeps, at, &self.table, &mut around, out)
+        let hand = &mut hands.ending[arm.side.min(1)];
+        arm.end_stages(keeps, at, hand, &self.table, &mut around, out)
     }
 
     /// What the ending plan wrote, by how that plan divided.

@@ -15,8 +15,50 @@ pub struct Settings {
     pub memo_seed: u64,
     /// When this node began to observe: start of the process; in replay the smallest point time.
     pub began: Nanos,
-    /// Bounds on state and on one request.
+    /// Bounds on state and on one request; those on state are the whole node's.
     pub limits: Limits,
+    /// Which of the node's workers this engine is.
+    pub place: Place,
+}
+
+/// Which of a node's workers an engine is. Worker 0 writes what all of them have merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// From 0.
+    pub worker: usize,
+    /// How many there are, at least 1.
+    pub of: usize,
+}
+
+impl Place {
+    /// The only worker.
+    pub const ALONE: Place = Place { worker: 0, of: 1 };
+}
+
+impl Settings {
+    /// Whether other workers share this node's series.
+    pub fn is_shared(&self) -> bool {
+        self.place.of > 1
+    }
+
+    /// Whether windows are merged and written elsewhere.
+    pub fn is_helper(&self) -> bool {
+        self.place.worker > 0
+    }
+
+    /// This worker's share of the series whose state is kept.
+    pub fn own_series(&self) -> usize {
+        self.limits.series.div_ceil(self.place.of.max(1))
+    }
+
+    /// Series of one stage here: worker 0 has what earlier stages wrote for all workers.
+    pub fn stage_series(&self) -> usize {
+        if self.is_helper() {
+            self.own_series()
+        } else {
+            self.limits.series
+        }
+    }
 }
 
 /// Bounds on state and on one request.
@@ -72,6 +114,7 @@ impl Default for Settings {
             memo_seed: 0,
             began: 0,
             limits: Limits::default(),
+            place: Place::ALONE,
         }
     }
 }

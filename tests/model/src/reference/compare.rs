@@ -15,6 +15,9 @@ pub enum Look {
     /// there. With it which exemplars were the last seen, and where histograms of different bounds,
     /// scales or zero thresholds meet, how coarse their sum is: they are compared where both are alike.
     InARow,
+    /// As `InARow`, and several workers: which input of an output was the first is open as well, and
+    /// with it what it brings along.
+    Dealt,
 }
 
 /// How the two differ, one line each; empty when they are the same points.
@@ -63,18 +66,18 @@ pub fn same(a: &Point, b: &Point, look: Look) -> bool {
         && (a.start, a.time, a.flags) == (b.start, b.time, b.flags)
         // Without a recorded value there is nothing to compare.
         && (a.ended() || same_data(&a.data, &b.data, look))
-        && a.company == b.company
+        && (look == Look::Dealt || a.company == b.company)
         && a.exemplars.len() == b.exemplars.len()
-        && (look == Look::InARow || of(a) == of(b))
+        && (look != Look::Closely || of(a) == of(b))
 }
 
 fn same_data(a: &Data, b: &Data, look: Look) -> bool {
     match (a, b) {
-        (Data::Explicit(x), Data::Explicit(y)) if look == Look::InARow => {
+        (Data::Explicit(x), Data::Explicit(y)) if look != Look::Closely => {
             let bounds = common(&x.bounds, &y.bounds).unwrap_or_default();
             same_explicit(&x.rebucket(&bounds), &y.rebucket(&bounds))
         }
-        (Data::Exponential(x), Data::Exponential(y)) if look == Look::InARow => {
+        (Data::Exponential(x), Data::Exponential(y)) if look != Look::Closely => {
             let (x, y) = x.alike(y);
             same_exponential(&x, &y)
         }

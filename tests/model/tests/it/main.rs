@@ -12,6 +12,7 @@ mod generated;
 mod model;
 mod plans;
 mod protect;
+mod workers;
 
 use phoenix_model::traffic::pipelines::Menu;
 use phoenix_model::traffic::{Case, Features, Wanted, case, shrink::shrink};
