@@ -62,6 +62,8 @@ pub struct Exporter {
     pub name: &'static str,
     /// What it takes from.
     pub queue: Arc<Queue>,
+    /// The one lane that it takes from; all of them without.
+    pub lane: Option<usize>,
     /// Where it sends to.
     pub sink: Sink,
     /// When a request is full.
@@ -83,6 +85,7 @@ impl Exporter {
         Exporter {
             name,
             queue,
+            lane: None,
             sink,
             batch,
             retry,
@@ -92,7 +95,7 @@ impl Exporter {
 
     /// Sends until the queue is closed and empty.
     pub async fn run(mut self) {
-        while let Some(request) = self.queue.next(&self.batch).await {
+        while let Some(request) = self.next().await {
             for piece in divide::divide(request, self.batch.bytes) {
                 self.deliver(&piece).await;
             }
@@ -101,6 +104,13 @@ impl Exporter {
             && let Err(error) = file.sync()
         {
             tracing::error!(exporter = self.name, %error, "the file could not be synced");
+        }
+    }
+
+    async fn next(&self) -> Option<Outgoing> {
+        match self.lane {
+            Some(lane) => self.queue.next_of(lane, &self.batch).await,
+            None => self.queue.next(&self.batch).await,
         }
     }
 
@@ -125,13 +135,13 @@ impl Exporter {
                     return self.queue.resolve(request, rejected, sent);
                 }
                 Outcome::Refused(reason) => {
-                    self.queue.count_error();
+                    self.queue.count_error(request.lane);
                     self.complain(&format!("{} points refused: {reason}", request.points));
                     return self.queue.resolve(request, request.points, 0);
                 }
                 Outcome::Retry { reason, after } => (reason, after),
             };
-            self.queue.count_error();
+            self.queue.count_error(request.lane);
             if self.retry.give_up.is_some_and(|t| began.elapsed() >= t) {
                 self.complain(&format!("{} points given up: {reason}", request.points));
                 return self.queue.resolve(request, request.points, 0);

@@ -1,7 +1,7 @@
 //! The whole agent: what is started in which order, and how it is drained.
 //!
-//! Two threads: receivers, worker and exporters share one (a request is handed on without waking
-//! another core); admin pages, plan files, the control client and signals have the main one.
+//! Receivers, worker and exporters share a thread (a request is handed on without waking another core),
+//! one for each worker; admin pages, plan files, the control client and signals have the main one.
 
 mod listeners;
 mod outlets;
@@ -12,15 +12,16 @@ use crate::control;
 use crate::host::{self, HostError, Scanner};
 use crate::receivers::Intake;
 use crate::receivers::budget::Budget;
-use crate::receivers::serve::{self, Kind};
+use crate::receivers::serve::{self, Desk, Kind};
 use crate::settings::Settings;
 use crate::worker::{self, Outlets, Start, WorkerHandle};
 use crate::{admin, memory, pipeline_file, receivers};
 use listeners::Listeners;
 pub use outlets::FILE_QUEUE;
 use phoenix_engine::compile::{Pipeline, Plan};
+use phoenix_engine::deal::Dealer;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use thread::DataThread;
 use tokio::task::{JoinError, JoinSet};
@@ -92,7 +93,7 @@ pub struct Agent {
     data: JoinSet<&'static str>,
     rest: JoinSet<()>,
     grace: Duration,
-    thread: DataThread,
+    threads: Vec<DataThread>,
 }
 
 impl Agent {
@@ -112,29 +113,44 @@ impl Agent {
             .control_plane
             .as_ref()
             .map(|_| control::Boot::read(plans::state_folder(&settings)));
-        let (handle, notices, worker) = worker::spawn(Start {
+        let (handle, notices, mut worker) = worker::spawn(Start {
             engine: engine_settings(&settings, boot.as_ref()),
             plan: boot.as_ref().map_or_else(pass_through, control::Boot::plan),
             outlets: outlets.clone(),
             incarnation: format!("{:032x}", rand::random::<u128>()),
         });
-        let thread = DataThread::start()?;
+        let threads = (0..settings.workers)
+            .map(DataThread::start)
+            .collect::<Result<Vec<_>, _>>()?;
+        let thread = |number: Option<usize>| {
+            let thread = threads.get(number.unwrap_or(0)).or(threads.first());
+            thread.map_or_else(tokio::runtime::Handle::current, |t| t.handle.clone())
+        };
         let mut data = JoinSet::new();
+        for helper in worker.take_helpers() {
+            let place = thread(Some(helper.number()));
+            let work = async move {
+                helper.run().await;
+                "a worker"
+            };
+            data.spawn_on(work, &place);
+        }
         let work = async move {
             worker.run().await;
             "the worker"
         };
-        data.spawn_on(work, &thread.handle);
+        data.spawn_on(work, &thread(None));
         for exporter in exporters {
+            let place = thread(exporter.lane);
             let export = async move {
                 exporter.run().await;
                 "an exporter"
             };
-            data.spawn_on(export, &thread.handle);
+            data.spawn_on(export, &place);
         }
         let mut agent = Agent {
             addresses,
-            intake: intake(&settings, &handle),
+            intake: intake(&settings, &handle, &Budget::new(settings.limits.in_flight)),
             plans: pipeline_file::PlanSource::default(),
             worker: handle,
             outlets,
@@ -144,7 +160,7 @@ impl Agent {
             data,
             rest: JoinSet::new(),
             grace: settings.drain,
-            thread,
+            threads,
         };
         agent.follow_plans(&settings, boot, notices).await;
         agent.watch_memory(&settings);
@@ -183,11 +199,16 @@ impl Agent {
         self.rest
             .spawn(admin::serve(listeners.admin, state, self.stop_rest.clone()));
         for (listener, kind) in [(listeners.grpc, Kind::Grpc), (listeners.http, Kind::Http)] {
-            if let Some(listener) = listener {
-                let (intake, stop) = (self.intake.clone(), self.stop_receivers.clone());
-                let serve = serve::run(listener, kind, intake, stop);
-                self.receivers.spawn_on(serve, &self.thread.handle);
-            }
+            let (Some(listener), Some(first)) = (listener, self.threads.first()) else {
+                continue;
+            };
+            let desks = self.threads.iter().map(|thread| Desk {
+                runtime: thread.handle.clone(),
+                intake: intake(settings, &self.worker, &self.intake.budget),
+            });
+            let stop = self.stop_receivers.clone();
+            let serve = serve::run(listener, kind, desks.collect(), stop);
+            self.receivers.spawn_on(serve, &first.handle);
         }
     }
 
@@ -217,7 +238,7 @@ impl Agent {
         self.data.abort_all();
         self.stop_rest.cancel();
         while self.rest.join_next().await.is_some() {}
-        self.thread.stop();
+        self.threads.iter_mut().for_each(DataThread::stop);
         let account = self.outlets.next_hop.account();
         Drained {
             accepted: account.accepted,
@@ -241,12 +262,28 @@ fn pass_through() -> Arc<Plan> {
     })
 }
 
-fn intake(settings: &Settings, worker: &WorkerHandle) -> Intake {
+fn intake(settings: &Settings, worker: &WorkerHandle, budget: &Budget) -> Intake {
     let otlp = settings.receivers.otlp.as_ref();
+    let dealer = (settings.workers > 1).then(|| {
+        let limits = engine_limits(settings);
+        Arc::new(Mutex::new(Dealer::new(
+            settings.workers,
+            worker.deal_seed(),
+            limits,
+        )))
+    });
     Intake {
         worker: worker.clone(),
-        budget: Budget::new(settings.limits.in_flight),
+        budget: budget.clone(),
         max_request: otlp.map_or(16 << 20, |o| o.max_request),
+        dealer,
+    }
+}
+
+fn engine_limits(settings: &Settings) -> phoenix_engine::engine::Limits {
+    phoenix_engine::engine::Limits {
+        series: settings.limits.series,
+        ..Default::default()
     }
 }
 
@@ -260,10 +297,10 @@ fn engine_settings(
         fleet_seed: boot.map_or(0, control::Boot::fleet_seed),
         memo_seed: rand::random(),
         began: crate::clock::wall(),
-        limits: phoenix_engine::engine::Limits {
-            series: settings.limits.series,
-            ..Default::default()
+        limits: engine_limits(settings),
+        place: phoenix_engine::engine::Place {
+            worker: 0,
+            of: settings.workers,
         },
-        place: phoenix_engine::engine::Place::ALONE,
     }
 }

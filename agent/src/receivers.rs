@@ -12,6 +12,8 @@ pub mod serve;
 use crate::worker::{Accepted, Refused, WorkerHandle};
 use budget::{Budget, Reservation};
 use bytes::Bytes;
+use phoenix_engine::deal::{Dealer, Dealt};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What a full agent asks its senders to wait.
@@ -28,6 +30,9 @@ pub struct Intake {
     pub budget: Budget,
     /// Largest request, before and after inflating.
     pub max_request: usize,
+    /// Which worker has which resource, where there are several. One of each thread that receives:
+    /// nobody waits for it.
+    pub dealer: Option<Arc<Mutex<Dealer>>>,
 }
 
 /// Why a request was refused, in the terms of the protocol that carried it.
@@ -64,16 +69,14 @@ impl Intake {
         Ok(self.budget.open())
     }
 
-    /// Hands a request to the worker and waits until it is safe.
+    /// Hands a request to the workers that its resources belong to and waits until it is safe.
     ///
     /// # Errors
     /// It was refused whole; nothing has changed.
     pub async fn take(&self, bytes: Bytes, hold: Reservation) -> Result<Accepted, Fault> {
-        Ok(self.worker.submit(bytes, hold).await?)
+        self.hand_over(bytes, 0, hold).await
     }
-}
 
-impl Intake {
     /// As `take`, for a request that was JSON.
     ///
     /// # Errors
@@ -83,12 +86,29 @@ impl Intake {
         decoded: crate::json::Decoded,
         hold: Reservation,
     ) -> Result<Accepted, Fault> {
-        let rest = self
-            .worker
-            .submit_rest(decoded.bytes, decoded.rejected, hold);
-        let mut accepted = rest.await?;
+        let mut accepted = self
+            .hand_over(decoded.bytes, decoded.rejected, hold)
+            .await?;
         accepted.reason = decoded.reason.or(accepted.reason);
         Ok(accepted)
+    }
+
+    async fn hand_over(
+        &self,
+        bytes: Bytes,
+        rejected: u64,
+        hold: Reservation,
+    ) -> Result<Accepted, Fault> {
+        let dealt = match &self.dealer {
+            None => Dealt::Whole(0),
+            Some(dealer) => dealer
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .deal(&bytes)
+                .map_err(Refused::from)?,
+        };
+        let submitted = self.worker.submit_rest(dealt, bytes, rejected, hold);
+        Ok(submitted.await?)
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// What the process may use.
     pub limits: Limits,
+    /// Threads of the data path, one core each.
+    pub workers: usize,
     /// How long a drain may take to empty the queue.
     pub drain: Duration,
 }

@@ -4,15 +4,20 @@
 //! them. A plan is put into an `ArcSwap` and picked up before the next batch.
 
 pub mod account;
+mod core;
 pub mod cuts;
+mod edges;
+mod helper;
 mod run;
+mod submit;
+mod team;
 
 use crate::receivers::budget::Reservation;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use phoenix_engine::Nanos;
-use phoenix_engine::compile::Plan;
-use phoenix_engine::engine::{Explanation, Refusal};
+use phoenix_engine::compile::{Pipeline, Plan};
+use phoenix_engine::engine::{Engine, Explanation, Refusal};
 use phoenix_engine::ledger::Ledger;
 use phoenix_proto::control::WindowReport;
 use std::sync::Arc;
@@ -20,6 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+pub use helper::Helper;
 pub use run::{Outlets, Start, Worker, spawn};
 
 /// Requests that wait for the worker; more wait at the receivers, inside the in-flight budget.
@@ -90,6 +96,12 @@ pub enum Refused {
     Stopping,
 }
 
+impl Refused {
+    const QUEUE_FULL: Refused =
+        Refused::Full("the queue to the next hop is full; send again later");
+    const MEMORY_SHORT: Refused = Refused::Full("memory is near its limit; send again later");
+}
+
 /// The worker is not there any more.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the worker has stopped")]
@@ -132,8 +144,8 @@ pub struct Figures {
 /// Counters that receivers and worker share; each is written in one place.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// Wall clock of the worker's last tick, Unix nanoseconds.
-    pub last_tick: AtomicU64,
+    /// One of each worker.
+    pub workers: Vec<WorkerStats>,
     /// Requests refused whole, for whatever reason.
     pub requests_refused: AtomicU64,
     /// Requests that the engine took.
@@ -146,8 +158,42 @@ pub struct Stats {
     pub memory_short: AtomicBool,
     /// Bytes of memory from which on nothing is taken in; 0 = not watched.
     pub refuse_at: AtomicU64,
-    /// Thread CPU time of the worker, nanoseconds.
+}
+
+/// What one worker tells of itself.
+#[derive(Debug, Default)]
+pub struct WorkerStats {
+    /// Wall clock of its last tick or edge, Unix nanoseconds.
+    pub last_tick: AtomicU64,
+    /// CPU time of its thread, nanoseconds.
     pub cpu_nanos: AtomicU64,
+    /// At most how many points its open windows will write, as it last looked.
+    to_write: AtomicU64,
+}
+
+impl Stats {
+    /// Counters of so many workers.
+    pub fn new(workers: usize) -> Stats {
+        Stats {
+            workers: (0..workers).map(|_| WorkerStats::default()).collect(),
+            ..Stats::default()
+        }
+    }
+
+    /// CPU time of the workers' threads, seconds.
+    pub fn cpu_seconds(&self) -> f64 {
+        let of = |worker: &WorkerStats| worker.cpu_nanos.load(Ordering::Relaxed);
+        self.workers.iter().map(of).sum::<u64>() as f64 / 1e9
+    }
+
+    /// Notes what a worker's open windows will write; the sum over all.
+    fn to_write(&self, worker: usize, own: u64) -> u64 {
+        if let Some(worker) = self.workers.get(worker) {
+            worker.to_write.store(own, Ordering::Relaxed);
+        }
+        let of = |worker: &WorkerStats| worker.to_write.load(Ordering::Relaxed);
+        self.workers.iter().map(of).sum()
+    }
 }
 
 pub(crate) struct Request {
@@ -155,21 +201,40 @@ pub(crate) struct Request {
     /// Points that were left out of `bytes`.
     pub rejected: u64,
     /// Given back when the engine is done with the bytes.
-    pub hold: Reservation,
+    pub hold: Hold,
+    /// One of the parts of a request that was taken as a whole: no worker refuses it.
+    pub committed: bool,
+    /// The first part, or the only one.
+    pub first: bool,
     pub done: oneshot::Sender<Result<Accepted, Refused>>,
+}
+
+/// Bytes in flight, given back with the last part of the request.
+pub(crate) enum Hold {
+    Whole(#[allow(dead_code)] Reservation),
+    Part(#[allow(dead_code)] Arc<Reservation>),
+}
+
+/// What happens to the series that match?
+pub(crate) struct Explain {
+    pub metric: Option<String>,
+    pub attributes: Vec<(String, String)>,
+    pub limit: usize,
+    pub answer: oneshot::Sender<Vec<Explanation>>,
+}
+
+impl Explain {
+    fn answer(self, engine: &Engine) {
+        let metric = self.metric.as_deref();
+        let found = engine.explain(metric, &self.attributes, self.limit);
+        let _gone = self.answer.send(found);
+    }
 }
 
 pub(crate) enum Command {
     Figures(oneshot::Sender<Figures>),
-    Explain {
-        metric: Option<String>,
-        attributes: Vec<(String, String)>,
-        limit: usize,
-        answer: oneshot::Sender<Vec<Explanation>>,
-    },
-    EndCandidate {
-        reason: String,
-    },
+    Explain(Explain),
+    EndCandidate { reason: String },
     Drain(oneshot::Sender<()>),
 }
 
@@ -179,49 +244,24 @@ pub(crate) struct Shared {
     pub applied: watch::Sender<u64>,
     pub stats: Stats,
     pub incarnation: String,
+    /// Random, so that nobody outside can send all to one worker.
+    pub deal_seed: u64,
 }
 
 /// Everybody's way to the worker; cheap to clone.
 #[derive(Clone)]
 pub struct WorkerHandle {
     shared: Arc<Shared>,
-    requests: mpsc::Sender<Request>,
+    /// Of each worker.
+    requests: Arc<[mpsc::Sender<Request>]>,
+    /// To worker 0.
     commands: mpsc::Sender<Command>,
+    /// To each of the others.
+    questions: Arc<[mpsc::Sender<Explain>]>,
+    next_hops: Outlets,
 }
 
 impl WorkerHandle {
-    /// Hands one `ExportMetricsServiceRequest` over and waits until it is safe.
-    ///
-    /// # Errors
-    /// The request was refused whole; nothing has changed.
-    pub async fn submit(&self, bytes: Bytes, hold: Reservation) -> Result<Accepted, Refused> {
-        self.submit_rest(bytes, 0, hold).await
-    }
-
-    /// As `submit`, for a request of which the receiver has itself rejected some points.
-    ///
-    /// # Errors
-    /// The request was refused whole; nothing has changed.
-    pub async fn submit_rest(
-        &self,
-        bytes: Bytes,
-        rejected: u64,
-        hold: Reservation,
-    ) -> Result<Accepted, Refused> {
-        let (done, answer) = oneshot::channel();
-        let request = Request {
-            bytes,
-            rejected,
-            hold,
-            done,
-        };
-        self.requests
-            .send(request)
-            .await
-            .map_err(|_| Refused::Stopping)?;
-        answer.await.unwrap_or(Err(Refused::Stopping))
-    }
-
     /// Runs another plan from the next batch on; returns its generation once it runs.
     ///
     /// # Errors
@@ -284,13 +324,25 @@ impl WorkerHandle {
         attributes: Vec<(String, String)>,
         limit: usize,
     ) -> Result<Vec<Explanation>, Gone> {
-        self.ask(|answer| Command::Explain {
-            metric,
-            attributes,
+        let question = |answer| Explain {
+            metric: metric.clone(),
+            attributes: attributes.clone(),
             limit,
             answer,
-        })
-        .await
+        };
+        let mut found = self
+            .ask(|answer| Command::Explain(question(answer)))
+            .await?;
+        for other in self.questions.iter() {
+            if found.len() >= limit {
+                break;
+            }
+            let (sender, answer) = oneshot::channel();
+            other.send(question(sender)).await.map_err(|_| Gone)?;
+            found.extend(answer.await.map_err(|_| Gone)?);
+        }
+        found.truncate(limit);
+        Ok(found)
     }
 
     /// Ends the candidate arm, if one runs; a `Notice::CandidateEnded` follows.
@@ -342,8 +394,27 @@ impl WorkerHandle {
             .fetch_add(1, Ordering::Relaxed);
     }
 
-    /// When the worker last ticked, Unix nanoseconds.
+    /// When the worker that has been silent longest last ticked, Unix nanoseconds.
     pub fn last_tick(&self) -> Nanos {
-        self.shared.stats.last_tick.load(Ordering::Relaxed)
+        let of = |worker: &WorkerStats| worker.last_tick.load(Ordering::Relaxed);
+        self.shared.stats.workers.iter().map(of).min().unwrap_or(0)
     }
+
+    /// Seed by which resources are dealt: the same for all receivers.
+    pub fn deal_seed(&self) -> u64 {
+        self.shared.deal_seed
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.requests.len()
+    }
+}
+
+fn pass_through() -> Arc<Plan> {
+    // Not by `Plan::new`: one pipeline without stages has nothing to refuse.
+    Arc::new(Plan {
+        baseline: Pipeline::pass_through(),
+        candidate: None,
+    })
 }

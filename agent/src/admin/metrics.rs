@@ -224,9 +224,9 @@ fn process(state: &State, figures: &Figures) -> Vec<Family> {
         },
         Family {
             name: "phoenix_agent_worker_cpu_seconds",
-            help: "CPU time of the thread of receivers, worker and exporters",
+            help: "CPU time of the threads of receivers, workers and exporters",
             kind: MetricType::Counter,
-            rows: vec![(Labels::new(), load(&stats.cpu_nanos) as f64 / 1e9)],
+            rows: vec![(Labels::new(), stats.cpu_seconds())],
         },
     ];
     let unknown = [

@@ -27,7 +27,10 @@ pub fn divide(request: Outgoing, limit: usize) -> Vec<Outgoing> {
     if cut(whole, &LEVELS, limit, &mut pieces).is_none() {
         return vec![request];
     }
-    let outgoing: Vec<Outgoing> = pieces.into_iter().filter_map(outgoing).collect();
+    let pieces = pieces.into_iter();
+    let outgoing: Vec<Outgoing> = pieces
+        .filter_map(|piece| outgoing(piece, request.lane))
+        .collect();
     let points: u64 = outgoing.iter().map(|o| o.points).sum();
     if points != request.points {
         return vec![request];
@@ -35,13 +38,14 @@ pub fn divide(request: Outgoing, limit: usize) -> Vec<Outgoing> {
     share_bytes(outgoing, request.bytes)
 }
 
-fn outgoing(piece: Vec<u8>) -> Option<Outgoing> {
+fn outgoing(piece: Vec<u8>, lane: usize) -> Option<Outgoing> {
     let points = phoenix_engine::engine::count_points(&piece).ok()?;
     Some(Outgoing {
         bytes: piece.len(),
         points,
         held: piece.len(),
         parts: vec![Bytes::from(piece)],
+        lane,
     })
 }
 
@@ -223,6 +227,7 @@ mod tests {
             held: bytes.len(),
             points: before.len() as u64,
             parts: vec![bytes.clone()],
+            lane: 0,
         };
         let pieces = divide(whole, limit);
         let after: Vec<_> = pieces.iter().flat_map(|p| flat(&p.parts[0])).collect();

@@ -4,19 +4,36 @@
 //! exporter reaches it everything before it has been accepted or refused, so that the counts noted
 //! there are exact. Windows' own points are always taken: they were accepted long ago.
 
+mod gate;
+
 use crate::settings::Batch;
 use bytes::Bytes;
+use gate::Gate;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// Waiting bytes and the account of what became of those before them.
+/// Waiting bytes and the account of what became of those before them: one lane a worker, so that
+/// workers share no lock.
 #[derive(Debug)]
 pub struct Queue {
+    lanes: Vec<Lane>,
+    gate: Mutex<Gate>,
+    /// Waiting bytes of all lanes.
+    bytes: AtomicUsize,
+    full: AtomicBool,
+    /// For who takes from every lane.
+    any: Notify,
+    turn: AtomicUsize,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
     state: Mutex<State>,
     changed: Notify,
-    limit: usize,
 }
 
 #[derive(Debug, Default)]
@@ -24,7 +41,6 @@ struct State {
     items: VecDeque<Item>,
     account: Account,
     passed: VecDeque<Passed>,
-    full_since: Option<Instant>,
     closed: bool,
 }
 
@@ -36,6 +52,7 @@ enum Item {
         since: Instant,
     },
     Mark(u64),
+    Sync(u64),
 }
 
 /// What became of all points ever put in: `written = accepted + refused + waiting`.
@@ -60,6 +77,18 @@ pub struct Account {
 }
 
 impl Account {
+    /// Adds another lane's account.
+    pub fn add(&mut self, other: &Account) {
+        self.written += other.written;
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.bytes += other.bytes;
+        self.errors += other.errors;
+        self.requests += other.requests;
+        self.bytes_accepted += other.bytes_accepted;
+        self.bytes_sent += other.bytes_sent;
+    }
+
     /// Points that wait or are being sent.
     pub fn waiting(&self) -> u64 {
         self.written - self.accepted - self.refused
@@ -86,67 +115,114 @@ pub struct Outgoing {
     pub points: u64,
     /// Bytes that the queue gets back.
     pub held: usize,
+    /// The lane that they are of.
+    pub lane: usize,
 }
 
 impl Queue {
-    /// An empty queue that is full at `limit` bytes.
+    /// An empty queue of one lane that is full at `limit` bytes.
     pub fn new(limit: usize) -> Queue {
+        Queue::with_lanes(limit, 1)
+    }
+
+    /// An empty queue with a lane for each worker, full at `limit` bytes in all.
+    pub fn with_lanes(limit: usize, lanes: usize) -> Queue {
+        let lanes = lanes.max(1);
         Queue {
-            state: Mutex::default(),
-            changed: Notify::new(),
+            lanes: (0..lanes).map(|_| Lane::default()).collect(),
+            gate: Mutex::new(Gate::new(lanes)),
+            bytes: AtomicUsize::new(0),
+            full: AtomicBool::new(false),
+            any: Notify::new(),
+            turn: AtomicUsize::new(0),
             limit,
         }
     }
 
-    // The lock is held for a few instructions, by the worker's own thread and by readers of figures.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many lanes there are.
+    pub fn lanes(&self) -> usize {
+        self.lanes.len()
     }
 
-    /// Puts bytes at the end, whether there is room or not; see `is_full`.
+    // A lane's lock is held for a few instructions, by its worker's own thread, by the exporter and by
+    // readers of figures.
+    fn state(&self, lane: usize) -> MutexGuard<'_, State> {
+        let lane = &self.lanes[lane.min(self.lanes.len() - 1)];
+        lane.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // Taken at syncs, and when the queue becomes full or is so no more.
+    fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self, lane: usize) {
+        if let Some(lane) = self.lanes.get(lane) {
+            lane.changed.notify_one();
+        }
+        self.any.notify_one();
+    }
+
+    /// Puts bytes at the end of the first lane, whether there is room or not; see `is_full`.
     pub fn push(&self, bytes: Bytes, points: u64) {
+        self.push_to(0, bytes, points);
+    }
+
+    /// Puts bytes at the end of a lane, whether there is room or not; see `is_full`.
+    pub fn push_to(&self, lane: usize, bytes: Bytes, points: u64) {
         if bytes.is_empty() {
             return;
         }
-        let mut state = self.state();
+        let mut state = self.state(lane);
         state.account.written += points;
         state.account.bytes += bytes.len();
+        self.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
         state.items.push_back(Item::Points {
             bytes,
             points,
             since: Instant::now(),
         });
-        self.note_full(&mut state);
         drop(state);
-        self.changed.notify_one();
+        self.note_full();
+        self.changed(lane);
     }
 
     /// Counts points that could not be put in as refused.
-    pub fn lose(&self, points: u64) {
-        let mut state = self.state();
+    pub fn lose(&self, lane: usize, points: u64) {
+        let mut state = self.state(lane);
         state.account.written += points;
         state.account.refused += points;
     }
 
-    /// Puts a mark at the end.
+    /// Puts a mark at the end of the first lane. Of several lanes, the account at a mark is that of
+    /// the last sync before it: put one right before, into every lane.
     pub fn mark(&self, mark: u64) {
-        self.state().items.push_back(Item::Mark(mark));
-        self.changed.notify_one();
+        self.state(0).items.push_back(Item::Mark(mark));
+        self.changed(0);
+    }
+
+    /// Puts a sync at the end of a lane. Every lane gets the same ones in the same order, numbered
+    /// upwards from 1.
+    pub fn sync(&self, lane: usize, sync: u64) {
+        if self.lanes.len() > 1 {
+            self.state(lane).items.push_back(Item::Sync(sync));
+            self.changed(lane);
+        }
     }
 
     /// The next mark that was reached, each once.
     pub fn passed(&self) -> Option<Passed> {
-        self.state().passed.pop_front()
+        self.state(0).passed.pop_front()
     }
 
     /// Whether new requests must be refused.
     pub fn is_full(&self) -> bool {
-        self.state().account.bytes >= self.limit
+        self.bytes.load(Ordering::Relaxed) >= self.limit
     }
 
     /// How long it has been full without a break.
     pub fn full_for(&self) -> Option<Duration> {
-        self.state().full_since.map(|since| since.elapsed())
+        self.gate().full_since.map(|since| since.elapsed())
     }
 
     /// Bytes at which it is full.
@@ -156,57 +232,84 @@ impl Queue {
 
     /// What became of all points so far.
     pub fn account(&self) -> Account {
-        self.state().account
+        let mut sum = Account::default();
+        for lane in 0..self.lanes.len() {
+            sum.add(&self.account_of(lane));
+        }
+        sum
+    }
+
+    /// What became of all points of a lane so far.
+    pub fn account_of(&self, lane: usize) -> Account {
+        self.state(lane).account
     }
 
     /// Counts a try that failed.
-    pub fn count_error(&self) {
-        self.state().account.errors += 1;
+    pub fn count_error(&self, lane: usize) {
+        self.state(lane).account.errors += 1;
     }
 
-    /// No more will be put in; `next` ends once it is empty, and does not wait for full batches.
-    pub fn close(&self) {
-        self.state().closed = true;
-        self.changed.notify_one();
+    /// No more will be put into a lane; `next` ends once it is empty, and does not wait for full
+    /// batches.
+    pub fn close(&self, lane: usize) {
+        self.state(lane).closed = true;
+        self.changed(lane);
     }
 
     /// Whether a drain has begun.
     pub fn is_closed(&self) -> bool {
-        self.state().closed
+        (0..self.lanes.len()).any(|lane| self.state(lane).closed)
     }
 
     /// Notes what became of a request that `next` gave.
     pub fn resolve(&self, request: &Outgoing, refused: u64, sent: usize) {
-        let mut state = self.state();
+        let mut state = self.state(request.lane);
         let refused = refused.min(request.points);
         state.account.refused += refused;
         state.account.accepted += request.points - refused;
-        state.account.bytes = state.account.bytes.saturating_sub(request.held);
+        let held = request.held.min(state.account.bytes);
+        state.account.bytes -= held;
+        self.bytes.fetch_sub(held, Ordering::Relaxed);
         if sent > 0 {
             state.account.requests += 1;
             state.account.bytes_accepted += request.bytes as u64;
             state.account.bytes_sent += sent as u64;
         }
-        self.note_full(&mut state);
+        drop(state);
+        self.note_full();
     }
 
-    fn note_full(&self, state: &mut State) {
-        if state.account.bytes < self.limit {
-            state.full_since = None;
-        } else if state.full_since.is_none() {
-            state.full_since = Some(Instant::now());
+    fn note_full(&self) {
+        let full = self.is_full();
+        if self.full.swap(full, Ordering::Relaxed) != full {
+            self.gate().full_since = full.then(Instant::now);
         }
     }
 
-    /// Waits for the next request: full, or old enough, or cut by a mark. `None`: closed and empty.
+    /// Waits for the next request of any lane: full, or old enough, or cut by a mark. `None`: all are
+    /// closed and empty.
     pub async fn next(&self, limits: &Batch) -> Option<Outgoing> {
+        self.take(None, limits).await
+    }
+
+    /// As `next`, for one lane.
+    pub async fn next_of(&self, lane: usize, limits: &Batch) -> Option<Outgoing> {
+        self.take(Some(lane), limits).await
+    }
+
+    async fn take(&self, of: Option<usize>, limits: &Batch) -> Option<Outgoing> {
         loop {
-            let wait = match self.state().take(limits) {
+            let wait = match of {
+                Some(lane) => self.step(lane, limits),
+                None => self.step_any(limits),
+            };
+            let wait = match wait {
                 Step::Request(request) => return Some(request),
                 Step::Ended => return None,
                 Step::Wait(wait) => wait,
             };
-            let changed = self.changed.notified();
+            let lane = of.and_then(|lane| self.lanes.get(lane));
+            let changed = lane.map_or(&self.any, |lane| &lane.changed).notified();
             match wait {
                 None => changed.await,
                 Some(age) => {
@@ -214,6 +317,58 @@ impl Queue {
                 }
             }
         }
+    }
+
+    fn step_any(&self, limits: &Batch) -> Step {
+        let count = self.lanes.len();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let (mut ended, mut soonest) = (0, None);
+        for lane in (0..count).map(|n| (turn + n) % count) {
+            match self.step(lane, limits) {
+                Step::Request(request) => return Step::Request(request),
+                Step::Ended => ended += 1,
+                Step::Wait(Some(age)) => {
+                    soonest = Some(soonest.map_or(age, |s: Duration| s.min(age)));
+                }
+                Step::Wait(None) => {}
+            }
+        }
+        if ended == count {
+            Step::Ended
+        } else {
+            Step::Wait(soonest)
+        }
+    }
+
+    fn step(&self, lane: usize, limits: &Batch) -> Step {
+        let mut state = self.state(lane);
+        while let Some(item) = state.items.front() {
+            match item {
+                Item::Points { .. } => break,
+                Item::Mark(mark) => {
+                    let mark = *mark;
+                    let several = self.lanes.len() > 1;
+                    let mut account = if several {
+                        self.gate().account
+                    } else {
+                        state.account
+                    };
+                    account.written = account.accepted + account.refused;
+                    state.passed.push_back(Passed { mark, account });
+                }
+                Item::Sync(sync) => {
+                    let mut gate = self.gate();
+                    if !gate.arrive(lane, *sync, state.account) {
+                        return Step::Wait(None);
+                    }
+                    drop(gate);
+                    self.lanes.iter().for_each(|l| l.changed.notify_one());
+                    self.any.notify_one();
+                }
+            }
+            state.items.pop_front();
+        }
+        state.take(lane, limits)
     }
 }
 
@@ -224,16 +379,8 @@ enum Step {
 }
 
 impl State {
-    fn take(&mut self, limits: &Batch) -> Step {
-        while let Some(Item::Mark(mark)) = self.items.front() {
-            let mut account = self.account;
-            account.written = account.accepted + account.refused;
-            self.passed.push_back(Passed {
-                mark: *mark,
-                account,
-            });
-            self.items.pop_front();
-        }
+    /// The next request, if the first item is points.
+    fn take(&mut self, lane: usize, limits: &Batch) -> Step {
         let Some(Item::Points { since, .. }) = self.items.front() else {
             return if self.closed {
                 Step::Ended
@@ -271,6 +418,7 @@ impl State {
             bytes,
             points,
             held: bytes,
+            lane,
         };
         for item in self.items.drain(..count) {
             if let Item::Points { bytes, .. } = item {

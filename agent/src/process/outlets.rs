@@ -17,17 +17,21 @@ pub const FILE_QUEUE: usize = 16 << 20;
 pub fn exporters(settings: &Settings) -> Result<(Outlets, Vec<Exporter>), StartError> {
     let mut next = Vec::new();
     if let Some(otlp) = &settings.exporters.otlp {
-        next.push(otlp_exporter("otlp", otlp.clone())?);
+        next.extend(otlp_exporters("otlp", otlp, settings.workers)?);
     }
     if let Some(file) = &settings.exporters.file {
-        next.push(file_exporter("file", file.clone())?);
+        next.push(file_exporter("file", file.clone(), settings.workers)?);
     }
     let shadow = match &settings.exporters.shadow {
-        Some(ShadowExporter::Otlp(otlp)) => Some(otlp_exporter("shadow", (**otlp).clone())?),
-        Some(ShadowExporter::File(file)) => Some(file_exporter("shadow", file.clone())?),
-        None => None,
+        Some(ShadowExporter::Otlp(otlp)) => otlp_exporters("shadow", otlp, settings.workers)?,
+        Some(ShadowExporter::File(file)) => {
+            vec![file_exporter("shadow", file.clone(), settings.workers)?]
+        }
+        None => Vec::new(),
     };
-    let mut queues = next.iter().map(|e| e.queue.clone());
+    // The exporters of one destination share its queue; the first stands for all.
+    let firsts = next.iter().filter(|e| e.lane.is_none_or(|lane| lane == 0));
+    let mut queues = firsts.map(|e| e.queue.clone());
     let Some(next_hop) = queues.next() else {
         return Err(StartError::Exporter {
             name: "otlp",
@@ -37,27 +41,37 @@ pub fn exporters(settings: &Settings) -> Result<(Outlets, Vec<Exporter>), StartE
     let outlets = Outlets {
         next_hop,
         copies: queues.collect(),
-        shadow: shadow.as_ref().map(|e| e.queue.clone()),
+        shadow: shadow.first().map(|e| e.queue.clone()),
     };
     next.extend(shadow);
     Ok((outlets, next))
 }
 
-fn otlp_exporter(name: &'static str, otlp: OtlpExporter) -> Result<Exporter, StartError> {
-    let queue = Arc::new(Queue::new(otlp.queue_bytes));
-    let (batch, retry) = (otlp.batch, otlp.retry);
-    let sink = OtlpSink::new(otlp).map_err(|message| StartError::Exporter { name, message })?;
-    Ok(Exporter::new(
-        name,
-        queue,
-        Sink::Otlp(Box::new(sink)),
-        batch,
-        retry,
-    ))
+/// One a worker, each with its lane and its connection, on the worker's thread.
+fn otlp_exporters(
+    name: &'static str,
+    otlp: &OtlpExporter,
+    workers: usize,
+) -> Result<Vec<Exporter>, StartError> {
+    let queue = Arc::new(Queue::with_lanes(otlp.queue_bytes, workers));
+    let one = |lane| {
+        let sink = OtlpSink::new(otlp.clone())
+            .map_err(|message| StartError::Exporter { name, message })?;
+        let sink = Sink::Otlp(Box::new(sink));
+        let mut exporter = Exporter::new(name, queue.clone(), sink, otlp.batch, otlp.retry);
+        exporter.lane = Some(lane);
+        Ok(exporter)
+    };
+    (0..workers.max(1)).map(one).collect()
 }
 
-fn file_exporter(name: &'static str, file: FileExporter) -> Result<Exporter, StartError> {
-    let queue = Arc::new(Queue::new(FILE_QUEUE));
+/// One for all workers: a file has one writer.
+fn file_exporter(
+    name: &'static str,
+    file: FileExporter,
+    workers: usize,
+) -> Result<Exporter, StartError> {
+    let queue = Arc::new(Queue::with_lanes(FILE_QUEUE, workers));
     let sink = FileSink::open(file).map_err(|message| StartError::Exporter { name, message })?;
     let batch = Batch {
         points: 8192,

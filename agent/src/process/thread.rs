@@ -1,9 +1,9 @@
-//! The one thread of the data path, with a runtime of its own.
+//! A thread of the data path, with a runtime of its own: one a worker.
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// The thread of the data path and its runtime.
+/// A thread of the data path and its runtime.
 pub struct DataThread {
     /// Spawns onto it.
     pub handle: Handle,
@@ -16,17 +16,19 @@ impl DataThread {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start() -> std::io::Result<DataThread> {
+    pub fn start(worker: usize) -> std::io::Result<DataThread> {
+        let name = match worker {
+            0 => "phoenix-worker".to_owned(),
+            n => format!("phoenix-work-{n}"),
+        };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        let thread = std::thread::Builder::new()
-            .name("phoenix-worker".to_owned())
-            .spawn(move || {
-                let _ended = runtime.block_on(stopped);
-            })?;
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            let _ended = runtime.block_on(stopped);
+        })?;
         Ok(DataThread {
             handle,
             stop: Some(stop),

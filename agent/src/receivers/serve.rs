@@ -5,13 +5,12 @@ use super::{Intake, grpc, http};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use std::future::Future;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -53,9 +52,21 @@ impl Windows {
     }
 }
 
-/// Serves `listener` until `stop`; returns when its requests are finished.
-pub async fn run(listener: TcpListener, kind: Kind, intake: Intake, stop: CancellationToken) {
-    let windows = Windows::of(intake.budget.limit());
+/// A thread that serves connections.
+#[derive(Clone)]
+pub struct Desk {
+    /// Its runtime.
+    pub runtime: Handle,
+    /// Where its requests go.
+    pub intake: Intake,
+}
+
+/// Serves `listener` until `stop`; returns when its requests are finished. Connections are dealt to
+/// the desks in turn.
+pub async fn run(listener: TcpListener, kind: Kind, desks: Vec<Desk>, stop: CancellationToken) {
+    let Some(first) = desks.first() else { return };
+    let windows = Windows::of(first.intake.budget.limit());
+    let mut turn = desks.iter().cycle();
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
@@ -68,35 +79,26 @@ pub async fn run(listener: TcpListener, kind: Kind, intake: Intake, stop: Cancel
             next = next => next,
         };
         let _nodelay = stream.set_nodelay(true);
-        let connection: Pin<Box<dyn Future<Output = ()> + Send>> = match kind {
-            Kind::Grpc => {
-                let connection = grpc_server(windows).serve_connection(
-                    TokioIo::new(stream),
-                    service_fn({
-                        let intake = intake.clone();
-                        move |request| grpc::serve(intake.clone(), request)
-                    }),
-                );
-                let connection = graceful.watch(connection);
-                Box::pin(async move { log(connection.await) })
-            }
-            Kind::Http => {
-                let service = service_fn({
-                    let intake = intake.clone();
-                    move |request| http::serve(intake.clone(), request)
-                });
-                let watcher = graceful.watcher();
-                Box::pin(async move {
-                    let server = http_server(windows);
-                    let connection = server.serve_connection(TokioIo::new(stream), service);
-                    log(watcher.watch(connection).await.map_err(|e| e.to_string()));
-                })
-            }
-        };
-        tokio::spawn(async move {
-            connection.await;
+        let Some(desk) = turn.next() else { break };
+        let (intake, watcher) = (desk.intake.clone(), graceful.watcher());
+        let serving = move |stream| async move {
+            connection(stream, kind, windows, intake, watcher).await;
             drop(place);
-        });
+        };
+        if desks.len() == 1 {
+            tokio::spawn(serving(stream));
+            continue;
+        }
+        // Its events are to come to the thread that serves it.
+        match stream.into_std() {
+            Ok(stream) => drop(desk.runtime.spawn(async move {
+                match TcpStream::from_std(stream) {
+                    Ok(stream) => serving(stream).await,
+                    Err(error) => tracing::warn!(%error, "a connection was lost"),
+                }
+            })),
+            Err(error) => tracing::warn!(%error, "a connection was lost"),
+        }
     }
     drop(listener);
     if tokio::time::timeout(FINISH, graceful.shutdown())
@@ -107,6 +109,30 @@ pub async fn run(listener: TcpListener, kind: Kind, intake: Intake, stop: Cancel
             "connections were cut after {} s of draining",
             FINISH.as_secs()
         );
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    kind: Kind,
+    windows: Windows,
+    intake: Intake,
+    watcher: Watcher,
+) {
+    match kind {
+        Kind::Grpc => {
+            let connection = grpc_server(windows).serve_connection(
+                TokioIo::new(stream),
+                service_fn(move |request| grpc::serve(intake.clone(), request)),
+            );
+            log(watcher.watch(connection).await);
+        }
+        Kind::Http => {
+            let service = service_fn(move |request| http::serve(intake.clone(), request));
+            let server = http_server(windows);
+            let connection = server.serve_connection(TokioIo::new(stream), service);
+            log(watcher.watch(connection).await.map_err(|e| e.to_string()));
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use super::*;
 use phoenix_engine::yaml;
 
 const MIB: usize = 1024 * 1024;
+/// Worker 0 merges what all of them hold: beyond this it is what limits.
+const MOST_WORKERS: usize = 64;
 /// Used where no cgroup limits the process.
 const DEFAULT_MEMORY: usize = 256 * MIB;
 
@@ -27,14 +29,9 @@ pub fn check(root: yaml::Node) -> Result<Settings, Vec<Problem>> {
         state: root.text("state").map(PathBuf::from),
         admin: address(&root, "admin").unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8889))),
         limits,
+        workers: workers(&root),
         drain: root.duration("drain").unwrap_or(Duration::from_secs(20)),
     };
-    if let Some(workers) = root.count("workers", 1).filter(|w| *w != 1) {
-        root.wrong(
-            "workers",
-            format!("{workers} workers are not supported yet: one worker takes all of the traffic; write 1"),
-        );
-    }
     whole(&root, &settings);
     root.finish();
     drop(root);
@@ -44,6 +41,21 @@ pub fn check(root: yaml::Node) -> Result<Settings, Vec<Problem>> {
     } else {
         Err(found)
     }
+}
+
+/// Workers: a number, or `auto` for one a core, at most [`MOST_WORKERS`].
+fn workers(root: &Section) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // More than two a core only take turns.
+    let most = (2 * cores).min(MOST_WORKERS);
+    let read = |text: &str| match text.parse::<usize>() {
+        _ if text == "auto" => Ok(cores.min(MOST_WORKERS)),
+        Ok(n) if (1..=most).contains(&n) => Ok(n),
+        _ => Err(format!(
+            "{text:?} must be `auto` or a whole number from 1 to {most}: a worker is a core, and this machine gives {cores}"
+        )),
+    };
+    root.parsed("workers", read).unwrap_or(1)
 }
 
 /// Rules that concern several sections.

@@ -118,12 +118,13 @@ impl Account {
         self.split = false;
     }
 
-    /// Marks the present place of the stream with both arms' counts.
-    pub fn mark_arms(&mut self, figures: &Report, cuts: &mut Cuts, queue: &Queue) {
-        let candidate = figures.candidate.as_ref().map_or(0, |c| c.ledger.exported);
+    /// Marks the present place of the stream with both arms' counts. `since`: what they wrote since
+    /// the last figures that were absorbed.
+    pub fn mark_arms(&mut self, since: (u64, u64), cuts: &mut Cuts, queue: &Queue) {
+        let (baseline, candidate) = since;
         let mark = ArmMark {
             mark: cuts.next_mark(),
-            baseline: self.baseline.ledger.exported + figures.baseline.ledger.exported,
+            baseline: self.baseline.ledger.exported + baseline,
             candidates: self.candidates_written() + candidate,
         };
         self.marks.push_back(mark);
@@ -158,8 +159,7 @@ impl Account {
     }
 
     /// The whole account now: what was absorbed, what the engine counted since, and the queue.
-    pub fn view(&self, since: &Report, queue: &Queue) -> View {
-        let queue = queue.account();
+    pub fn view(&self, since: &Report, queue: &QueueAccount) -> View {
         let mut baseline = self.baseline.ledger.clone();
         add(&mut baseline, &since.baseline.ledger);
         let mut candidate = self.candidate.as_ref().map(|c| c.ledger.clone());
@@ -173,7 +173,7 @@ impl Account {
             add(&mut node, arm);
         }
         settle(&mut node, queue.refused, queue.waiting());
-        self.settle_arms(&mut baseline, candidate.as_mut().filter(|_| split), &queue);
+        self.settle_arms(&mut baseline, candidate.as_mut().filter(|_| split), queue);
         let split_bytes = |f: fn(&Totals) -> u64, g: fn(&ArmFigures) -> u64| {
             self.candidate.as_ref().filter(|_| split).map_or(0, f)
                 + since.candidate.as_ref().filter(|_| split).map_or(0, g)
@@ -242,15 +242,5 @@ fn settle(ledger: &mut Ledger, refused: u64, waiting: u64) {
 
 /// Adds `more` to `sum`.
 pub fn add(sum: &mut Ledger, more: &Ledger) {
-    sum.received += more.received;
-    sum.exported += more.exported;
-    sum.filtered += more.filtered;
-    sum.merged += more.merged;
-    sum.sampled_out += more.sampled_out;
-    sum.suppressed += more.suppressed;
-    sum.rejected += more.rejected;
-    sum.held += more.held;
-    for (reason, points) in &more.dropped {
-        *sum.dropped.entry(reason.clone()).or_default() += points;
-    }
+    sum.add(more);
 }

@@ -157,7 +157,7 @@ impl Cuts {
     ) {
         account.absorb(last, self.split);
         if self.split {
-            account.mark_arms(&Report::default(), self, &outlets.next_hop);
+            account.mark_arms((0, 0), self, &outlets.next_hop);
         }
         let experiment_of = |d: &Desired| d.plan.candidate.as_ref().map(|c| c.experiment.clone());
         let (was, is) = (experiment_of(old), experiment_of(new));
@@ -173,7 +173,7 @@ impl Cuts {
         }
         self.split = split(new);
         if self.split {
-            account.mark_arms(&Report::default(), self, &outlets.next_hop);
+            account.mark_arms((0, 0), self, &outlets.next_hop);
         }
         self.whole = false;
         self.experiment = new.experiment.clone();

@@ -1,32 +1,31 @@
 //! The worker's loop: plan, request, tick, question; one at a time, in one task.
 
 use super::account::Account;
+use super::core::Core;
 use super::cuts::Cuts;
+use super::helper::Helper;
+use super::team::{Team, next_reply};
 use super::{
-    Accepted, COMMANDS, Command, Desired, Experiment, Figures, Notice, REQUESTS, Refused, Request,
-    Shared, Stats, WorkerHandle,
+    COMMANDS, Command, Desired, Experiment, Figures, Notice, REQUESTS, Request, Shared, Stats,
+    WorkerHandle, pass_through,
 };
 use crate::clock::Clock;
-use crate::exporters::queue::Queue;
-use crate::limits;
+use crate::exporters::queue::{Account as QueueAccount, Queue};
 use arc_swap::ArcSwap;
 use phoenix_engine::Nanos;
-use phoenix_engine::compile::{Division, Pipeline, Plan};
-use phoenix_engine::engine::{Emitted, Engine, Settings};
+use phoenix_engine::compile::{Division, Plan};
+use phoenix_engine::engine::{Emitted, Engine, Place, Settings};
+use phoenix_engine::report::Report;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
-/// What writing a point of a window takes until it is in the queue, bytes: its output, made at the
-/// first close, and copies on the way. Measured on counters with
-/// a few attributes.
-const WRITTEN: usize = 2560;
-/// Between two looks at memory, nanoseconds.
-const LOOK: Nanos = 1_000_000;
 /// How often windows are looked at; a window's points leave at most this late.
 const TICK: Duration = Duration::from_millis(200);
+/// Orders to one of several workers: an edge, and what was decided at the one before.
+const ORDERS: usize = 4;
 /// Notices that the control client has not fetched yet.
 const NOTICES: usize = 256;
 
@@ -39,6 +38,45 @@ pub struct Outlets {
     pub copies: Vec<Arc<Queue>>,
     /// A shadow candidate's output.
     pub shadow: Option<Arc<Queue>>,
+}
+
+impl Outlets {
+    /// Puts what an engine wrote into a worker's lanes.
+    pub(super) fn emit(&self, lane: usize, emitted: Emitted) {
+        for copy in &self.copies {
+            copy.push_to(lane, emitted.out.clone(), emitted.points);
+        }
+        self.next_hop.push_to(lane, emitted.out, emitted.points);
+        if let Some(shadow) = &self.shadow {
+            // The shadow arm must never slow the baseline: what does not fit is lost and counted.
+            if shadow.is_full() {
+                shadow.lose(lane, emitted.shadow_points);
+            } else {
+                shadow.push_to(lane, emitted.shadow, emitted.shadow_points);
+            }
+        }
+    }
+
+    /// Whether new requests must be refused.
+    pub(super) fn is_full(&self) -> bool {
+        self.next_hop.is_full() || self.copies.iter().any(|q| q.is_full())
+    }
+
+    /// Puts a sync into a worker's lanes of the streams that have marks.
+    pub(super) fn sync(&self, lane: usize, sync: u64) {
+        self.next_hop.sync(lane, sync);
+        if let Some(shadow) = &self.shadow {
+            shadow.sync(lane, sync);
+        }
+    }
+
+    /// No more will come from a worker.
+    pub(super) fn close(&self, lane: usize) {
+        for queue in self.copies.iter().chain(&self.shadow) {
+            queue.close(lane);
+        }
+        self.next_hop.close(lane);
+    }
 }
 
 /// What a worker begins with.
@@ -54,27 +92,27 @@ pub struct Start {
     pub incarnation: String,
 }
 
-/// The worker, ready to be run on its thread.
+/// Worker 0, ready to be run on its thread.
 pub struct Worker {
-    shared: Arc<Shared>,
+    pub(super) core: Core,
     requests: mpsc::Receiver<Request>,
     commands: mpsc::Receiver<Command>,
     notices: mpsc::Sender<Notice>,
-    settings: Settings,
-    engine: Engine,
-    running: Arc<Desired>,
-    outlets: Outlets,
-    account: Account,
-    cuts: Cuts,
-    clock: Clock,
+    pub(super) settings: Settings,
+    pub(super) running: Arc<Desired>,
+    pub(super) account: Account,
+    pub(super) cuts: Cuts,
     /// Panics that were dealt with.
-    panics_seen: u64,
-    /// When memory was last looked at.
-    looked: Nanos,
+    pub(super) panics_seen: u64,
+    /// The others, where there are any.
+    pub(super) team: Option<Team>,
+    helpers: Vec<Helper>,
 }
 
-/// Makes a worker, the handle to it, and the channel of what it tells the control client.
+/// Makes worker 0 (and as many others as the engine's place says), the handle to them, and the
+/// channel of what it tells the control client.
 pub fn spawn(start: Start) -> (WorkerHandle, mpsc::Receiver<Notice>, Worker) {
+    let of = start.engine.place.of.max(1);
     let desired = Arc::new(Desired {
         plan: start.plan.clone(),
         experiment: None,
@@ -85,50 +123,109 @@ pub fn spawn(start: Start) -> (WorkerHandle, mpsc::Receiver<Notice>, Worker) {
         desired: ArcSwap::new(desired.clone()),
         wake: Notify::new(),
         applied: watch::Sender::new(0),
-        stats: Stats::default(),
-        incarnation: start.incarnation,
+        stats: Stats::new(of),
+        incarnation: start.incarnation.clone(),
+        deal_seed: start.engine.memo_seed,
     });
-    let (request_sender, requests) = mpsc::channel(REQUESTS);
     let (command_sender, commands) = mpsc::channel(COMMANDS);
     let (notices, notice_receiver) = mpsc::channel(NOTICES);
-    let mut clock = Clock::default();
-    let now = clock.now();
+    let (request_sender, requests) = mpsc::channel(REQUESTS);
+    let mut core = core(&start, &shared, 0);
+    let now = core.clock.now();
+    let (mut request_senders, mut question_senders) = (vec![request_sender], Vec::new());
+    let (mut orders, mut helpers) = (Vec::new(), Vec::new());
+    let (reply_sender, replies) = mpsc::channel(of);
+    for number in 1..of {
+        let (request_sender, requests) = mpsc::channel(REQUESTS);
+        let (question_sender, questions) = mpsc::channel(COMMANDS);
+        let (order_sender, order_receiver) = mpsc::channel(ORDERS);
+        request_senders.push(request_sender);
+        question_senders.push(question_sender);
+        orders.push(order_sender);
+        helpers.push(Helper {
+            core: self::core(&start, &shared, number),
+            settings: placed(&start.engine, number),
+            requests,
+            orders: order_receiver,
+            questions,
+            replies: reply_sender.clone(),
+            rejected: 0,
+        });
+    }
+    let team = (of > 1).then(|| Team {
+        orders,
+        replies,
+        pending: None,
+        questions: Vec::new(),
+        tick: false,
+        draining: None,
+        syncs: 0,
+    });
     let worker = Worker {
-        engine: Engine::new(start.engine.clone(), start.plan, now),
         account: Account::default(),
         cuts: Cuts::new(now, shared.incarnation.clone()),
-        shared: shared.clone(),
-        settings: start.engine,
-        outlets: start.outlets,
+        settings: placed(&start.engine, 0),
         running: desired,
+        core,
         requests,
         commands,
         notices,
-        clock,
         panics_seen: 0,
-        looked: 0,
+        team,
+        helpers,
     };
     let handle = WorkerHandle {
         shared,
-        requests: request_sender,
+        requests: request_senders.into(),
         commands: command_sender,
+        questions: question_senders.into(),
+        next_hops: start.outlets,
     };
     (handle, notice_receiver, worker)
 }
 
+fn placed(settings: &Settings, worker: usize) -> Settings {
+    let of = settings.place.of.max(1);
+    Settings {
+        place: Place { worker, of },
+        ..settings.clone()
+    }
+}
+
+fn core(start: &Start, shared: &Arc<Shared>, lane: usize) -> Core {
+    let mut clock = Clock::default();
+    let now = clock.now();
+    Core {
+        engine: Engine::new(placed(&start.engine, lane), start.plan.clone(), now),
+        shared: shared.clone(),
+        outlets: start.outlets.clone(),
+        clock,
+        lane,
+        looked: 0,
+    }
+}
+
 impl Worker {
+    /// The other workers, each to be run on a thread of its own.
+    pub fn take_helpers(&mut self) -> Vec<Helper> {
+        std::mem::take(&mut self.helpers)
+    }
+
     /// Runs until it is drained or every handle is gone.
     pub async fn run(mut self) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let shared = self.shared.clone();
+        let shared = self.core.shared.clone();
         loop {
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
-                    Some(Command::Drain(done)) => return self.drain(done),
+                    Some(Command::Drain(done)) if self.team.is_none() => return self.drain(done),
                     Some(command) => self.answer(command),
                     None => return,
+                },
+                Some(reply) = next_reply(&mut self.team) => if self.replied(reply) {
+                    return;
                 },
                 () = shared.wake.notified() => self.follow_plan(),
                 _ = ticks.tick() => self.tick(),
@@ -138,162 +235,133 @@ impl Worker {
     }
 
     fn take(&mut self, request: Request) {
-        self.follow_plan();
-        let Request {
-            bytes,
-            rejected,
-            hold,
-            done,
-        } = request;
-        let mut answer = self.feed(&bytes);
-        if let Ok(accepted) = &mut answer {
-            accepted.received += rejected;
-            accepted.rejected += rejected;
-            self.account.reject(rejected);
-            self.shared
-                .stats
-                .requests_accepted
-                .fetch_add(1, Ordering::Relaxed);
+        if self.team.is_none() {
+            self.follow_plan();
         }
-        drop((bytes, hold));
-        // A sender that has gone away may send again: the points are counted where they are.
-        let _gone = done.send(answer);
-    }
-
-    fn feed(&mut self, bytes: &bytes::Bytes) -> Result<Accepted, Refused> {
-        if self.is_full() {
-            return Err(Refused::Full(
-                "the queue to the next hop is full; send again later",
-            ));
-        }
-        let now = self.clock.now();
-        if self.is_memory_short(now) {
-            return Err(Refused::Full("memory is near its limit; send again later"));
-        }
-        self.cut_if_due(now);
-        let fed = self.engine.feed(bytes, now)?;
-        self.emit(fed.emitted);
-        Ok(Accepted {
-            received: fed.received,
-            rejected: fed.rejected,
-            reason: fed.reason,
-        })
-    }
-
-    /// The watch looks twenty times a second; a flood of new series fills a small node between two
-    /// looks, so that the worker looks as well.
-    fn is_memory_short(&mut self, now: Nanos) -> bool {
-        let stats = &self.shared.stats;
-        let refuse_at = stats.refuse_at.load(Ordering::Relaxed);
-        if refuse_at > 0 && now.saturating_sub(self.looked) > LOOK {
-            self.looked = now;
-            // Open windows are written while their state is still there.
-            let reserve = (self.engine.to_write() * WRITTEN) as u64;
-            if limits::private().is_some_and(|used| used as u64 + reserve >= refuse_at) {
-                stats.memory_short.store(true, Ordering::Relaxed);
+        let now = self.core.clock.now();
+        let refusal = if request.committed {
+            None
+        } else {
+            self.core.refusal(now)
+        };
+        let answer = match refusal {
+            Some(refused) => Err(refused),
+            None => {
+                if self.team.is_none() {
+                    self.cut_if_due(now);
+                }
+                self.core.feed(&request.bytes, now)
             }
-        }
-        stats.memory_short.load(Ordering::Relaxed)
-    }
-
-    fn is_full(&self) -> bool {
-        self.outlets.next_hop.is_full() || self.outlets.copies.iter().any(|q| q.is_full())
-    }
-
-    fn emit(&self, emitted: Emitted) {
-        for copy in &self.outlets.copies {
-            copy.push(emitted.out.clone(), emitted.points);
-        }
-        self.outlets.next_hop.push(emitted.out, emitted.points);
-        if let Some(shadow) = &self.outlets.shadow {
-            // The shadow arm must never slow the baseline: what does not fit is lost and counted.
-            if shadow.is_full() {
-                shadow.lose(emitted.shadow_points);
-            } else {
-                shadow.push(emitted.shadow, emitted.shadow_points);
-            }
-        }
+        };
+        let of_receiver = request.rejected;
+        let rejected = self.core.answer(request, answer, of_receiver);
+        self.account.reject(rejected);
     }
 
     fn tick(&mut self) {
+        self.core.ticked();
+        if self.team.is_some() {
+            return self.want_tick();
+        }
         self.follow_plan();
-        let now = self.clock.now();
+        let now = self.core.clock.now();
         self.cut_if_due(now);
-        let emitted = self.engine.tick(now);
-        self.emit(emitted);
-        self.watch_candidate();
+        let emitted = self.core.engine.tick(now);
+        self.core.emit(emitted);
+        self.watch_candidate(0);
         self.settle(now);
-        let stats = &self.shared.stats;
-        stats.last_tick.store(now, Ordering::Relaxed);
-        let cpu = (limits::thread_cpu() * 1e9) as u64;
-        stats.cpu_nanos.store(cpu, Ordering::Relaxed);
     }
 
     /// Takes up a plan that was put into the swap since the last look.
-    fn follow_plan(&mut self) {
-        let desired = self.shared.desired.load();
+    pub(super) fn follow_plan(&mut self) {
+        let desired = self.core.shared.desired.load();
         if desired.generation == self.running.generation {
             // Asked for what runs already.
-            self.shared
+            self.core
+                .shared
                 .applied
                 .send_if_modified(|g| std::mem::replace(g, desired.generation) != *g);
             return;
         }
         let desired = arc_swap::Guard::into_inner(desired);
-        let now = self.clock.now();
+        if self.team.is_some() {
+            return self.begin_next();
+        }
+        let now = self.core.clock.now();
         let emitted = if desired.fleet_seed == self.running.fleet_seed {
-            self.engine.swap(desired.plan.clone(), now)
+            self.core.engine.swap(desired.plan.clone(), now)
         } else {
-            self.reseed(&desired, now)
+            let emitted = self.core.engine.swap(pass_through(), now);
+            let last = self.core.engine.cut();
+            self.reseed(&desired, &last, now);
+            emitted
         };
-        self.emit(emitted);
-        let last = self.engine.cut();
-        let plans = (&*self.running, &*desired);
-        self.cuts
-            .swapped(now, &last, plans, &mut self.account, &self.outlets);
-        self.panics_seen = self.account.panics();
-        self.running = desired;
-        self.shared.applied.send_replace(self.running.generation);
+        self.core.emit(emitted);
+        let last = self.core.engine.cut();
+        self.swapped(now, &last, desired);
     }
 
-    /// A new seed changes every identity: windows are written and a new engine begins.
-    fn reseed(&mut self, desired: &Desired, now: Nanos) -> Emitted {
-        let pass = pass_through();
-        let emitted = self.engine.swap(pass, now);
-        self.account.absorb(&self.engine.cut(), false);
+    /// Another plan runs: `last` are the figures up to it.
+    pub(super) fn swapped(&mut self, now: Nanos, last: &Report, desired: Arc<Desired>) {
+        let plans = (&*self.running, &*desired);
+        self.cuts
+            .swapped(now, last, plans, &mut self.account, &self.core.outlets);
+        self.panics_seen = self.account.panics();
+        self.running = desired;
+        let applied = &self.core.shared.applied;
+        applied.send_replace(self.running.generation);
+    }
+
+    /// A new seed changes every identity: windows were written, `last` are the figures up to here; a
+    /// new engine begins.
+    pub(super) fn reseed(&mut self, desired: &Desired, last: &Report, now: Nanos) {
+        self.account.absorb(last, false);
         self.settings.fleet_seed = desired.fleet_seed;
         self.settings.began = now;
-        self.engine = Engine::new(self.settings.clone(), desired.plan.clone(), now);
-        emitted
+        self.core.engine = Engine::new(self.settings.clone(), desired.plan.clone(), now);
     }
 
     fn cut_if_due(&mut self, now: Nanos) {
         if self.cuts.is_due(now) {
-            let report = self.engine.cut();
-            self.cuts.cut(
-                now,
-                &report,
-                &mut self.account,
-                &self.shared.stats,
-                &self.outlets,
-            );
+            let report = self.core.engine.cut();
+            self.cut(now, &report);
         }
+    }
+
+    pub(super) fn cut(&mut self, now: Nanos, report: &Report) {
+        self.cuts.cut(
+            now,
+            report,
+            &mut self.account,
+            &self.core.shared.stats,
+            &self.core.outlets,
+        );
     }
 
     /// Notes what the exporters have settled and hands finished windows over.
     fn settle(&mut self, now: Nanos) {
-        let split = self.is_split();
-        if split {
-            let figures = self.engine.figures();
-            self.account
-                .mark_arms(&figures, &mut self.cuts, &self.outlets.next_hop);
+        if self.is_split() {
+            let written = self.core.engine.written();
+            self.mark_arms(written);
         }
-        for report in self.cuts.settle(now, &mut self.account, &self.outlets) {
+        self.hand_over(now);
+    }
+
+    /// Marks the present place of the stream with what both arms wrote since the last cut.
+    pub(super) fn mark_arms(&mut self, written: (u64, u64)) {
+        self.account
+            .mark_arms(written, &mut self.cuts, &self.core.outlets.next_hop);
+    }
+
+    /// Hands finished windows over.
+    pub(super) fn hand_over(&mut self, now: Nanos) {
+        let outlets = &self.core.outlets;
+        for report in self.cuts.settle(now, &mut self.account, outlets) {
             self.notify(Notice::Window(Box::new(report)));
         }
     }
 
-    fn is_split(&self) -> bool {
+    pub(super) fn is_split(&self) -> bool {
         self.running
             .plan
             .candidate
@@ -302,11 +370,11 @@ impl Worker {
     }
 
     /// The engine ends an arm that panicked; this notices and says so.
-    fn watch_candidate(&mut self) {
+    pub(super) fn watch_candidate(&mut self, elsewhere: u64) {
         if self.running.plan.candidate.is_none() {
             return;
         }
-        let since = self.engine.figures().candidate.map_or(0, |c| c.panics);
+        let since = self.core.engine.candidate_panics() + elsewhere;
         if self.account.panics() + since > self.panics_seen {
             self.end_candidate("the candidate pipeline panicked".to_owned());
         }
@@ -325,14 +393,15 @@ impl Worker {
         let Ok(plan) = Plan::new(self.running.plan.baseline.clone(), None) else {
             return;
         };
-        self.shared.desired.rcu(|d| Desired {
+        self.core.shared.desired.rcu(|d| Desired {
             plan: plan.clone(),
             experiment: None,
             generation: d.generation + 1,
             fleet_seed: d.fleet_seed,
         });
         self.follow_plan();
-        self.shared
+        self.core
+            .shared
             .stats
             .candidates_ended
             .fetch_add(1, Ordering::Relaxed);
@@ -341,7 +410,8 @@ impl Worker {
 
     fn notify(&self, notice: Notice) {
         if self.notices.try_send(notice).is_err() {
-            self.shared
+            self.core
+                .shared
                 .stats
                 .notices_lost
                 .fetch_add(1, Ordering::Relaxed);
@@ -349,30 +419,42 @@ impl Worker {
     }
 
     fn answer(&mut self, command: Command) {
-        match command {
-            Command::Figures(answer) => {
+        match (command, &mut self.team) {
+            (Command::Figures(answer), None) => {
                 let _gone = answer.send(self.figures());
             }
-            Command::Explain {
-                metric,
-                attributes,
-                limit,
-                answer,
-            } => {
-                let found = self.engine.explain(metric.as_deref(), &attributes, limit);
-                let _gone = answer.send(found);
+            (Command::Figures(answer), Some(team)) => {
+                team.questions.push(answer);
+                self.begin_next();
             }
-            Command::EndCandidate { reason } => self.end_candidate(reason),
-            Command::Drain(done) => drop(done),
+            (Command::Explain(question), _) => question.answer(&self.core.engine),
+            (Command::EndCandidate { reason }, _) => self.end_candidate(reason),
+            (Command::Drain(done), None) => drop(done),
+            (Command::Drain(done), Some(team)) => {
+                team.draining = Some(done);
+                self.begin_next();
+            }
         }
     }
 
     fn figures(&mut self) -> Figures {
-        let report = self.engine.figures();
-        let now = self.clock.now();
+        let report = self.core.engine.figures();
+        let now = self.core.clock.now();
         // What the exporters settled since the last tick belongs into this picture.
         self.settle(now);
-        let view = self.account.view(&report, &self.outlets.next_hop);
+        let queue = self.core.outlets.next_hop.account();
+        let state = self.core.engine.state_size();
+        self.picture(&report, &queue, state)
+    }
+
+    /// The world's picture of figures since the last cut, and of the queue at the same moment.
+    pub(super) fn picture(
+        &self,
+        report: &Report,
+        queue: &QueueAccount,
+        (state_series, state_bytes): (usize, usize),
+    ) -> Figures {
+        let view = self.account.view(report, queue);
         let stages = |arm: &'static str, stages: &[_]| -> Vec<_> {
             stages.iter().cloned().map(|s| (arm, s)).collect()
         };
@@ -380,7 +462,6 @@ impl Worker {
         if let Some(candidate) = &report.candidate {
             all.extend(stages("candidate", &candidate.stages));
         }
-        let (state_series, state_bytes) = self.engine.state_size();
         let (series_in, series_out) = self.cuts.last_minute();
         Figures {
             desired: self.running.clone(),
@@ -402,32 +483,31 @@ impl Worker {
 
     /// Takes what was accepted by the channel, writes every window, closes the queues.
     fn drain(mut self, done: oneshot::Sender<()>) {
+        self.take_rest();
+        let now = self.core.clock.now();
+        self.want_nothing();
+        self.follow_plan();
+        self.settle(now);
+        self.core.outlets.close(0);
+        let _gone = done.send(());
+        // The account lives on in the queues; the process prints it when they are empty.
+    }
+
+    /// Takes what was accepted by the channel; no more will come.
+    pub(super) fn take_rest(&mut self) {
         self.requests.close();
         while let Ok(request) = self.requests.try_recv() {
             self.take(request);
         }
-        let now = self.clock.now();
-        self.shared.desired.rcu(|d| Desired {
+    }
+
+    /// A drain is a swap to pass-through.
+    pub(super) fn want_nothing(&self) {
+        self.core.shared.desired.rcu(|d| Desired {
             plan: pass_through(),
             experiment: None::<Experiment>,
             generation: d.generation + 1,
             fleet_seed: d.fleet_seed,
         });
-        self.follow_plan();
-        self.settle(now);
-        for queue in self.outlets.copies.iter().chain(&self.outlets.shadow) {
-            queue.close();
-        }
-        self.outlets.next_hop.close();
-        let _gone = done.send(());
-        // The account lives on in the queues; the process prints it when they are empty.
     }
-}
-
-fn pass_through() -> Arc<Plan> {
-    // Not by `Plan::new`: one pipeline without stages has nothing to refuse.
-    Arc::new(Plan {
-        baseline: Pipeline::pass_through(),
-        candidate: None,
-    })
 }

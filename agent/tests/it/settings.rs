@@ -39,7 +39,7 @@ receivers: { otlp: { grpc: here, max_request: lots } }
 exporters: { otlp: { endpoint: \"http://collector:4317\", protocol: thrift, compression: lz4, tls: { cert_file: c.pem } } }
 control_plane: { endpoint: \"http://127.0.0.1:7070\" }
 pipeline: { file: p.yaml }
-workers: 4
+workers: 4096
 limits: { memory: 100MiB, in_flight: 90MiB, serie: 3 }
 ";
     let Err(SettingsError::Wrong(problems)) = load(Some(file(wrong).path()), &[]) else {
@@ -58,7 +58,7 @@ limits: { memory: 100MiB, in_flight: 90MiB, serie: 3 }
         ("exporters.otlp.endpoint", "insecure: true"),
         ("exporters.otlp.tls.cert_file", "key_file"),
         ("exporters.otlp.tls", "https://"),
-        ("workers", "write 1"),
+        ("workers", "a worker is a core"),
         ("pipeline", "not from both"),
         ("state", "folder"),
         ("limits.in_flight", "half"),
@@ -139,7 +139,7 @@ exporters: {{ otlp: {{ endpoint: \"http://127.0.0.1:1\", headers: {{ x-a: hush-l
 
 #[test]
 fn the_program_prints_the_mistakes_and_fails() {
-    let settings = file("workers: 3");
+    let settings = file("workers: 0");
     let out = Command::new(env!("CARGO_BIN_EXE_phoenix-agent"))
         .arg("--settings")
         .arg(settings.path())
@@ -148,7 +148,7 @@ fn the_program_prints_the_mistakes_and_fails() {
     assert_eq!(out.status.code(), Some(1));
     let said = String::from_utf8(out.stderr).unwrap();
     assert!(
-        said.contains("workers: 3 workers are not supported yet"),
+        said.contains("workers: \"0\" must be `auto` or a whole number from 1"),
         "{said}"
     );
     let help = Command::new(env!("CARGO_BIN_EXE_phoenix-agent"))

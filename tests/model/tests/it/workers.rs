@@ -1,7 +1,7 @@
 //! Several engines that were dealt the resources write what one engine writes.
 
 use super::duel::{decoded, plans, settings_of};
-use super::{ALL, PLAIN, Wanted, for_all};
+use super::{ALL, DECIDES, PLAIN, Wanted, for_all};
 use bytes::Bytes;
 use phoenix_engine::compile::Plan;
 use phoenix_engine::deal::{Dealer, Dealt};
@@ -161,10 +161,11 @@ fn many_are_one(case: &Case) -> Result<(), String> {
 fn one_aggregation_of_several_workers_is_that_of_one() {
     let menu = Menu {
         filter: false,
+        values: false,
         fraction: false,
-        every: false,
         aggregate: true,
         most: 1,
+        ..DECIDES
     };
     for_all(
         "workers, one aggregation",
