@@ -258,7 +258,7 @@ pub struct WorkerHandle {
     commands: mpsc::Sender<Command>,
     /// To each of the others.
     questions: Arc<[mpsc::Sender<Explain>]>,
-    next_hops: Outlets,
+    outlets: Outlets,
 }
 
 impl WorkerHandle {

@@ -179,7 +179,7 @@ pub fn spawn(start: Start) -> (WorkerHandle, mpsc::Receiver<Notice>, Worker) {
         requests: request_senders.into(),
         commands: command_sender,
         questions: question_senders.into(),
-        next_hops: start.outlets,
+        outlets: start.outlets,
     };
     (handle, notice_receiver, worker)
 }

@@ -50,7 +50,7 @@ impl WorkerHandle {
         rejected: u64,
         hold: Reservation,
     ) -> Result<Accepted, Refused> {
-        if self.next_hops.is_full() {
+        if self.outlets.is_full() {
             return Err(Refused::QUEUE_FULL);
         }
         if self.is_memory_short() {

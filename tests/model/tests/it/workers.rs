@@ -12,6 +12,12 @@ use phoenix_model::traffic::pipelines::Menu;
 use phoenix_model::traffic::{Action, Case, encode};
 use std::sync::Arc;
 
+/// Filters of whole entities are left out: each worker decides for the series that it has.
+const SHARED: Menu = Menu {
+    entities: false,
+    ..ALL
+};
+
 /// The engines of one node, with an edge before each call.
 struct Node {
     engines: Vec<Engine>,
@@ -178,6 +184,7 @@ fn one_aggregation_of_several_workers_is_that_of_one() {
 #[test]
 fn several_workers_write_what_one_does() {
     let wanted = Wanted {
+        menu: SHARED,
         shapes: true,
         ..PLAIN
     };
@@ -187,7 +194,7 @@ fn several_workers_write_what_one_does() {
 #[test]
 fn several_workers_swap_as_one() {
     let wanted = Wanted {
-        menu: ALL,
+        menu: SHARED,
         swaps: true,
         arms: true,
         ..PLAIN
