@@ -20,15 +20,8 @@ pub struct AtGate {
 
 /// What the stages behind one that holds points back start from: what is known of a series that is
 /// `new` to the stage, or that it returns. The rest the stage has seen itself.
-pub(super) fn known<'a>(
-    input: Option<&'a Input>,
-    new: bool,
-    event: &Event<'_>,
-) -> Option<&'a Input> {
-    input.filter(|input| {
-        let spoke = new && input.seen() != 0;
-        event.origin != Origin::Merged && (spoke || input.is_returning())
-    })
+pub(super) fn known<'a>(input: Option<&'a Input>, new: bool) -> Option<&'a Input> {
+    input.filter(|input| (new && input.seen() != 0) || input.is_returning())
 }
 
 impl Arm {
@@ -51,7 +44,7 @@ impl Arm {
         let silent = |entry: &Entry| event.now.saturating_sub(entry.seen) > around.expiry;
         let met = table.find(identity).and_then(|slot| table.get(slot));
         let (forgotten, unmet) = (met.is_some_and(silent), met.is_none());
-        let input = known(input, forgotten || unmet, event).cloned();
+        let input = known(input, forgotten || unmet).cloned();
         let returning = input.as_ref().is_some_and(Input::is_returning);
         let start = |returning: bool| {
             let blank = || Input::new(event.monotonic(), returning);

@@ -182,7 +182,7 @@ impl Arm {
                     entry.routes[0].generation = 0;
                 }
                 // What it lets go is the same series: later stages do not start blind either.
-                if let Some(input) = known(input, new, event) {
+                if let Some(input) = known(input, new) {
                     let outputs = outputs(running, around);
                     let metric = event.metric;
                     let found = outputs.find_or_add(identity, |_| {

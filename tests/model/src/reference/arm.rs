@@ -168,7 +168,7 @@ impl Arm {
             let (stage, state) = &mut self.stages[at];
             match state {
                 State::Filter(filter) => {
-                    if !derived && filter.decides(&point.identity) {
+                    if filter.decides(&point.identity) {
                         let at = (clock.now, clock.expiry);
                         filter.passed.meet(&point.identity, &before, at, false);
                     }
@@ -209,9 +209,7 @@ impl Arm {
                         if !sample.decides(&point.identity) {
                             continue;
                         }
-                        if !derived {
-                            sample.meet(&point.identity, &before, clock);
-                        }
+                        sample.meet(&point.identity, &before, clock);
                         let now = if derived { now.max(point.time) } else { now };
                         let quiet = sample.quiet.as_mut().expect("asked just now");
                         if quiet.holds_back(&point, &before, now, clock.expiry) {
@@ -227,9 +225,7 @@ impl Arm {
                         continue;
                     }
                     sample.weigh(&point.identity, weight);
-                    if !derived {
-                        sample.meet(&point.identity, &before, clock);
-                    }
+                    sample.meet(&point.identity, &before, clock);
                     let sampled = sample.take(&point, &before, now, derived);
                     self.account.sampled_out += sampled.sampled_out;
                     self.account.merged += sample.take_merged();
