@@ -26,7 +26,7 @@ use crate::aggregate::read::{
 use crate::view::{MetricType, Number, PointView};
 pub use notes::Notes;
 
-/// Last point of one cumulative series. 64 bytes, and the kept content of a histogram.
+/// Last point of one cumulative series. 56 bytes, and the kept content of a histogram.
 #[derive(Debug, Clone)]
 pub struct Input {
     /// `start_time_unix_nano` of the last point.
@@ -51,7 +51,8 @@ enum Last {
     /// Sum and count of a summary.
     Summary(f64, u64),
     /// Fields of a histogram point, as they came; read again when the next point asks for it.
-    Content(Vec<u8>),
+    /// Boxed, so that a number does not take the room of a list.
+    Content(Box<Vec<u8>>),
 }
 
 /// Reused buffers: nothing is allocated per point once they have grown.
@@ -157,7 +158,7 @@ impl Input {
     /// Bytes beyond the struct itself.
     pub fn heap_size(&self) -> usize {
         match &self.last {
-            Last::Content(bytes) => bytes.capacity(),
+            Last::Content(bytes) => size_of::<Vec<u8>>() + bytes.capacity(),
             _ => 0,
         }
     }
@@ -320,7 +321,7 @@ impl Input {
                 let mut kept = Vec::new();
                 keep_content(point.kind, point.body, &mut kept);
                 kept.shrink_to_fit();
-                *last = Last::Content(kept);
+                *last = Last::Content(Box::new(kept));
             }
         }
         if !first {

@@ -18,6 +18,7 @@ pub mod report;
 mod route;
 mod series;
 pub mod sketch;
+mod slab;
 mod splice;
 mod stage;
 pub mod view;

@@ -10,6 +10,7 @@ pub mod names;
 use crate::Nanos;
 use crate::input::Input;
 use crate::route::Route;
+use crate::slab::Slab;
 use hashbrown::{HashSet, HashTable};
 use memo::Memo;
 use std::collections::VecDeque;
@@ -47,7 +48,7 @@ impl Entry {
 pub struct Table {
     /// Fast keys.
     pub memo: Memo,
-    entries: Vec<Entry>,
+    entries: Slab<Entry>,
     free: Vec<u32>,
     by_identity: HashTable<u32>,
     gone: Gone,
@@ -77,7 +78,7 @@ impl Table {
         let limit = limit.min(memo::MOST);
         Table {
             memo: Memo::new(limit.saturating_mul(2).min(memo::MOST), seed),
-            entries: Vec::new(),
+            entries: Slab::default(),
             free: Vec::new(),
             by_identity: HashTable::new(),
             gone: Gone::default(),
@@ -118,10 +119,7 @@ impl Table {
         let entry = make(returning);
         match self.entries.get_mut(series as usize) {
             Some(slot) => *slot = entry,
-            None => {
-                grow(&mut self.entries);
-                self.entries.push(entry);
-            }
+            None => self.entries.push(entry),
         }
         let entries = &self.entries;
         self.by_identity
@@ -187,13 +185,6 @@ impl Table {
                 .retain(|series| entries.get(series as usize).is_some_and(|e| e.seen != 0));
         }
         self.free.len() > freed
-    }
-}
-
-/// Makes room for one more in steps of a quarter: half of what doubling leaves unused.
-fn grow<T>(list: &mut Vec<T>) {
-    if list.len() == list.capacity() {
-        list.reserve_exact((list.len() / 4).max(64));
     }
 }
 

@@ -3,7 +3,8 @@
 use super::head::Head;
 use super::rules::Kind;
 use crate::Nanos;
-use hashbrown::HashMap;
+use crate::slab::Slab;
+use hashbrown::HashTable;
 use std::sync::Arc;
 
 /// What the worker side knows of one output.
@@ -69,9 +70,10 @@ impl Group {
 /// All groups, by slot.
 #[derive(Debug, Default)]
 pub struct Groups {
-    slots: Vec<Option<Group>>,
+    slots: Slab<Option<Group>>,
     free: Vec<u32>,
-    by_identity: HashMap<u128, u32>,
+    /// Slots by identity, which stands in the head.
+    by_identity: HashTable<u32>,
 }
 
 impl Groups {
@@ -97,19 +99,24 @@ impl Groups {
 
     /// The slot of an output. Canonical bytes are compared, so two outputs never mix.
     pub fn find(&self, identity: u128, canonical: &[u8]) -> Option<u32> {
-        let slot = *self.by_identity.get(&identity)?;
+        let slot = self.known(identity)?;
         let same = self
             .get(slot)
             .is_some_and(|g| *g.head.canonical == *canonical);
         same.then_some(slot)
     }
 
+    fn known(&self, identity: u128) -> Option<u32> {
+        let same = |slot: &u32| self.get(*slot).is_some_and(|g| g.head.identity == identity);
+        self.by_identity.find(identity as u64, same).copied()
+    }
+
     /// Adds a group; `None` where another output has the same hash (or the slots are used up).
     pub fn insert(&mut self, group: Group) -> Option<u32> {
-        if self.by_identity.contains_key(&group.head.identity) {
+        let identity = group.head.identity;
+        if self.known(identity).is_some() {
             return None;
         }
-        let identity = group.head.identity;
         let slot = match self.free.pop() {
             Some(slot) => {
                 *self.slots.get_mut(slot as usize)? = Some(group);
@@ -120,7 +127,12 @@ impl Groups {
                 u32::try_from(self.slots.len() - 1).ok()?
             }
         };
-        self.by_identity.insert(identity, slot);
+        let slots = &self.slots;
+        let hash = |slot: &u32| {
+            let group = slots.get(*slot as usize).and_then(Option::as_ref);
+            group.map_or(0, |g| g.head.identity as u64)
+        };
+        self.by_identity.insert_unique(identity as u64, slot, hash);
         Some(slot)
     }
 
@@ -130,7 +142,10 @@ impl Groups {
             if let Some(group) = place
                 && gone(slot, group)
             {
-                self.by_identity.remove(&group.head.identity);
+                let hash = group.head.identity as u64;
+                if let Ok(found) = self.by_identity.find_entry(hash, |known| *known == slot) {
+                    found.remove();
+                }
                 *place = None;
                 self.free.push(slot);
             }
@@ -145,6 +160,6 @@ impl Groups {
             .flatten()
             .map(|g| g.head.canonical.len() + g.head.attributes.len() + size_of::<Head>())
             .sum();
-        own + self.slots.capacity() * size_of::<Option<Group>>() + self.by_identity.capacity() * 33
+        own + self.slots.capacity() * size_of::<Option<Group>>() + self.by_identity.capacity() * 5
     }
 }

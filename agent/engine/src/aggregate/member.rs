@@ -2,6 +2,7 @@
 
 use super::Seat;
 use crate::Nanos;
+use crate::slab::Slab;
 use crate::view::Number;
 use hashbrown::HashTable;
 
@@ -43,12 +44,12 @@ pub struct Held {
 /// All members, by number.
 #[derive(Debug, Default)]
 pub struct Members {
-    seats: Vec<Member>,
+    seats: Slab<Member>,
     free: Vec<u32>,
     /// Numbers by identity, which stands in the seat.
     by_identity: HashTable<u32>,
     /// Latest value as of the last closed window, of inputs of non-monotonic sums.
-    latest: Vec<Held>,
+    latest: Slab<Held>,
 }
 
 impl Members {
@@ -176,7 +177,7 @@ impl Members {
     /// Numbers of all members silent for longer than the expiry.
     pub fn expired(&self, now: Nanos, expiry: Nanos) -> Vec<u32> {
         let silent = |m: &Member| m.seated && now.saturating_sub(m.seen) > expiry;
-        let numbered = (0u32..).zip(&self.seats);
+        let numbered = (0u32..).zip(self.seats.iter());
         numbered
             .filter(|(_, m)| silent(m))
             .map(|(n, _)| n)
@@ -184,8 +185,8 @@ impl Members {
     }
 
     /// Latest values by member number, grown to cover all members.
-    pub fn latest(&mut self) -> (&[Member], &mut [Held]) {
-        self.latest.resize(self.seats.len(), Held::default());
+    pub fn latest(&mut self) -> (&Slab<Member>, &mut Slab<Held>) {
+        self.latest.grow_to(self.seats.len(), Held::default);
         (&self.seats, &mut self.latest)
     }
 

@@ -275,7 +275,7 @@ fn give_levels(
     }
     let groups = &book.groups;
     let (members, latest) = book.members.latest();
-    for (number, (member, latest)) in members.iter().zip(latest).enumerate() {
+    for (number, (member, latest)) in members.iter().zip(latest.iter_mut()).enumerate() {
         let is_level = |g: &Group| g.kind == Kind::Level;
         if !member.is_seated() || !groups.get(member.slot).is_some_and(is_level) {
             continue;

@@ -10,6 +10,7 @@ use super::number::Total;
 use super::rules::Kind;
 use super::weight::Weighted;
 use crate::Nanos;
+use crate::slab::Slab;
 use crate::view::PointView;
 use crate::wire::attributes::raw_attributes;
 use crate::wire::otlp::{exponential_point, histogram_point, number_point};
@@ -67,11 +68,11 @@ pub struct Window {
     /// Points taken in.
     pub absorbed: u64,
     /// By slot.
-    pub cells: Vec<Cell>,
+    pub cells: Slab<Cell>,
     /// Slots of cells that were touched.
     pub touched: Vec<u32>,
     /// Last values, by member number.
-    pub values: Vec<Held>,
+    pub values: Slab<Held>,
     /// Numbers of members with a value.
     pub spoke: Vec<u32>,
 }
@@ -237,7 +238,9 @@ impl Window {
         point: &PointView<'_>,
         intake: Intake<'_>,
     ) {
-        let cell = cell(&mut self.cells, speaker.slot);
+        let Some(cell) = cell(&mut self.cells, speaker.slot) else {
+            return;
+        };
         if !cell.touched {
             cell.touched = true;
             cell.first_seen = speaker.clock;
@@ -265,7 +268,9 @@ impl Window {
             let Some(from) = next.cells.get_mut(*slot as usize) else {
                 continue;
             };
-            let into = cell(&mut self.cells, *slot);
+            let Some(into) = cell(&mut self.cells, *slot) else {
+                continue;
+            };
             if into.touched {
                 into.merge(from);
             } else {
@@ -281,21 +286,24 @@ impl Window {
     }
 }
 
-fn cell(cells: &mut Vec<Cell>, slot: u32) -> &mut Cell {
+/// The cell of a slot, made if need be.
+fn cell(cells: &mut Slab<Cell>, slot: u32) -> Option<&mut Cell> {
     let at = slot as usize;
     if at >= cells.len() {
-        cells.resize_with(at + 1, Cell::default);
+        cells.grow_to(at + 1, Cell::default);
     }
-    &mut cells[at]
+    cells.get_mut(at)
 }
 
 /// Keeps the newer value; of equally new ones the one that came later.
-fn hold(values: &mut Vec<Held>, spoke: &mut Vec<u32>, member: u32, held: Held) {
+fn hold(values: &mut Slab<Held>, spoke: &mut Vec<u32>, member: u32, held: Held) {
     let at = member as usize;
     if at >= values.len() {
-        values.resize(at + 1, Held::default());
+        values.grow_to(at + 1, Held::default);
     }
-    let slot = &mut values[at];
+    let Some(slot) = values.get_mut(at) else {
+        return;
+    };
     if slot.value.is_none() {
         spoke.push(member);
     }

@@ -38,7 +38,7 @@ fn number(start: Nanos, time: Nanos, value: pb::number_data_point::Value) -> Vec
 
 #[test]
 fn an_input_is_compact() {
-    assert!(size_of::<Input>() <= 64, "{}", size_of::<Input>());
+    assert!(size_of::<Input>() <= 56, "{}", size_of::<Input>());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! from the process's own seed: nobody outside can make two series collide. Reordered attributes
 //! only cost a second entry.
 
+use crate::slab::Slab;
 use crate::wire::index::UNKNOWN;
 use crate::wire::walk;
 use hashbrown::HashTable;
@@ -16,21 +17,57 @@ pub const MOST: usize = 1 << 28;
 const LEVELS: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
 const SPREAD: u128 = 0xDA94_2042_E4DD_58B5_2360_ED05_1FC6_5DA5;
 
+/// There is one a series: 24 bytes.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
-    key: u128,
+    /// Halves of the key; whole they would cost 8 bytes of padding.
+    key: [u64; 2],
+    /// Number of the series, and [`USED`].
     series: u32,
     /// The slot that came after this one in the last round.
     next: u32,
-    /// Found since the hand last passed.
-    used: bool,
+}
+
+/// Set in `Slot::series`: found since the hand last passed. Numbers are below [`MOST`].
+const USED: u32 = 1 << 31;
+
+impl Slot {
+    fn new(key: u128, series: u32) -> Slot {
+        Slot {
+            key: halves(key),
+            series: series | USED,
+            next: UNKNOWN,
+        }
+    }
+
+    /// A key that no bytes have: a stale `next` must not find it.
+    const FORGOTTEN: Slot = Slot {
+        key: [u64::MAX; 2],
+        series: UNKNOWN,
+        next: UNKNOWN,
+    };
+
+    /// Its series; [`UNKNOWN`] where it was forgotten.
+    #[inline]
+    fn series(&self) -> u32 {
+        if self.key == Slot::FORGOTTEN.key {
+            UNKNOWN
+        } else {
+            self.series & !USED
+        }
+    }
+}
+
+#[inline]
+fn halves(key: u128) -> [u64; 2] {
+    [key as u64, (key >> 64) as u64]
 }
 
 /// A bounded cache of keys.
 #[derive(Debug)]
 pub struct Memo {
     secret: [u8; 192],
-    slots: Vec<Slot>,
+    slots: Slab<Slot>,
     index: HashTable<u32>,
     free: Vec<u32>,
     last: u32,
@@ -47,7 +84,7 @@ impl Memo {
         }
         Memo {
             secret,
-            slots: Vec::new(),
+            slots: Slab::default(),
             index: HashTable::new(),
             free: Vec::new(),
             last: UNKNOWN,
@@ -61,12 +98,7 @@ impl Memo {
         if self.peek(key).is_some() {
             return;
         }
-        let slot = Slot {
-            key,
-            series,
-            next: UNKNOWN,
-            used: true,
-        };
+        let slot = Slot::new(key, series);
         if self.free.is_empty() && self.slots.len() >= self.limit {
             self.evict();
         }
@@ -78,26 +110,26 @@ impl Memo {
                 number
             }
             None => {
-                super::grow(&mut self.slots);
                 self.slots.push(slot);
                 (self.slots.len() - 1) as u32
             }
         };
         let slots = &self.slots;
         self.index.insert_unique(key as u64, number, |n| {
-            slots.get(*n as usize).map_or(0, |s| s.key as u64)
+            slots.get(*n as usize).map_or(0, |s| s.key[0])
         });
     }
 
     /// The series of a key, without touching anything.
     pub fn peek(&self, key: u128) -> Option<u32> {
         let number = self.lookup(key)?;
-        self.slots.get(number as usize).map(|s| s.series)
+        self.slots.get(number as usize).map(Slot::series)
     }
 
     fn lookup(&self, key: u128) -> Option<u32> {
+        let key = halves(key);
         self.index
-            .find(key as u64, |n| {
+            .find(key[0], |n| {
                 self.slots.get(*n as usize).is_some_and(|s| s.key == key)
             })
             .copied()
@@ -110,7 +142,8 @@ impl Memo {
             let Some(slot) = self.slots.get_mut(self.hand) else {
                 return;
             };
-            if std::mem::take(&mut slot.used) {
+            if slot.series() != UNKNOWN && slot.series & USED != 0 {
+                slot.series &= !USED;
                 continue;
             }
             let number = self.hand as u32;
@@ -123,13 +156,11 @@ impl Memo {
         let Some(slot) = self.slots.get_mut(number as usize) else {
             return;
         };
-        if let Ok(found) = self.index.find_entry(slot.key as u64, |n| *n == number) {
+        if let Ok(found) = self.index.find_entry(slot.key[0], |n| *n == number) {
             found.remove();
             self.free.push(number);
         }
-        // A key that no bytes have: a stale `next` must not find it.
-        slot.key = u128::MAX;
-        slot.series = UNKNOWN;
+        *slot = Slot::FORGOTTEN;
     }
 
     /// Forgets the keys of series that are not kept.
@@ -138,7 +169,8 @@ impl Memo {
             let lost = self
                 .slots
                 .get(number)
-                .is_some_and(|s| s.series != UNKNOWN && !keep(s.series));
+                .map(Slot::series)
+                .is_some_and(|series| series != UNKNOWN && !keep(series));
             if lost {
                 self.forget(number as u32);
             }
@@ -167,11 +199,11 @@ impl walk::Memo for Memo {
             .get(self.last as usize)
             .map_or(UNKNOWN, |s| s.next);
         if let Some(slot) = self.slots.get_mut(expected as usize)
-            && slot.key == key
+            && slot.key == halves(key)
         {
-            slot.used = true;
+            slot.series |= USED;
             self.last = expected;
-            return slot.series;
+            return slot.series & !USED;
         }
         let Some(number) = self.lookup(key) else {
             return UNKNOWN;
@@ -182,8 +214,8 @@ impl walk::Memo for Memo {
         self.last = number;
         match self.slots.get_mut(number as usize) {
             Some(slot) => {
-                slot.used = true;
-                slot.series
+                slot.series |= USED;
+                slot.series & !USED
             }
             None => UNKNOWN,
         }
