@@ -184,7 +184,6 @@ pub struct Arm {
     /// Outputs that began in this call; kept where other workers must know.
     begun: Vec<u128>,
     lengths: Lengths,
-    spliced: Vec<u8>,
     scratch: Scratch,
     /// Of what a stage wrote.
     inner: Index,
@@ -227,7 +226,6 @@ impl Arm {
             carried: Carried::default(),
             begun: Vec::new(),
             lengths: Lengths::default(),
-            spliced: Vec::new(),
             scratch: Scratch::default(),
             inner: Index::default(),
         }

@@ -84,6 +84,11 @@ pub fn splice(index: &Index, bytes: &[u8], kept: &Kept, lengths: &mut Lengths, o
         return;
     }
     measure(index, kept, lengths);
+    let sizes = index.resources.iter().zip(&lengths.resources);
+    let gone = sizes.fold(0, |gone, (entry, size)| {
+        gone + entry.at.field.len() - size.field(entry.at)
+    });
+    out.reserve_exact(bytes.len() - gone);
     let mut copied = 0;
     for (entry, size) in index.resources.iter().zip(&lengths.resources) {
         gap(bytes, &mut copied, entry.at, out);

@@ -10,8 +10,9 @@ use super::rules::Kind;
 use super::weight::Weighted;
 use super::window::Content;
 use crate::Nanos;
+use crate::slab::Slab;
 use crate::view::Number;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet, HashTable};
 use std::sync::Arc;
 
 /// What an aggregation writes: reused by the caller, which empties it.
@@ -19,6 +20,8 @@ use std::sync::Arc;
 pub struct Written {
     /// A valid request: the outputs of the windows, in window order.
     pub request: Vec<u8>,
+    /// Where a piece of it ends that is a valid request by itself; none where it is one piece.
+    pub ends: Vec<usize>,
     /// Points in it.
     pub points: u64,
     /// Points that were held and are so no more.
@@ -33,10 +36,24 @@ impl Written {
     /// Empties it, keeping the memory.
     pub fn clear(&mut self) {
         self.request.clear();
+        self.ends.clear();
         self.identities.clear();
         (self.points, self.absorbed, self.time) = (0, 0, 0);
     }
+
+    /// The request in pieces, each valid by itself: what later stages need for a point on its way
+    /// is then needed for a piece's points alone.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let from = std::iter::once(0).chain(self.ends.iter().copied());
+        let to = self.ends.iter().copied().chain([self.request.len()]);
+        from.zip(to)
+            .filter_map(|(from, to)| self.request.get(from..to))
+            .filter(|piece| !piece.is_empty())
+    }
 }
+
+/// Most points of a piece: what they take on their way stays small beside what is written.
+const PIECE: usize = 1024;
 
 /// One output series.
 #[derive(Debug)]
@@ -60,16 +77,17 @@ struct Output {
     bounds: Option<Vec<f64>>,
     /// Ranks of resource, scope and metric.
     place: [u32; 3],
-    /// Its part of the window that is being merged.
-    part: Option<Partial>,
+    /// Its part of the window that is being merged; boxed, because it is rarely there.
+    part: Option<Box<Partial>>,
 }
 
 /// All outputs of a stage.
 #[derive(Debug, Default)]
 pub struct Outputs {
-    outputs: Vec<Option<Output>>,
+    outputs: Slab<Option<Output>>,
     free: Vec<u32>,
-    by_identity: HashMap<u128, u32>,
+    /// Numbers by identity, which stands in the head.
+    by_identity: HashTable<u32>,
     ranks: Ranks,
     /// Time of the newest point written.
     pub last_written: Nanos,
@@ -128,39 +146,68 @@ impl Outputs {
         for part in closed.parts.into_iter().filter(|part| part.cell.touched) {
             let number = self.number_of(&part, expiry);
             if let Some(Some(output)) = self.outputs.get_mut(number as usize) {
-                output.part = Some(part);
+                output.part = Some(Box::new(part));
                 touched.push((output.place, number));
             }
         }
+        for (place, number) in &mut touched {
+            let Some(Some(output)) = self.outputs.get_mut(*number as usize) else {
+                continue;
+            };
+            let agrees = output.part.as_ref().is_none_or(|part| part.url_agrees);
+            if output.url_agrees && !agrees {
+                output.url_agrees = false;
+                output.place = self.ranks.place(&output.head, false);
+            }
+            *place = output.place;
+        }
+        touched.sort_unstable();
+        for (number, piece) in touched.chunks(PIECE).enumerate() {
+            if number > 0 {
+                written.ends.push(written.request.len());
+                // Every piece takes about as much as the first: no doubling, no copying.
+                let rest = touched.len() / PIECE + 1 - number;
+                let first = written.ends.first().copied().unwrap_or(0);
+                if number == 1 {
+                    written.request.reserve_exact(first * rest / 16 * 17);
+                }
+            }
+            let span = (closed.start, closed.stamp);
+            self.write_piece(piece, alive, span, counts, written);
+        }
+    }
+
+    /// Writes the points of some outputs, which lie in order of their places.
+    fn write_piece(
+        &mut self,
+        piece: &[([u32; 3], u32)],
+        alive: &HashSet<u128>,
+        span: (Nanos, Nanos),
+        counts: &mut Counts,
+        written: &mut Written,
+    ) {
         let mut bodies = std::mem::take(&mut self.bodies);
         bodies.clear();
-        let mut ends = Vec::with_capacity(touched.len());
-        for (place, number) in &mut touched {
+        let mut ends = Vec::with_capacity(piece.len());
+        for (place, number) in piece {
             let Some(Some(output)) = self.outputs.get_mut(*number as usize) else {
                 continue;
             };
             let Some(part) = output.part.take() else {
                 continue;
             };
-            if output.url_agrees && !part.url_agrees {
-                output.url_agrees = false;
-                output.place = self.ranks.place(&output.head, false);
-            }
-            *place = output.place;
             counts.exemplars_dropped += part.cell.exemplars_dropped;
             let from = bodies.len();
-            let span = (closed.start, closed.stamp);
             let ended = part.ended(alive);
-            let mut part = part;
+            let mut part = *part;
             if self.shared && output.kind.is_delta() {
                 output.narrow(&mut part.cell.content);
             }
             if output.put(&mut bodies, (part, ended), span, counts) {
-                self.last_written = self.last_written.max(closed.stamp);
+                self.last_written = self.last_written.max(span.1);
                 ends.push((*place, *number, from, bodies.len()));
             }
         }
-        ends.sort_unstable();
         let row = |(place, number, from, to): &([u32; 3], u32, usize, usize)| {
             let output = self.outputs.get(*number as usize)?.as_ref()?;
             Some(Row {
@@ -186,7 +233,12 @@ impl Outputs {
 
     /// The output of a part, begun anew where it is unknown or its epoch is over.
     fn number_of(&mut self, part: &Partial, expiry: Nanos) -> u32 {
-        let known = self.by_identity.get(&part.head.identity).copied();
+        let identity = part.head.identity;
+        let same = |number: &u32| {
+            let output = self.outputs.get(*number as usize).and_then(Option::as_ref);
+            output.is_some_and(|o| o.head.identity == identity)
+        };
+        let known = self.by_identity.find(identity as u64, same).copied();
         let mut fresh = Output {
             head: part.head.clone(),
             kind: part.kind,
@@ -226,7 +278,13 @@ impl Outputs {
         if let Some(slot) = self.outputs.get_mut(number as usize) {
             *slot = Some(fresh);
         }
-        self.by_identity.insert(part.head.identity, number);
+        let outputs = &self.outputs;
+        let hash = |number: &u32| {
+            let output = outputs.get(*number as usize).and_then(Option::as_ref);
+            output.map_or(0, |o| o.head.identity as u64)
+        };
+        self.by_identity
+            .insert_unique(identity as u64, number, hash);
         number
     }
 
@@ -242,7 +300,10 @@ impl Outputs {
                 && now.saturating_sub(output.seen) > expiry
                 && Arc::strong_count(&output.head) == 1
             {
-                self.by_identity.remove(&output.head.identity);
+                let hash = output.head.identity as u64;
+                if let Ok(found) = self.by_identity.find_entry(hash, |known| *known == number) {
+                    found.remove();
+                }
                 *slot = None;
                 self.free.push(number);
             }
@@ -274,7 +335,7 @@ impl Outputs {
         totals
             + weighted.map(|w| w.bytes()).sum::<usize>()
             + self.outputs.capacity() * size_of::<Option<Output>>()
-            + self.by_identity.capacity() * 33
+            + self.by_identity.capacity() * 5
             + self
                 .ranks
                 .known

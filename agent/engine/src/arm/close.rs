@@ -102,8 +102,10 @@ impl Arm {
             _ => Origin::Released,
         };
         if written.points > 0 {
-            let request = &written.request;
-            self.take_in(number, request, origin, at, entry, node, around, out);
+            out.bytes.reserve_exact(written.request.len());
+            for piece in written.pieces() {
+                self.take_in(number, piece, origin, at, entry, node, around, out);
+            }
         }
     }
 
@@ -323,20 +325,14 @@ impl Arm {
         }
     }
 
-    /// Splices what stays of a request. `None`: all of it stays, forward the buffer.
-    pub fn splice(&mut self, index: &Index, bytes: &[u8]) -> Option<&[u8]> {
+    /// Appends what stays of a request. True: all of it stays and nothing was appended; forward
+    /// the buffer.
+    pub fn splice(&mut self, index: &Index, bytes: &[u8], out: &mut Vec<u8>) -> bool {
         if self.kept.count == index.points.len() && index.rejected == 0 {
-            return None;
+            return true;
         }
-        self.spliced.clear();
-        splice(
-            index,
-            bytes,
-            &self.kept,
-            &mut self.lengths,
-            &mut self.spliced,
-        );
-        Some(&self.spliced)
+        splice(index, bytes, &self.kept, &mut self.lengths, out);
+        false
     }
 
     /// Frees what has been silent.

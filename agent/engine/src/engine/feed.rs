@@ -205,26 +205,22 @@ impl Engine {
     fn leave_request(&mut self, request: &Bytes, data: &Bytes, mut outs: Outs) -> Emitted {
         let exported = self.exports_candidate();
         let points = self.baseline.kept.count as u64;
-        let whole = match self.baseline.splice(&self.index, data) {
-            None if outs.baseline.bytes.is_empty() && !exported => true,
-            None => {
-                outs.baseline.bytes.extend_from_slice(request);
-                false
-            }
-            Some(bytes) => {
-                outs.baseline.bytes.extend_from_slice(bytes);
-                false
-            }
-        };
+        let out = &mut outs.baseline.bytes;
+        let all = self.baseline.splice(&self.index, data, out);
+        let whole = all && out.is_empty() && !exported;
+        if all && !whole {
+            out.extend_from_slice(request);
+        }
         outs.baseline.points += points;
         let mut whole_shadow = false;
         if let Some(arm) = &mut self.candidate {
             let points = arm.kept.count as u64;
-            match arm.splice(&self.index, data) {
-                None if exported && points == 0 => {}
-                None if outs.candidate.bytes.is_empty() && !exported => whole_shadow = !arm.dead,
-                None => outs.candidate.bytes.extend_from_slice(request),
-                Some(bytes) => outs.candidate.bytes.extend_from_slice(bytes),
+            let out = &mut outs.candidate.bytes;
+            match arm.splice(&self.index, data, out) {
+                true if exported && points == 0 => {}
+                true if out.is_empty() && !exported => whole_shadow = !arm.dead,
+                true => out.extend_from_slice(request),
+                false => {}
             }
             outs.candidate.points += points;
         }
