@@ -1,6 +1,7 @@
 //! Where points come from. Every receiver ends in `Intake::take`: bytes of a request, within the
 //! budget, handed to the worker.
 
+pub mod ahead;
 pub mod body;
 pub mod budget;
 pub mod file;

@@ -1,9 +1,9 @@
 //! Divides a request that is larger than a batch: the points of a closed window can be tens of
 //! megabytes, and most next hops refuse more than four.
 //!
-//! Cuts between resources where that is enough, else between scopes, metrics and points; what
-//! stands above a cut (resource, scope, name, temporality) is repeated in every piece. Rare, so it
-//! copies.
+//! Cuts between resources where that is enough, without a copy: what the engine writes at the end
+//! of a window comes in resources of a thousand points at most. Else between scopes, metrics and
+//! points; what stands above a cut (resource, scope, name, temporality) is repeated in every piece.
 
 use super::queue::Outgoing;
 use bytes::Bytes;
@@ -23,10 +23,9 @@ pub fn divide(request: Outgoing, limit: usize) -> Vec<Outgoing> {
     if request.bytes <= limit || request.points <= 1 {
         return vec![request];
     }
-    let mut pieces = Vec::new();
-    if cut(whole, &LEVELS, limit, &mut pieces).is_none() {
+    let Some(pieces) = slices(whole, limit) else {
         return vec![request];
-    }
+    };
     let pieces = pieces.into_iter();
     let outgoing: Vec<Outgoing> = pieces
         .filter_map(|piece| outgoing(piece, request.lane))
@@ -38,13 +37,60 @@ pub fn divide(request: Outgoing, limit: usize) -> Vec<Outgoing> {
     share_bytes(outgoing, request.bytes)
 }
 
-fn outgoing(piece: Vec<u8>, lane: usize) -> Option<Outgoing> {
+/// Cuts between resources, without a copy; a resource that is too large by itself is copied into
+/// pieces. `None`: not understood.
+fn slices(whole: &Bytes, limit: usize) -> Option<Vec<Bytes>> {
+    let (children, below) = LEVELS.split_first()?;
+    let mut pieces = Vec::new();
+    // What is being gathered: a range of the whole.
+    let (mut from, mut to) = (0, 0);
+    let close = |from: usize, to: usize, pieces: &mut Vec<Bytes>| {
+        if to > from {
+            pieces.push(whole.slice(from..to));
+        }
+    };
+    for field in fields(whole)? {
+        let end = to + field.whole.len();
+        let is_child = children.contains(&field.number);
+        match field.payload.filter(|p| is_child && p.len() + HEAD > limit) {
+            Some(payload) => {
+                close(from, to, &mut pieces);
+                let mut parts = Vec::new();
+                cut(payload, below, limit.saturating_sub(HEAD), &mut parts)?;
+                pieces.extend(
+                    parts
+                        .iter()
+                        .map(|part| Bytes::from(nested(field.number, part))),
+                );
+                from = end;
+            }
+            None if end - from > limit => {
+                close(from, to, &mut pieces);
+                from = to;
+            }
+            None => {}
+        }
+        to = end;
+    }
+    close(from, to, &mut pieces);
+    Some(pieces)
+}
+
+fn nested(number: u64, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len() + HEAD);
+    put_varint(&mut out, number << 3 | 2);
+    put_varint(&mut out, body.len() as u64);
+    out.extend_from_slice(body);
+    out
+}
+
+fn outgoing(piece: Bytes, lane: usize) -> Option<Outgoing> {
     let points = phoenix_engine::engine::count_points(&piece).ok()?;
     Some(Outgoing {
         bytes: piece.len(),
         points,
         held: piece.len(),
-        parts: vec![Bytes::from(piece)],
+        parts: vec![piece],
         lane,
     })
 }
@@ -97,9 +143,7 @@ fn cut(message: &[u8], levels: &[&[u64]], limit: usize, out: &mut Vec<Vec<u8>>) 
         cut(payload, below, room, &mut parts)?;
         for part in parts {
             let mut piece = head.clone();
-            put_varint(&mut piece, field.number << 3 | 2);
-            put_varint(&mut piece, part.len() as u64);
-            piece.extend_from_slice(&part);
+            piece.extend_from_slice(&nested(field.number, &part));
             out.push(piece);
         }
     }

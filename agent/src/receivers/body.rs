@@ -18,7 +18,11 @@ pub fn full() -> Fault {
     Fault::Full("too many bytes in flight (limits.in_flight); send again later".to_owned())
 }
 
-/// Reads the whole body. A body that came in one frame is not copied.
+/// Most bytes that room is made for because a sender says that it will send so many.
+const FORETOLD: usize = 1 << 20;
+
+/// Reads the whole body. A body that came in one frame is not copied. `foretold`: how long the first
+/// bytes say that it is.
 ///
 /// # Errors
 /// It is too large, does not fit the budget, or the connection broke.
@@ -26,6 +30,7 @@ pub async fn collect(
     mut body: Incoming,
     limit: usize,
     hold: &mut Reservation,
+    foretold: impl Fn(&[u8]) -> usize,
 ) -> Result<Bytes, Fault> {
     let expected = body.size_hint().exact().unwrap_or(0);
     if expected > limit as u64 {
@@ -50,7 +55,8 @@ pub async fn collect(
             first = data;
         } else {
             if joined.is_empty() {
-                joined.reserve(len.max(expected as usize));
+                let expected = foretold(&first).max(expected as usize);
+                joined.reserve(len.max(expected.min(FORETOLD)));
                 joined.extend_from_slice(&first);
             }
             joined.extend_from_slice(&data);

@@ -96,7 +96,7 @@ async fn export(intake: &Intake, request: Request<Incoming>) -> Result<Accepted,
     }
     let encoding = Encoding::from_header(head.headers.get("grpc-encoding"))?;
     let mut hold = intake.admit()?;
-    let framed = body::collect(incoming, intake.max_request + 5, &mut hold).await?;
+    let framed = body::collect(incoming, intake.max_request + 5, &mut hold, foretold).await?;
     let (compressed, message) = unframe(framed)?;
     let bytes = if compressed {
         inflate(encoding, message, intake.max_request, &mut hold)?
@@ -104,6 +104,12 @@ async fn export(intake: &Intake, request: Request<Incoming>) -> Result<Accepted,
         message
     };
     intake.take(bytes, hold).await
+}
+
+/// The length of the whole body, as its prefix says.
+fn foretold(first: &[u8]) -> usize {
+    let length = first.get(1..5).and_then(|l| l.try_into().ok());
+    length.map_or(0, |l| u32::from_be_bytes(l) as usize + 5)
 }
 
 /// Takes the prefix off the one message of a unary call.

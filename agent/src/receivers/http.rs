@@ -89,7 +89,7 @@ async fn export(
 ) -> Result<Accepted, Fault> {
     let encoding = Encoding::from_header(request.headers().get(CONTENT_ENCODING))?;
     let mut hold = intake.admit()?;
-    let body = collect(request.into_body(), intake.max_request, &mut hold).await?;
+    let body = collect(request.into_body(), intake.max_request, &mut hold, |_| 0).await?;
     let bytes = inflate(encoding, body, intake.max_request, &mut hold)?;
     match format {
         Format::Protobuf => intake.take(bytes, hold).await,

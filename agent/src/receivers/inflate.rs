@@ -60,7 +60,9 @@ pub fn inflate(
         _ if body.is_empty() => Ok(body),
         Encoding::Gzip => {
             let reader = flate2::bufread::MultiGzDecoder::new(&body[..]);
-            read_capped(reader, &body, limit, hold, |e| wrong("gzip", e))
+            read_capped(reader, &body, gzip_size(&body), limit, hold, |e| {
+                wrong("gzip", e)
+            })
         }
         Encoding::Zstd => {
             let mut reader = zstd::stream::read::Decoder::with_buffer(&body[..])
@@ -68,14 +70,32 @@ pub fn inflate(
             reader
                 .window_log_max(ZSTD_WINDOW_LOG)
                 .map_err(|e| wrong("zstd", e))?;
-            read_capped(reader, &body, limit, hold, |e| wrong("zstd", e))
+            let size = zstd_size(&body);
+            read_capped(reader, &body, size, limit, hold, |e| wrong("zstd", e))
         }
     }
+}
+
+/// Most bytes that room is made for because a body says that it holds so many.
+const FORETOLD: usize = 1 << 20;
+
+/// What a gzip body says it inflates to: the last four bytes of its last member.
+fn gzip_size(body: &[u8]) -> usize {
+    let last = body.last_chunk().copied();
+    last.map_or(0, |last| u32::from_le_bytes(last) as usize)
+}
+
+/// What a zstd body says it inflates to, where its first frame says so.
+fn zstd_size(body: &[u8]) -> usize {
+    let size = zstd::zstd_safe::get_frame_content_size(body).ok().flatten();
+    size.and_then(|size| usize::try_from(size).ok())
+        .unwrap_or(0)
 }
 
 fn read_capped(
     mut reader: impl Read,
     body: &Bytes,
+    foretold: usize,
     limit: usize,
     hold: &mut Reservation,
     wrong: impl Fn(std::io::Error) -> Fault,
@@ -84,7 +104,12 @@ fn read_capped(
     let mut len = 0;
     loop {
         // One byte over the limit is enough to know.
-        let step = STEP.max(len).min(limit + 1 - len);
+        let step = match len {
+            // One byte more, to see the end.
+            0 => foretold.min(FORETOLD).saturating_add(1).max(STEP),
+            len => STEP.max(len),
+        };
+        let step = step.min(limit + 1 - len);
         if !hold.grow(step) {
             return Err(full());
         }

@@ -1,6 +1,7 @@
 //! Accepts connections and runs them until the drain: then requests under way are finished and no
 //! new ones begin.
 
+use super::ahead::ReadAhead;
 use super::{Intake, grpc, http};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -122,7 +123,7 @@ async fn connection(
     match kind {
         Kind::Grpc => {
             let connection = grpc_server(windows).serve_connection(
-                TokioIo::new(stream),
+                TokioIo::new(ReadAhead::new(stream)),
                 service_fn(move |request| grpc::serve(intake.clone(), request)),
             );
             log(watcher.watch(connection).await);
@@ -130,7 +131,7 @@ async fn connection(
         Kind::Http => {
             let service = service_fn(move |request| http::serve(intake.clone(), request));
             let server = http_server(windows);
-            let connection = server.serve_connection(TokioIo::new(stream), service);
+            let connection = server.serve_connection(TokioIo::new(ReadAhead::new(stream)), service);
             log(watcher.watch(connection).await.map_err(|e| e.to_string()));
         }
     }
