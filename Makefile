@@ -17,7 +17,7 @@ test: ## everything CI runs
 test-long: ## hours: generated cases by the ten thousand, fuzzing, a soak
 	scripts/test-long
 
-bench: ## criterion benchmarks, and the whole process beside its peers
+bench: ## whole processes beside a Collector, ratios, memory a series, instruction counts, the captures
 	scripts/bench
 
 lint:

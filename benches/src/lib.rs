@@ -1,5 +1,9 @@
-//! What benchmarks share: real requests from the captures, and the whole-process run.
+//! What benchmarks share: the made stream, real requests from the captures, and the whole-process run.
 
+pub mod fed;
 pub mod load;
 pub mod process;
 pub mod requests;
+pub mod rows;
+pub mod sink;
+pub mod stream;

@@ -1,163 +1,182 @@
-//! Load and sink that cost little: encoded requests go out as they are, and are only counted.
+//! Load that costs little: encoded requests go out over one gRPC connection as they are.
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::routing::post;
-use bytes::{Buf, BufMut, Bytes};
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
-use std::future::{Ready, ready};
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderValue, Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use tonic::Status;
-use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::transport::Channel;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-const EXPORT: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+/// Path of the one method.
+pub const EXPORT: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
-/// Hands messages through as bytes, both ways.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Raw;
+/// How a request is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// As it is.
+    None,
+    /// gzip level 1.
+    Gzip,
+    /// zstd level 1.
+    Zstd,
+}
 
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Raw;
-    type Decoder = Raw;
-
-    fn encoder(&mut self) -> Raw {
-        Raw
+impl Encoding {
+    /// The name in headers and settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Encoding::None => "none",
+            Encoding::Gzip => "gzip",
+            Encoding::Zstd => "zstd",
+        }
     }
 
-    fn decoder(&mut self) -> Raw {
-        Raw
+    /// The gRPC message: prefix and, compressed or not, the request.
+    ///
+    /// # Errors
+    /// None that memory does not give.
+    pub fn message(self, request: &Bytes) -> anyhow::Result<Bytes> {
+        let compressed = match self {
+            Encoding::None => None,
+            Encoding::Gzip => {
+                let mut encoder =
+                    flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(1));
+                encoder.write_all(request)?;
+                Some(encoder.finish()?)
+            }
+            Encoding::Zstd => Some(zstd::bulk::compress(request, 1)?),
+        };
+        let body = compressed.as_deref().unwrap_or(request);
+        let mut message = BytesMut::with_capacity(body.len() + 5);
+        message.put_u8(u8::from(compressed.is_some()));
+        message.put_u32(body.len() as u32);
+        message.put_slice(body);
+        Ok(message.freeze())
     }
 }
 
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buf.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buf.copy_to_bytes(buf.remaining())))
-    }
-}
-
-/// What a sink received.
+/// A body in pieces: each becomes an HTTP/2 frame of its own, if the peer's limit lets it.
 #[derive(Debug, Default)]
-pub struct Received {
-    /// Requests.
-    pub requests: AtomicU64,
-    /// Uncompressed bytes.
-    pub bytes: AtomicU64,
-}
+pub struct Pieces(VecDeque<Bytes>);
 
-struct Count(Arc<Received>);
-
-impl tonic::server::UnaryService<Bytes> for Count {
-    type Response = Bytes;
-    type Future = Ready<Result<tonic::Response<Bytes>, Status>>;
-
-    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        self.0.requests.fetch_add(1, Ordering::Relaxed);
-        self.0
-            .bytes
-            .fetch_add(request.get_ref().len() as u64, Ordering::Relaxed);
-        let empty = prost::Message::encode_to_vec(&ExportMetricsServiceResponse::default());
-        ready(Ok(tonic::Response::new(empty.into())))
+impl Pieces {
+    /// `message` in frames of at most `frame` bytes.
+    pub fn of(mut message: Bytes, frame: usize) -> Pieces {
+        let mut pieces = VecDeque::with_capacity(message.len() / frame + 1);
+        while message.len() > frame {
+            pieces.push_back(message.split_to(frame));
+        }
+        pieces.push_back(message);
+        Pieces(pieces)
     }
 }
 
-/// Starts a sink on a free loopback port.
-///
-/// # Errors
-/// No port.
-pub async fn sink() -> anyhow::Result<(SocketAddr, Arc<Received>)> {
-    let received = Arc::new(Received::default());
-    let app = Router::new()
-        .route(EXPORT, post(take))
-        .with_state(received.clone());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    Ok((address, received))
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
-async fn take(State(received): State<Arc<Received>>, request: Request) -> axum::response::Response {
-    tonic::server::Grpc::new(Raw)
-        .accept_compressed(CompressionEncoding::Gzip)
-        .accept_compressed(CompressionEncoding::Zstd)
-        .max_decoding_message_size(256 << 20)
-        .unary(Count(received), request)
-        .await
-        .map(Body::new)
+/// One connection of a sender.
+#[derive(Clone)]
+pub struct Sender {
+    connection: http2::SendRequest<Pieces>,
+    encoding: Encoding,
+    frame: usize,
 }
 
-/// Sends every request of every round, `flight` at a time, and waits for all answers.
-///
-/// # Errors
-/// A request that was refused.
-pub async fn send(
-    to: SocketAddr,
-    rounds: impl Iterator<Item = Vec<Bytes>>,
-    flight: usize,
-    gzip: bool,
-) -> anyhow::Result<()> {
-    let channel = Channel::from_shared(format!("http://{to}"))?
-        .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(32 << 20)
-        .connect()
-        .await?;
-    for round in rounds {
-        let mut round = round.into_iter();
-        let mut tasks = tokio::task::JoinSet::new();
+impl Sender {
+    /// Connects; messages are in `encoding` and go out in frames of at most `frame` bytes.
+    ///
+    /// # Errors
+    /// Nobody listens, or not HTTP/2.
+    pub async fn connect(
+        to: SocketAddr,
+        encoding: Encoding,
+        frame: usize,
+    ) -> anyhow::Result<Sender> {
+        let stream = tokio::net::TcpStream::connect(to).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(1 << 20)
+            .max_send_buf_size(1 << 20)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Sender {
+            connection: sender,
+            encoding,
+            frame,
+        })
+    }
+
+    /// Sends one message until it is taken; where the receiver is full it waits and sends again, as
+    /// any client would. How often it was refused.
+    ///
+    /// # Errors
+    /// It was refused for good, or the connection broke.
+    pub async fn send(&mut self, message: Bytes) -> anyhow::Result<u64> {
+        let mut refused = 0;
         loop {
-            while tasks.len() < flight {
-                let Some(request) = round.next() else { break };
-                tasks.spawn(one(channel.clone(), request, gzip));
+            self.connection.ready().await?;
+            let answer = self
+                .connection
+                .send_request(self.request(message.clone()))
+                .await?;
+            match status(answer).await?.as_str() {
+                "0" => return Ok(refused),
+                "8" | "14" => refused += 1,
+                other => anyhow::bail!("refused with gRPC status {other}"),
             }
-            match tasks.join_next().await {
-                None => break,
-                Some(sent) => sent??,
-            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-    Ok(())
+
+    fn request(&self, message: Bytes) -> Request<Pieces> {
+        let mut request = Request::new(Pieces::of(message, self.frame));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = http::Uri::from_static(
+            "http://localhost/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        );
+        let headers = request.headers_mut();
+        headers.insert("content-type", HeaderValue::from_static("application/grpc"));
+        headers.insert("te", HeaderValue::from_static("trailers"));
+        if self.encoding != Encoding::None {
+            let name = HeaderValue::from_static(self.encoding.name());
+            headers.insert("grpc-encoding", name);
+        }
+        request
+    }
 }
 
-/// Sends one request; where the receiver is full it waits and sends again, as any client would.
-async fn one(channel: Channel, request: Bytes, gzip: bool) -> Result<(), Status> {
-    let mut client = tonic::client::Grpc::new(channel);
-    if gzip {
-        client = client
-            .send_compressed(CompressionEncoding::Gzip)
-            .accept_compressed(CompressionEncoding::Gzip);
-    }
-    loop {
-        client
-            .ready()
-            .await
-            .map_err(|e| Status::unknown(e.to_string()))?;
-        let path = http::uri::PathAndQuery::from_static(EXPORT);
-        match client
-            .unary(tonic::Request::new(request.clone()), path, Raw)
-            .await
-        {
-            Err(status) if status.code() == tonic::Code::Unavailable => {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-            answer => return answer.map(drop),
-        }
-    }
+/// `grpc-status`, from the trailers or the headers.
+async fn status(answer: Response<Incoming>) -> anyhow::Result<String> {
+    let (head, body) = answer.into_parts();
+    let whole = body.collect().await?;
+    let trailers = whole.trailers();
+    let status = trailers
+        .and_then(|t| t.get("grpc-status"))
+        .or_else(|| head.headers.get("grpc-status"))
+        .map(|s| s.to_str().map(str::to_owned))
+        .transpose()?;
+    Ok(status.unwrap_or_default())
 }

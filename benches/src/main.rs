@@ -1,157 +1,109 @@
-//! `phoenix-bench`: CPU seconds per million points of the agent, and of a Collector doing the same.
+//! `phoenix-bench`: what the agent costs, whole and its engine alone, beside a Collector doing the same.
 
-use anyhow::Context;
-use clap::Parser;
-use phoenix_benches::load;
-use phoenix_benches::process::{Load, Measured, measure, start};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+mod report;
 
-/// Sends the same stream through the agent and, if given, a real Collector; prints what each costs.
+use clap::{Parser, Subcommand};
+use phoenix_benches::fed::{self, Fed};
+use phoenix_benches::stream::Kind;
+use std::path::PathBuf;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Benchmarks with tables in Markdown.
 #[derive(Parser)]
 struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// CPU seconds per million points and peak memory of whole processes.
+    Process(Process),
+    /// Ratios of the engine alone: stages, a shadow arm, live series, order.
+    Engine {
+        /// Rounds of each; medians are compared.
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+    },
+    /// Memory of a live series, as resident bytes.
+    Memory {
+        /// Live series.
+        #[arg(long, default_value_t = 1_000_000)]
+        series: usize,
+    },
+    /// One case of `memory`, in a process of its own.
+    #[command(hide = true)]
+    OneMemory {
+        /// The stages.
+        stages: String,
+        /// Live series.
+        series: usize,
+        /// Histograms instead of numbers.
+        #[arg(long)]
+        histogram: bool,
+    },
+}
+
+/// Options of `process`.
+#[derive(clap::Args)]
+struct Process {
     /// The agent's binary.
     #[arg(long)]
     agent: PathBuf,
     /// A Collector's binary to run beside it.
     #[arg(long)]
     collector: Option<PathBuf>,
-    /// Rounds of 200 requests of 1 000 points.
-    #[arg(long, default_value_t = 10)]
-    rounds: u64,
-    /// Runs of each row; the median is shown.
+    /// Points of a run.
+    #[arg(long, default_value_t = 2_000_000)]
+    points: u64,
+    /// Runs of each case, interleaved; the median is shown.
     #[arg(long, default_value_t = 3)]
     runs: usize,
+    /// Only rows whose name holds this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Live series of the main table.
+    #[arg(long, default_value_t = 10_000)]
+    series: usize,
+    /// More numbers of live series, for pass through and aggregate.
+    #[arg(long, value_delimiter = ',', default_value = "200000,1000000")]
+    more_series: Vec<usize>,
 }
 
-/// A row: what both do.
-struct Row {
-    name: &'static str,
-    stages: &'static str,
-    processors: &'static str,
-    gzip: bool,
-}
-
-const ROWS: [Row; 4] = [
-    Row {
-        name: "pass through",
-        stages: "[]",
-        processors: "",
-        gzip: false,
-    },
-    Row {
-        name: "filter 25 %",
-        stages: "[ { id: f, filter: { drop: [ { metric: app.requests.3 } ] } } ]",
-        processors: "filter",
-        gzip: false,
-    },
-    Row {
-        name: "filter + aggregate",
-        stages: "[ { id: f, filter: { drop: [ { metric: app.requests.3 } ] } }, { id: a, aggregate: { match: { metric: \"app.*\" }, without: [client.address, customer.id], interval: 2s, lateness: 1s } } ]",
-        processors: "",
-        gzip: false,
-    },
-    Row {
-        name: "gzip both ways + filter",
-        stages: "[ { id: f, filter: { drop: [ { metric: app.requests.3 } ] } } ]",
-        processors: "filter",
-        gzip: true,
-    },
-];
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
-    let size = |gzip| Load {
-        requests: 200,
-        points: 1000,
-        rounds: cli.rounds,
-        gzip,
-    };
-    println!(
-        "| what | process | points/s | CPU-s per million points | peak RSS MiB | bytes out a point in |"
-    );
-    println!("| --- | --- | --- | --- | --- | --- |");
-    for row in &ROWS {
-        let mut runs = Vec::new();
-        for _ in 0..cli.runs {
-            runs.push(agent(&cli.agent, row, &size(row.gzip)).await?);
-        }
-        print(row.name, "phoenix-agent", runs);
-        let comparable = row.processors == "filter" || row.stages == "[]";
-        if let Some(collector) = cli.collector.as_ref().filter(|_| comparable) {
-            let mut runs = Vec::new();
-            for _ in 0..cli.runs.min(2) {
-                runs.push(peer(collector, row, &size(row.gzip)).await?);
-            }
-            print(row.name, "Collector 0.145", runs);
-        }
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().what {
+        What::Process(options) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(report::process(&options)),
+        What::Engine { rounds } => report::engine(rounds),
+        What::Memory { series } => report::memory(series),
+        What::OneMemory {
+            stages,
+            series,
+            histogram,
+        } => one_memory(&stages, series, histogram),
     }
-    Ok(())
 }
 
-fn print(row: &str, process: &str, mut runs: Vec<Measured>) {
-    runs.sort_by(|a, b| a.cpu.total_cmp(&b.cpu));
-    let Some(m) = runs.get(runs.len() / 2) else {
-        return;
+/// Prints resident bytes after four rounds and at the highest, the engine's estimate, and how many
+/// series it knows.
+fn one_memory(stages: &str, series: usize, histogram: bool) -> anyhow::Result<()> {
+    let kind = if histogram {
+        Kind::Histogram
+    } else {
+        Kind::Number
     };
-    println!(
-        "| {row} | {process} | {:.0} | {:.3} | {:.0} | {:.1} |",
-        m.points as f64 / m.seconds,
-        m.cpu_per_million(),
-        m.peak_rss as f64 / (1 << 20) as f64,
-        m.sink_bytes as f64 / m.points as f64,
-    );
-}
-
-fn free() -> anyhow::Result<SocketAddr> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-async fn agent(program: &Path, row: &Row, size: &Load) -> anyhow::Result<Measured> {
-    let folder = tempfile::tempdir()?;
-    let (sink, received) = load::sink().await?;
-    let (grpc, http, admin) = (free()?, free()?, free()?);
-    let pipeline = folder.path().join("p.yaml");
-    std::fs::write(
-        &pipeline,
-        format!(
-            "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: {{ name: p }}\nspec: {{ stages: {} }}\n",
-            row.stages
-        ),
-    )?;
-    let settings = folder.path().join("agent.yaml");
-    let compression = if row.gzip { "gzip" } else { "none" };
-    std::fs::write(
-        &settings,
-        format!(
-            "node: {{ name: n1 }}\nreceivers: {{ otlp: {{ grpc: \"{grpc}\", http: \"{http}\" }} }}\nexporters: {{ otlp: {{ endpoint: \"http://{sink}\", protocol: grpc, compression: {compression} }} }}\npipeline: {{ file: \"{}\" }}\nadmin: \"{admin}\"\nworkers: 1\nlimits: {{ memory: 1GiB, series: 1000000 }}\n",
-            pipeline.display()
-        ),
-    )?;
-    let peer = start(
-        program,
-        &["--settings", settings.to_str().context("UTF-8 path")?],
-    )?;
-    measure(&peer, grpc, &received, size).await
-}
-
-async fn peer(program: &Path, row: &Row, size: &Load) -> anyhow::Result<Measured> {
-    let folder = tempfile::tempdir()?;
-    let (sink, received) = load::sink().await?;
-    let grpc = free()?;
-    let config = folder.path().join("collector.yaml");
-    let compression = if row.gzip { "gzip" } else { "none" };
-    let processors = row.processors;
-    std::fs::write(
-        &config,
-        format!(
-            "receivers: {{ otlp: {{ protocols: {{ grpc: {{ endpoint: \"{grpc}\", max_recv_msg_size_mib: 64 }} }} }} }}\nprocessors:\n  filter: {{ metrics: {{ exclude: {{ match_type: strict, metric_names: [app.requests.3] }} }} }}\nexporters: {{ otlp: {{ endpoint: \"{sink}\", tls: {{ insecure: true }}, compression: {compression}, sending_queue: {{ enabled: false }} }} }}\nservice:\n  telemetry: {{ metrics: {{ level: none }} }}\n  pipelines: {{ metrics: {{ receivers: [otlp], processors: [{processors}], exporters: [otlp] }} }}\n"
-        ),
-    )?;
-    let peer = start(
-        program,
-        &["--config", config.to_str().context("UTF-8 path")?],
-    )?;
-    measure(&peer, grpc, &received, size).await
+    let plan = fed::plan(stages, None)?;
+    let mut fed = Fed::small(plan, kind, series);
+    let (before, _) = fed::resident()?;
+    for _ in 0..4 {
+        fed.round()?;
+    }
+    let (after, peak) = fed::resident()?;
+    let (known, estimate) = fed.engine().state_size();
+    println!("{} {} {estimate} {known}", after - before, peak - before);
+    Ok(())
 }
