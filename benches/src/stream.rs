@@ -78,7 +78,10 @@ impl Stream {
         time: u64,
     ) -> Bytes {
         let each = points / METRICS;
-        let request = of_metrics(host, vec![(i / each, data(kind, [i].into_iter(), start))]);
+        let request = of_metrics(
+            host,
+            vec![(i / each, data(kind, host, [i].into_iter(), start))],
+        );
         Template::of(request.encode_to_vec()).at(0, time, 1)
     }
 
@@ -90,7 +93,7 @@ impl Stream {
         let metrics = metrics.into_iter().map(|m| {
             let mut points: Vec<usize> = (m * each..(m + 1) * each).collect();
             points.shuffle(random);
-            (m, data(self.kind, points.into_iter(), self.start))
+            (m, data(self.kind, r, points.into_iter(), self.start))
         });
         let request = of_metrics(r, metrics.collect());
         Template::of(request.encode_to_vec()).at(round, time, self.points)
@@ -131,7 +134,8 @@ impl Template {
         // A histogram's count and its last bucket are one value.
         let each = (self.values.len() / points).max(1);
         for (number, at) in self.values.iter().enumerate() {
-            patch(*at, (round + 1) * (13 + (number / each % 7) as u64));
+            let drawn = drawn(number / each) as u64;
+            patch(*at, drawn % 1_000_000 + (round + 1) * (1 + drawn % 977));
         }
         bytes.into()
     }
@@ -159,9 +163,15 @@ impl Template {
     }
 }
 
-/// `i` counts the points of a metric: ten clients share every other attribute.
-fn attributes(i: usize) -> Vec<KeyValue> {
-    let (kept, client) = (i / CLIENTS, i);
+/// Numbers that look drawn, the same every time.
+fn drawn(n: usize) -> usize {
+    let n = (n as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    ((n ^ (n >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 33) as usize
+}
+
+/// `i` counts the points of a host: ten clients share every other attribute.
+fn attributes(host: usize, i: usize) -> Vec<KeyValue> {
+    let (kept, client) = (i / CLIENTS, drawn(host * 1000 + i));
     vec![
         text("http.request.method", ["GET", "POST", "PUT"][kept % 3]),
         text(
@@ -174,22 +184,22 @@ fn attributes(i: usize) -> Vec<KeyValue> {
         ),
         text(
             "client.address",
-            &format!("10.1.{}.{}", client / 250, client % 250),
+            &format!("10.{}.{}.{}", i / 250, client % 250, i % 250),
         ),
         text(
             "customer.id",
-            &format!("customer-{:06}", client * 7919 % 100_000),
+            &format!("customer-{:06}", client % 1_000_000),
         ),
         text("status", ["200", "404", "500"][kept % 3]),
     ]
 }
 
-fn data(kind: Kind, points: impl Iterator<Item = usize>, start: u64) -> Data {
+fn data(kind: Kind, host: usize, points: impl Iterator<Item = usize>, start: u64) -> Data {
     match kind {
         Kind::Number => Data::Sum(Sum {
             data_points: points
                 .map(|i| NumberDataPoint {
-                    attributes: attributes(i),
+                    attributes: attributes(host, i),
                     start_time_unix_nano: start,
                     time_unix_nano: TIME,
                     value: Some(number_data_point::Value::AsInt(VALUE.cast_signed())),
@@ -202,7 +212,7 @@ fn data(kind: Kind, points: impl Iterator<Item = usize>, start: u64) -> Data {
         Kind::Histogram => Data::Histogram(Histogram {
             data_points: points
                 .map(|i| HistogramDataPoint {
-                    attributes: attributes(i),
+                    attributes: attributes(host, i),
                     start_time_unix_nano: start,
                     time_unix_nano: TIME,
                     // Only the last bucket grows.
@@ -222,7 +232,7 @@ fn data(kind: Kind, points: impl Iterator<Item = usize>, start: u64) -> Data {
 
 fn request(kind: Kind, host: usize, points: usize, start: u64) -> ExportMetricsServiceRequest {
     let each = points / METRICS;
-    let metric = |m: usize| (m, data(kind, m * each..(m + 1) * each, start));
+    let metric = |m: usize| (m, data(kind, host, m * each..(m + 1) * each, start));
     of_metrics(host, (0..METRICS).map(metric).collect())
 }
 
