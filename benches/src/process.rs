@@ -209,7 +209,8 @@ pub async fn at_rest(peer: &Peer, listens: SocketAddr) -> anyhow::Result<u64> {
 }
 
 async fn connected(to: SocketAddr) -> anyhow::Result<()> {
-    for _ in 0..200 {
+    // A minute: a busy machine starts a Collector slowly.
+    for _ in 0..1200 {
         if tokio::net::TcpStream::connect(to).await.is_ok() {
             return Ok(());
         }

@@ -99,7 +99,10 @@ pub async fn process(options: &Process) -> anyhow::Result<()> {
             let load = case.row.load(case.series, options.points, case.frame);
             // A million series make runs long: one is enough.
             if run == 0 || case.series == options.series {
-                case.runs.push(case.row.run(case.who, &load).await?);
+                match case.row.run(case.who, &load).await {
+                    Ok(measured) => case.runs.push(measured),
+                    Err(error) => eprintln!("{}: a run is left out: {error:#}", case.row.name),
+                }
             }
         }
     }

@@ -169,6 +169,8 @@ pub struct PointView<'a> {
     pub flags: u32,
     /// The value of a gauge or sum point; `None` for other types and with the flag below.
     pub number: Option<Number>,
+    /// Whether it may hold exemplars; false only where it is known that it has none.
+    pub exemplars: bool,
 }
 
 impl<'a> PointView<'a> {
@@ -197,6 +199,7 @@ impl<'a> PointView<'a> {
             time,
             flags,
             number,
+            exemplars: true,
         }
     }
 

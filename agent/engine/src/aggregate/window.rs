@@ -364,6 +364,9 @@ impl Cell {
 
     /// Keeps the point's exemplars in place of the oldest ones.
     pub fn keep_exemplars(&mut self, point: &PointView<'_>) {
+        if !point.exemplars {
+            return;
+        }
         let field = exemplars_field(point.kind);
         for body in raw_attributes(point.body, field) {
             let mut room = Vec::new();

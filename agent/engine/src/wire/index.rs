@@ -160,6 +160,8 @@ pub struct PointEntry {
     pub flags: u32,
     /// Value of a number point.
     pub number: Option<Number>,
+    /// Whether it holds exemplars.
+    pub exemplars: bool,
     /// Memo key of the series.
     pub key: u128,
     /// The series, where the memo knew it; else [`UNKNOWN`].
@@ -182,6 +184,7 @@ impl PointEntry {
             time: 0,
             flags: 0,
             number: None,
+            exemplars: false,
             key: 0,
             series: UNKNOWN,
             reject: Reject::No,
@@ -198,6 +201,7 @@ impl PointEntry {
             time: self.time,
             flags: self.flags,
             number: self.number,
+            exemplars: self.exemplars,
         }
     }
 }

@@ -16,6 +16,7 @@ fn point(time: u64, value: f64) -> PointView<'static> {
         time: time * SECOND,
         flags: 0,
         number: Some(Number::Double(value)),
+        exemplars: false,
     }
 }
 

@@ -73,6 +73,7 @@ impl<M: Memo> Walk<'_, M> {
                 number_point::FLAGS => entry.flags = check::varint(&field)? as u32,
                 number_point::EXEMPLARS => {
                     elements += 1;
+                    entry.exemplars = true;
                     check::exemplar(self.data, &field, found)?;
                 }
                 _ => {}
@@ -90,6 +91,11 @@ impl<M: Memo> Walk<'_, M> {
     ) -> Result<usize, Stop> {
         let mut elements = 0;
         let mut seen = [0u8; 16];
+        let exemplars = match kind {
+            MetricType::Histogram => histogram_point::EXEMPLARS,
+            MetricType::ExponentialHistogram => exponential_point::EXEMPLARS,
+            _ => 0,
+        };
         let body = entry.at.body();
         let mut cursor = Cursor::within(self.data, body.start as usize, body.end as usize);
         while let Some(field) = cursor.next()? {
@@ -105,7 +111,10 @@ impl<M: Memo> Walk<'_, M> {
                 point::START => entry.start = check::fixed64(&field)?,
                 point::TIME => entry.time = check::fixed64(&field)?,
                 n if n == kind.flags_field() => entry.flags = check::varint(&field)? as u32,
-                _ => elements += self.other_field(kind, &field, found)?,
+                _ => {
+                    entry.exemplars |= field.number == exemplars;
+                    elements += self.other_field(kind, &field, found)?;
+                }
             }
         }
         let once: &[u32] = match kind {
