@@ -48,8 +48,8 @@ pub struct Input {
 enum Last {
     Nothing,
     Number(Number),
-    /// Sum and count of a summary.
-    Summary(f64, u64),
+    /// Sum and count of a summary; boxed, as what is below: rarer than numbers.
+    Summary(Box<(f64, u64)>),
     /// Fields of a histogram point, as they came; read again when the next point asks for it.
     /// Boxed, so that a number does not take the room of a list.
     Content(Box<Vec<u8>>),
@@ -159,6 +159,7 @@ impl Input {
     pub fn heap_size(&self) -> usize {
         match &self.last {
             Last::Content(bytes) => size_of::<Vec<u8>>() + bytes.capacity(),
+            Last::Summary(_) => size_of::<(f64, u64)>(),
             _ => 0,
         }
     }
@@ -297,9 +298,7 @@ impl Input {
                 Step::Grew(Adds::Number(Total::difference(later, *earlier)))
             }
             (Last::Content(earlier), None) => scratch.subtract(point, earlier),
-            (Last::Summary(sum, count), None) => {
-                step_of_summary(read_summary(point.body), (*sum, *count))
-            }
+            (Last::Summary(earlier), None) => step_of_summary(read_summary(point.body), **earlier),
             _ => Step::Unknown,
         }
     }
@@ -309,9 +308,11 @@ impl Input {
         let first = matches!(self.last, Last::Nothing);
         match (point.number, &mut self.last) {
             (Some(number), last) => *last = Last::Number(number),
+            (None, Last::Summary(kept)) if point.kind == MetricType::Summary => {
+                **kept = read_summary(point.body);
+            }
             (None, last) if point.kind == MetricType::Summary => {
-                let (sum, count) = read_summary(point.body);
-                *last = Last::Summary(sum, count);
+                *last = Last::Summary(Box::new(read_summary(point.body)));
             }
             (None, Last::Content(kept)) => {
                 kept.clear();
