@@ -6,8 +6,8 @@ pub mod entity;
 pub mod every;
 pub mod filter;
 pub mod gate;
-pub mod quiet;
 pub mod partial;
+pub mod quiet;
 pub mod rewrite;
 
 use crate::Nanos;
@@ -22,8 +22,8 @@ use filter::Values;
 use filter::entities::Idle;
 use gate::{Gate, Kind};
 use hashbrown::HashMap;
-use quiet::Quiet;
 use partial::Abroad;
+use quiet::Quiet;
 use rewrite::Rewriter;
 use std::collections::BTreeMap;
 

@@ -14,6 +14,7 @@ use super::quiet::{Quiet, Recall};
 use crate::Nanos;
 use crate::input::{Observation, Scratch};
 use crate::route::Rule;
+use crate::slab::Slab;
 use crate::view::PointView;
 
 /// What kind of gate.
@@ -67,7 +68,7 @@ struct Slot {
 pub struct Gate {
     kind: Kind,
     /// By number of the series in the stage's table.
-    slots: Vec<Option<Slot>>,
+    slots: Slab<Option<Slot>>,
     /// For increments behind the gate; out while a point goes on.
     scratch: Option<Box<Scratch>>,
 }
@@ -92,7 +93,7 @@ impl Gate {
     pub fn new(kind: Kind) -> Gate {
         Gate {
             kind,
-            slots: Vec::new(),
+            slots: Slab::default(),
             scratch: Some(Box::default()),
         }
     }
@@ -158,7 +159,7 @@ impl Gate {
     ) {
         let place = series as usize;
         if place >= self.slots.len() {
-            self.slots.resize(place + 1, None);
+            self.slots.grow_to(place + 1, || None);
         }
         if let Some(slot) = self.slots.get_mut(place)
             && (new || slot.is_none())
