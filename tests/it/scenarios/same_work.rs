@@ -88,7 +88,11 @@ fn by_the_engine(stages: &str, sent: &[bytes::Bytes]) -> Vec<Point> {
     );
     let pipeline = compile(&document).unwrap_or_else(|p| panic!("{p:?}"));
     let plan = compile::Plan::new(pipeline, None).expect("a plan");
-    let began = sent.iter().filter_map(earliest_time).min().unwrap_or(0);
+    let began = sent
+        .iter()
+        .filter_map(|m| earliest_time(m))
+        .min()
+        .unwrap_or(0);
     let mut engine = Engine::new(
         Settings {
             began,
