@@ -20,7 +20,7 @@ pub struct AtGate {
 
 /// What the stages behind one that holds points back start from: what is known of a series that is
 /// `new` to the stage, or that it returns. The rest the stage has seen itself.
-pub(super) fn known<'a>(input: Option<&'a Input>, new: bool) -> Option<&'a Input> {
+pub(super) fn known(input: Option<&Input>, new: bool) -> Option<&Input> {
     input.filter(|input| (new && input.seen() != 0) || input.is_returning())
 }
 
