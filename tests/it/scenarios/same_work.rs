@@ -90,7 +90,7 @@ fn by_the_engine(stages: &str, sent: &[bytes::Bytes]) -> Vec<Point> {
     let plan = compile::Plan::new(pipeline, None).expect("a plan");
     let began = sent
         .iter()
-        .filter_map(|m| earliest_time(m))
+        .filter_map(|m| earliest_time(m).expect("OTLP"))
         .min()
         .unwrap_or(0);
     let mut engine = Engine::new(
@@ -103,7 +103,7 @@ fn by_the_engine(stages: &str, sent: &[bytes::Bytes]) -> Vec<Point> {
     );
     let (mut now, mut out) = (began, Vec::new());
     for message in sent {
-        now = now.max(latest_time(message).unwrap_or(now));
+        now = now.max(latest_time(message).expect("OTLP").unwrap_or(now));
         out.push(engine.feed(message, now).expect("taken").emitted.out);
     }
     out.push(engine.finish(now).out);
