@@ -52,6 +52,7 @@ enum Last {
     Summary(Box<(f64, u64)>),
     /// Fields of a histogram point, as they came; read again when the next point asks for it.
     /// Boxed, so that a number does not take the room of a list.
+    #[allow(clippy::box_collection)]
     Content(Box<Vec<u8>>),
 }
 

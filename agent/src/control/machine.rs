@@ -91,6 +91,7 @@ struct Ended {
 /// The decisions of one agent.
 #[derive(Debug)]
 pub struct Machine {
+    workers: usize,
     store_id: String,
     revision: u64,
     fleet_seed: u64,
@@ -116,12 +117,13 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine that runs the plan last proven healthy, or passes everything through.
-    pub fn boot(plans: Plans) -> (Machine, Vec<Effect>) {
-        let mut machine = Machine::empty(plans.clone());
+    /// A machine that runs the plan last proven healthy, or passes everything through. A plan that
+    /// cannot run on so many workers is refused.
+    pub fn boot(plans: Plans, workers: usize) -> (Machine, Vec<Effect>) {
+        let mut machine = Machine::empty(plans.clone(), workers);
         let mut effects = Vec::new();
         if let Some(stored) = plans.proven {
-            match prepare::baseline(&stored) {
+            match prepare::baseline(&stored, workers) {
                 Ok(baseline) => {
                     machine.baseline = Baseline {
                         proven: true,
@@ -132,7 +134,7 @@ impl Machine {
                 Err(problems) => {
                     effects.push(say(
                         true,
-                        format!("the stored plan {} no longer compiles", stored.name),
+                        format!("the stored plan {} can no longer run", stored.name),
                     ));
                     machine.outcome(PlanState::Rejected, &stored.hash, problems, "");
                 }
@@ -154,8 +156,9 @@ impl Machine {
         (machine, effects)
     }
 
-    fn empty(saved: Plans) -> Machine {
+    fn empty(saved: Plans, workers: usize) -> Machine {
         Machine {
+            workers,
             store_id: saved.store_id.clone(),
             revision: saved.revision,
             fleet_seed: saved.fleet_seed,
@@ -259,7 +262,7 @@ impl Machine {
         if self.refused.contains(&pipeline.hash) {
             return None;
         }
-        match prepare::baseline(&prepare::stored(pipeline)) {
+        match prepare::baseline(&prepare::stored(pipeline), self.workers) {
             Ok(baseline) => Some(baseline),
             Err(problems) => {
                 self.refused.push(pipeline.hash.clone());
@@ -337,7 +340,8 @@ impl Machine {
             self.put(status);
             return None;
         }
-        match prepare::candidate(baseline, assignment, self.candidate.as_ref()) {
+        let present = self.candidate.as_ref();
+        match prepare::candidate(baseline, assignment, present, self.workers) {
             Ok(candidate) => Some(candidate),
             Err((hash, problems)) => {
                 self.outcome(PlanState::Rejected, &hash, problems, "");
