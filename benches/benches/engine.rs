@@ -23,7 +23,7 @@ fn plan(stages: &str) -> Arc<Plan> {
 }
 
 /// Pipelines by row name.
-const STAGES: [(&str, &str); 14] = [
+const STAGES: [(&str, &str); 17] = [
     ("decode (pass through)", "[]"),
     (
         "filter",
@@ -76,6 +76,18 @@ const STAGES: [(&str, &str); 14] = [
     (
         "sample unchanged",
         "[ { id: s, sample: { match: { metric: \"*\" }, unchanged: true } } ]",
+    ),
+    (
+        "topk",
+        "[ { id: t, topk: { entity: [process.pid], rank: { metric: process.cpu.time, by: rate }, k: 20, hysteresis: 2 } } ]",
+    ),
+    (
+        "topk: everybody stays",
+        "[ { id: t, topk: { entity: [process.pid], rank: { metric: \"process.*\", by: value }, k: 100000 } } ]",
+    ),
+    (
+        "limit",
+        "[ { id: l, limit: { series: 1000, per: metric, overflow: { keep: [service.name] } } } ]",
     ),
 ];
 

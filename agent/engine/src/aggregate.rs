@@ -54,6 +54,7 @@ pub use output::Written;
 pub use partial::Partials;
 use partial::Standing;
 use rules::{Kind, Part, Rules};
+pub use rules::{overflow_attribute, string_attribute};
 use window::{Speaker, Window, Windows, grid_end};
 
 /// One `aggregate` stage of one arm.
@@ -185,11 +186,7 @@ impl Aggregation {
             rules: &self.rules,
             windows: &self.windows,
             start: self.windows.closed_to.max(self.rules.began).max(self.floor),
-            weight: if self.rules.weighted && kind.is_weighted() {
-                weight
-            } else {
-                1.0
-            },
+            weight: self.weight_of(kind, weight),
             now,
             clock: self.clock,
         };
@@ -197,6 +194,57 @@ impl Aggregation {
             return self.book.join_summary(series, identity, join);
         }
         self.book.join(series, identity, &join)
+    }
+
+    /// Marks every output with an attribute (a `KeyValue` body), and gives gauges another name.
+    pub fn marked(mut self, mark: Vec<u8>, gauges: Option<crate::compile::Rename>) -> Aggregation {
+        self.rules.mark = Some(mark);
+        self.rules.gauge_rename = gauges;
+        self
+    }
+
+    /// A seat that a delta series without a place of its own shares with others of its output.
+    /// `weight`: for how many series its increments stand; others of that weight share it.
+    pub fn join_shared(
+        &mut self,
+        series: &SeriesView<'_>,
+        weight: f64,
+        now: Nanos,
+    ) -> Option<Seat> {
+        let kind = Kind::of(&series.metric, &self.rules).filter(|kind| kind.is_delta())?;
+        let join = Join {
+            kind,
+            part: Part::Whole,
+            rules: &self.rules,
+            windows: &self.windows,
+            start: self.windows.closed_to.max(self.rules.began).max(self.floor),
+            weight: self.weight_of(kind, weight),
+            now,
+            clock: self.clock,
+        };
+        match self.book.join_shared(series, &join) {
+            Joined::Seat(seat) => Some(seat),
+            Joined::Passes(_) => None,
+        }
+    }
+
+    /// What increments of a kind count for here.
+    fn weight_of(&self, kind: Kind, weight: f64) -> f64 {
+        if self.rules.weighted && kind.is_weighted() {
+            weight
+        } else {
+            1.0
+        }
+    }
+
+    /// Ends inputs that go on elsewhere: what they added stays, their latest values do not.
+    pub fn leave(&mut self, seats: &[Seat]) {
+        let live = |seat: &&Seat| self.book.members.slot(**seat).is_some();
+        let members: Vec<u32> = seats.iter().filter(live).map(|seat| seat.member).collect();
+        if !members.is_empty() {
+            self.windows.forget(&members);
+            self.book.leave(&members);
+        }
     }
 
     /// Takes one point of the series that has the seat.

@@ -8,6 +8,7 @@ pub mod close;
 pub mod decide;
 pub mod divide;
 mod figures;
+mod folded;
 pub mod gated;
 pub mod resolve;
 mod rewrite;
@@ -253,7 +254,7 @@ impl Arm {
             return false;
         };
         match way.end {
-            End::Hold | End::Absorb => true,
+            End::Hold | End::Absorb | End::Fold => true,
             End::Gate | End::Rewrite => self.asks(way.stage, route.place),
             End::Emit | End::Filtered | End::SampledOut | End::Other => false,
         }
@@ -346,6 +347,7 @@ impl Arm {
             End::Hold | End::Absorb => self.stateful(route, stage, event, seen, around),
             End::Gate => self.gated(route, stage, event, seen, around),
             End::Rewrite => self.rewrite(route, (stage, then), event, seen, around),
+            End::Fold => self.folded(route, stage, event, seen, around),
             End::Filtered | End::SampledOut | End::Other => false,
         }
     }

@@ -1,6 +1,7 @@
 //! Documents become pipelines, pipelines become a plan. Nothing that compiled can fail to apply.
 
 mod filter;
+mod fold;
 mod functions;
 mod overlap;
 mod plan;
@@ -8,6 +9,7 @@ mod rewrite;
 mod stages;
 
 pub use filter::{Decision, Entities, Filter, Rule, Rules};
+pub use fold::{Decide, Fold, Limit, Mark, Merge, Topk};
 pub use functions::Functions;
 pub use plan::{Candidate, Division, Plan};
 pub use rewrite::{Op, Rewrite};

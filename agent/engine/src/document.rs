@@ -8,6 +8,7 @@ mod comparison;
 mod condition;
 mod fields;
 mod filter;
+mod limit;
 mod pattern;
 mod read;
 mod read_stages;
@@ -15,11 +16,13 @@ mod sample;
 mod schema;
 mod span;
 mod stages;
+mod topk;
 
 pub use crate::matcher::Matcher;
 pub use comparison::Comparison;
 pub use condition::{Condition, Presence};
 pub use filter::{Entities, Filter, How, Rule, When};
+pub use limit::{Alarm, Limit, Overflow, Per};
 pub use pattern::Patterns;
 pub(crate) use read::draft;
 pub use read::{parse, parse_matchers};
@@ -29,6 +32,7 @@ pub use span::Span;
 pub use stages::{
     Action, Aggregate, Extract, Function, Histogram, MetricFunction, Quantise, Stage,
 };
+pub use topk::{Bands, By, Load, Merged, Other, Over, Rank, Step, Topk};
 
 pub use crate::yaml::{from_yaml, kind_of, split_documents};
 

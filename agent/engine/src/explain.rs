@@ -32,7 +32,7 @@ pub struct Explanation {
     /// `baseline` or `candidate`.
     pub arm: &'static str,
     /// `exported`, `filtered`, `aggregated`, `rewritten`, `sampled`, `sampled_out`, `suppressed`,
-    /// `protected`; at a gate that of its last point.
+    /// `protected`, `kept`, `folded`; at a gate that of its last point.
     pub fate: String,
     /// Stage id that decides, if one does.
     pub stage: Option<String>,
@@ -277,6 +277,17 @@ fn fate(path: &Path, stage: &str, arm: &Arm, route: &Route) -> (&'static str, St
         }
         End::Gate => ("exported", format!("`{stage}` decides point by point")),
         End::Rewrite => rewritten(path, stage, arm),
+        End::Fold => match arm.stands(route) {
+            Some(false) => ("kept", format!("`{stage}` lets it stay as it is")),
+            Some(true) => (
+                "kept",
+                format!("`{stage}` lets it stay; it was folded before and is counted anew since"),
+            ),
+            None => (
+                "folded",
+                format!("`{stage}` does not let it stay: it is folded with others, or filtered"),
+            ),
+        },
         End::Other => ("exported", "the other arm has it".into()),
     }
 }

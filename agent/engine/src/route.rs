@@ -24,6 +24,8 @@ pub enum End {
     Gate,
     /// Written anew.
     Rewrite,
+    /// At a `topk` or `limit`: it stays as it is, or is folded.
+    Fold,
     /// Belongs to the other arm of a split.
     Other,
 }
@@ -39,6 +41,8 @@ pub enum Rule {
     Keep,
     /// `drop_when`
     Entity,
+    /// Of a `topk` that filters what does not stay.
+    Others,
 }
 
 impl Rule {
@@ -49,6 +53,7 @@ impl Rule {
             Rule::Drop(index) => format!("drop[{index}]"),
             Rule::Keep => "keep".into(),
             Rule::Entity => "drop_when".into(),
+            Rule::Others => "others".into(),
         }
     }
 }
@@ -148,6 +153,8 @@ pub enum Place {
     Slot(u32),
     /// In a stage that rewrites.
     Turned(crate::stage::rewrite::Ticket),
+    /// At a `topk` or `limit`.
+    Fold(crate::stage::fold::Ticket),
 }
 
 /// One series' way through one arm.

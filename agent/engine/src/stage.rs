@@ -1,10 +1,9 @@
 //! State of one stage of one arm. Filters of names and entity samples have none: they are routes only.
 
-// Its first stages are about to use it.
-#[allow(dead_code)]
 pub mod entity;
 pub mod every;
 pub mod filter;
+pub mod fold;
 pub mod gate;
 pub mod partial;
 pub mod quiet;
@@ -40,6 +39,35 @@ pub enum State {
     Gate(Box<Gate>),
     /// Writes points anew.
     Rewrite(Box<Rewriter>),
+    /// Lets some series stay, folds the others.
+    Fold(Box<fold::Fold>),
+}
+
+impl State {
+    /// What the stage merges, if it merges anything.
+    pub fn aggregation(&self) -> Option<&Aggregation> {
+        match self {
+            State::Aggregate(aggregation) => Some(aggregation),
+            State::Fold(fold) => fold.other(),
+            State::None | State::Every(_) | State::Gate(_) | State::Rewrite(_) => None,
+        }
+    }
+
+    /// What the stage merges, if it merges anything.
+    pub fn aggregation_mut(&mut self) -> Option<&mut Aggregation> {
+        match self {
+            State::Aggregate(aggregation) => Some(aggregation),
+            State::Fold(fold) => fold.other_mut(),
+            State::None | State::Every(_) | State::Gate(_) | State::Rewrite(_) => None,
+        }
+    }
+
+    /// Forgets what was counted since the last cut.
+    pub fn take_counts(&mut self) {
+        if let Some(aggregation) = self.aggregation_mut() {
+            aggregation.take_counts();
+        }
+    }
 }
 
 /// What a stage counted beside its paths, since the last cut.
@@ -119,6 +147,7 @@ impl Running {
             Action::Aggregate(aggregate) => {
                 State::Aggregate(Box::new(Aggregation::new(aggregate, settings, created)))
             }
+            Action::Fold(stage) => State::Fold(Box::new(fold::Fold::new(stage, settings, created))),
             Action::Sample(sample) => match &sample.method {
                 Method::Fraction { .. } => State::None,
                 Method::Quiet { band, heartbeat } => {
@@ -158,6 +187,7 @@ impl Running {
     pub fn weight(&self, identity: u128) -> f64 {
         match &self.state {
             State::Every(every) => every.weight(identity),
+            State::Fold(fold) => fold.weight(identity),
             _ => self.weights.get(&identity).copied().unwrap_or(1.0),
         }
     }
@@ -174,6 +204,7 @@ impl Running {
                 every.close(now, how, written, &mut self.tally);
                 now
             }
+            (State::Fold(fold), how) => fold.close(now, how, written),
             (State::Aggregate(aggregation), Closing::Due) => {
                 aggregation.close(now, written);
                 now

@@ -7,9 +7,11 @@ mod aggregate;
 mod arm;
 pub mod compare;
 pub mod document;
+mod epoch;
 pub mod explicit;
 pub mod exponential;
 mod filter;
+mod fold;
 mod histogram;
 pub mod identity;
 mod idle;
@@ -19,6 +21,7 @@ pub mod point;
 pub mod progress;
 mod quantise;
 mod quiet;
+mod ranking;
 mod sample;
 mod tracker;
 mod weight;
@@ -166,6 +169,16 @@ impl Model {
                     }
                 }
             }
+        }
+        let (shadow, clock) = (self.is_shadow(), self.clock());
+        output.out.extend(self.baseline.flush(clock));
+        if let Some(arm) = &mut self.candidate {
+            let to = if shadow {
+                &mut output.shadow
+            } else {
+                &mut output.out
+            };
+            to.extend(arm.flush(clock));
         }
         output
     }

@@ -191,6 +191,25 @@ impl Book {
         self.groups.insert(group)
     }
 
+    /// A seat that all inputs of an output and of one weight share: for those whose latest value does not matter.
+    pub fn join_shared(&mut self, series: &SeriesView<'_>, join: &Join<'_>) -> Joined {
+        let kind = (join.kind, join.part);
+        let draft = self.heads.draft(series, kind, join.rules, None);
+        // One seat has one weight.
+        let weight = match join.weight {
+            1.0 => 0,
+            weight => u128::from(weight.to_bits()),
+        };
+        self.join(series, draft.identity ^ weight, join)
+    }
+
+    /// Frees the seats of members that go on elsewhere.
+    pub fn leave(&mut self, numbers: &[u32]) {
+        for number in numbers {
+            self.vacate(*number);
+        }
+    }
+
     fn is_silent(&self, slot: u32, join: &Join<'_>) -> bool {
         let silent = |g: &Group| join.clock.saturating_sub(g.seen) > join.rules.expiry;
         self.groups.get(slot).is_some_and(silent) && !join.windows.touches(slot)

@@ -89,7 +89,7 @@ impl Heads {
             resource: kept(series.resource, resource::ATTRIBUTES),
             scope: kept(series.scope, scope::ATTRIBUTES),
             point: kept(series.point, metric.kind.attributes_field()),
-            name: rules.name(metric.name, part),
+            name: rules.name(metric.name, (kind, part)),
             unit: match (kind, part) {
                 (Kind::Gauge(Function::Count), _) | (_, Part::Count) => "1",
                 _ => metric.unit,
@@ -102,6 +102,12 @@ impl Heads {
         if part != Part::Whole {
             (draft.kind, draft.temporality) = (MetricType::Sum, Temporality::Cumulative);
             draft.monotonic = true;
+        }
+        if let Some(raw) = &rules.mark {
+            let (key, value) = key_value(raw);
+            draft.point.retain(|(known, _, _)| *known != key);
+            draft.point.push((key, value, raw));
+            sort(&mut draft.point);
         }
         if let Some(raw) = overflow {
             let (key, value) = key_value(raw);

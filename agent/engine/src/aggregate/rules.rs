@@ -130,6 +130,10 @@ pub struct Rules {
     pub began: Nanos,
     /// Other workers have inputs of the same outputs.
     pub shared: bool,
+    /// An attribute that every output gets, as a `KeyValue` body.
+    pub mark: Option<Vec<u8>>,
+    /// Gauges are written under another name.
+    pub gauge_rename: Option<Rename>,
 }
 
 impl Rules {
@@ -151,12 +155,16 @@ impl Rules {
             limit: settings.stage_series().max(1),
             began: settings.began,
             shared: settings.is_shared(),
+            mark: None,
+            gauge_rename: None,
         }
     }
 
     /// The output's name.
-    pub fn name<'a>(&'a self, metric: &'a str, part: Part) -> Cow<'a, str> {
-        match (&self.rename, part) {
+    pub fn name<'a>(&'a self, metric: &'a str, (kind, part): (Kind, Part)) -> Cow<'a, str> {
+        let gauges = self.gauge_rename.as_ref();
+        let of_gauges = gauges.filter(|_| matches!(kind, Kind::Gauge(_)));
+        match (of_gauges.or(self.rename.as_ref()), part) {
             (None, Part::Whole) => Cow::Borrowed(metric),
             (None, part) => Cow::Owned(format!("{metric}{}", part.suffix())),
             (Some(rename), part) => Cow::Owned(rename.apply(metric) + part.suffix()),
@@ -164,7 +172,8 @@ impl Rules {
     }
 }
 
-fn string_attribute(key: &str, value: &str) -> Vec<u8> {
+/// A text attribute as a `KeyValue` body.
+pub fn string_attribute(key: &str, value: &str) -> Vec<u8> {
     let mut out = Vec::new();
     write::put_str(&mut out, key_value::KEY, key);
     let open = write::begin(&mut out, key_value::VALUE);

@@ -187,6 +187,20 @@ impl Windows {
         self.pool.push(window);
     }
 
+    /// Forgets the values of members that go on elsewhere.
+    pub fn forget(&mut self, members: &[u32]) {
+        for window in &mut self.open {
+            for member in members {
+                if let Some(held) = window.values.get_mut(*member as usize) {
+                    *held = Held::default();
+                }
+            }
+            let values = &window.values;
+            let holds = |m: &u32| values.get(*m as usize).is_some_and(|h| h.value.is_some());
+            window.spoke.retain(holds);
+        }
+    }
+
     /// Whether an open window holds a value of this member.
     pub fn holds(&self, member: u32) -> bool {
         let held = |w: &Window| {

@@ -51,6 +51,7 @@ impl Arm {
             running.close_by(number, (at.now, how), hand, &mut written);
             self.written(number, written, at, number + 1, node, around, out);
             self.release_rewritten(number, at, node, around, out);
+            self.edge(number, how, at, node, around, out);
         }
     }
 
@@ -64,6 +65,7 @@ impl Arm {
     ) {
         for number in 0..self.stages.len() {
             self.release_rewritten(number, at, node, around, out);
+            self.release_folded(number, at, node, around, out);
             let Some(running) = self.stages.get_mut(number) else {
                 return;
             };
@@ -94,7 +96,7 @@ impl Arm {
             return;
         };
         let origin = match running.state {
-            State::Aggregate(_) => {
+            State::Aggregate(_) | State::Fold(_) => {
                 running.tally.closed += written.absorbed;
                 running.tally.emitted += written.points;
                 Origin::Merged
@@ -348,7 +350,7 @@ impl Arm {
                     }
                 }
                 State::Rewrite(rewriter) => rewriter.sweep(now, expiry),
-                State::None | State::Aggregate(_) => {}
+                State::None | State::Aggregate(_) | State::Fold(_) => {}
             }
         }
     }
@@ -359,6 +361,7 @@ impl Arm {
             State::None | State::Gate(_) | State::Rewrite(_) => 0,
             State::Every(every) => every.to_write(),
             State::Aggregate(aggregation) => aggregation.to_write(),
+            State::Fold(fold) => fold.to_write(),
         };
         self.stages.iter().map(of).sum()
     }
@@ -375,6 +378,7 @@ impl Arm {
                     State::Every(every) => every.bytes(),
                     State::Rewrite(rewriter) => rewriter.bytes(),
                     State::Aggregate(aggregation) => aggregation.size().2,
+                    State::Fold(fold) => fold.bytes(),
                 }
         };
         self.stages.iter().map(of).sum()

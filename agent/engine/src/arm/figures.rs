@@ -44,9 +44,7 @@ impl Arm {
         self.paths.reset();
         for running in &mut self.stages {
             running.tally = Tally::default();
-            if let State::Aggregate(aggregation) = &mut running.state {
-                aggregation.take_counts();
-            }
+            running.state.take_counts();
         }
         self.metrics.clear();
         self.series_in = Distinct::default();
@@ -75,7 +73,8 @@ impl Arm {
                 End::Emit => ledger.exported += points,
                 End::Filtered => ledger.filtered += points,
                 End::SampledOut => ledger.sampled_out += points,
-                End::Hold | End::Absorb | End::Rewrite | End::Gate | End::Other => {}
+                End::Hold | End::Absorb | End::Rewrite | End::Gate => {}
+                End::Fold | End::Other => {}
             }
         }
         for (number, running) in self.stages.iter().enumerate() {
@@ -85,7 +84,7 @@ impl Arm {
             for (reason, points) in &tally.dropped {
                 *ledger.dropped.entry((*reason).into()).or_default() += points;
             }
-            ledger.filtered += tally.filtered.iter().map(|(_, points)| points).sum::<u64>();
+            ledger.filtered += filtered(tally);
             if running.keeps_original() {
                 // It takes copies: nothing is held or taken away, and what it writes is added.
                 ledger.merged -= signed(tally.emitted);
@@ -106,7 +105,10 @@ impl Arm {
         let ending: u64 = self
             .paths
             .iter()
-            .filter(|path| matches!(path.way.end, End::Hold | End::Absorb | End::Rewrite))
+            .filter(|path| {
+                let end = path.way.end;
+                matches!(end, End::Hold | End::Absorb | End::Rewrite | End::Fold)
+            })
             .filter(|path| usize::from(path.way.stage) == number)
             .map(|path| path.points)
             .sum();
@@ -114,7 +116,7 @@ impl Arm {
             return ending;
         };
         let dropped: u64 = running.tally.dropped.values().sum();
-        ending.saturating_sub(running.tally.passed + dropped)
+        ending.saturating_sub(running.tally.passed + dropped + filtered(&running.tally))
     }
 
     pub(super) fn protected(&self) -> Protected {
@@ -223,7 +225,7 @@ impl Arm {
         for (reason, points) in tallied {
             *figures.counts.entry((*reason).into()).or_default() += points;
         }
-        if let State::Aggregate(aggregation) = &running.state {
+        if let Some(aggregation) = running.state.aggregation() {
             for (reason, points) in aggregation.counts().iter() {
                 *figures.counts.entry(reason.into()).or_default() += points;
             }
@@ -255,6 +257,10 @@ fn cardinality(distinct: &Distinct) -> Cardinality {
         sketch: distinct.sketch.clone(),
         seen: None,
     }
+}
+
+fn filtered(tally: &Tally) -> u64 {
+    tally.filtered.iter().map(|(_, points)| points).sum()
 }
 
 fn signed(points: u64) -> i64 {

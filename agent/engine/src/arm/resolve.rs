@@ -145,6 +145,7 @@ impl Arm {
             Action::Rewrite(_) => self.turn(number, series, (event, input), around, way),
             Action::Aggregate(aggregate) if !aggregate.matcher.matches(series) => None,
             Action::Aggregate(_) => self.seat(number, series, event, around, way),
+            Action::Fold(_) => self.fold(number, series, (event, input), around, way),
         }
     }
 

@@ -78,9 +78,7 @@ impl Arm {
         }
         for running in &mut self.stages {
             running.tally = Default::default();
-            if let State::Aggregate(aggregation) = &mut running.state {
-                aggregation.take_counts();
-            }
+            running.state.take_counts();
         }
         self.rejected = 0;
         self.paths.reset();
@@ -122,7 +120,7 @@ impl Arm {
     /// another arm's.
     pub fn begin_outputs_at(&mut self, time: Nanos) {
         for running in &mut self.stages {
-            if let State::Aggregate(aggregation) = &mut running.state {
+            if let Some(aggregation) = running.state.aggregation_mut() {
                 aggregation.begin_at(time);
             }
         }

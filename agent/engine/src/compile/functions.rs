@@ -38,6 +38,14 @@ impl Functions {
         }
     }
 
+    /// One function for all gauges.
+    pub(super) fn all(function: Function) -> Functions {
+        Functions {
+            entries: Vec::new(),
+            rest: Some(function),
+        }
+    }
+
     /// The function of a metric's gauges.
     pub fn of(&self, metric: &str) -> Option<Function> {
         self.entries

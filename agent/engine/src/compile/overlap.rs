@@ -1,7 +1,7 @@
 //! Finds aggregations that can write the same series: each would overwrite the other's points.
 
 use super::stages::{EXTRACTED_COUNT, EXTRACTED_SUM};
-use crate::document::{Action, Aggregate, Condition, Match, MetricType, Patterns, Problem};
+use crate::document::{Action, Aggregate, Condition, Limit, Match, MetricType, Patterns, Problem};
 use crate::matcher::glob::Glob;
 use crate::matcher::pattern::Pattern;
 use crate::matcher::value::number_of;
@@ -15,7 +15,7 @@ pub(super) fn find(stages: &[(usize, &str, &Action)]) -> Vec<Problem> {
             _ => None,
         })
         .collect();
-    let mut problems = Vec::new();
+    let mut problems = limits(stages);
     for (position, (index, id, later)) in aggregations.iter().enumerate() {
         for (first, first_id, earlier) in &aggregations[..position] {
             if same_outputs(earlier, later) {
@@ -30,6 +30,51 @@ pub(super) fn find(stages: &[(usize, &str, &Action)]) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Two budgets that can write the same overflow series.
+fn limits(stages: &[(usize, &str, &Action)]) -> Vec<Problem> {
+    let limits: Vec<(usize, &str, Aggregate)> = stages
+        .iter()
+        .filter_map(|(index, id, action)| match action {
+            Action::Limit(limit) => Some((*index, *id, overflow(limit))),
+            _ => None,
+        })
+        .collect();
+    let mut problems = Vec::new();
+    for (position, (index, id, later)) in limits.iter().enumerate() {
+        for (first, first_id, earlier) in &limits[..position] {
+            if same_outputs(earlier, later) {
+                problems.push(Problem::new(
+                    format!("spec.stages[{index}].limit"),
+                    format!(
+                        "`{id}` can write the same overflow series as `{first_id}` (spec.stages[{first}]): give them \
+                         matches that are apart, or other keys in `overflow.keep`, or make them one stage"
+                    ),
+                ));
+            }
+        }
+    }
+    problems
+}
+
+/// What a budget writes, as the aggregation that it is.
+fn overflow(limit: &Limit) -> Aggregate {
+    Aggregate {
+        matches: limit.matches.clone(),
+        by: Some(limit.overflow.keep.clone()),
+        without: None,
+        interval: limit.interval,
+        function: None,
+        functions: Vec::new(),
+        summary: None,
+        keep_original: false,
+        rename: None,
+        lateness: limit.lateness,
+        expiry: limit.expiry,
+        merged_later: false,
+        weighted: true,
+    }
 }
 
 /// Different kept keys are let through: whether two series then meet shows only in their attributes,

@@ -114,16 +114,20 @@ impl Plan {
 fn divided_entities(arm: &str, pipeline: &Pipeline, workers: usize) -> Vec<Problem> {
     let stages = pipeline.stages.iter().enumerate();
     stages
-        .filter(|(_, stage)| matches!(stage.action, Action::Filter(Filter::Entities(_))))
-        .map(|(index, stage)| {
-            Problem::new(
-                format!("{arm}.spec.stages[{index}].filter.drop_when"),
+        .filter_map(|(index, stage)| {
+            let (field, what) = match &stage.action {
+                Action::Filter(Filter::Entities(_)) => ("filter.drop_when", "about whole entities"),
+                Action::Fold(_) => (stage.kind(), "for the whole node"),
+                _ => return None,
+            };
+            Some(Problem::new(
+                format!("{arm}.spec.stages[{index}].{field}"),
                 format!(
-                    "stage `{}` of pipeline `{}` decides about whole entities, whose series would be dealt to {workers} \
-                     workers: run the agent with one worker, or leave the stage out",
+                    "stage `{}` of pipeline `{}` decides {what}, whose series would be dealt to {workers} workers: run the \
+                     agent with one worker, or leave the stage out",
                     stage.id, pipeline.name
                 ),
-            )
+            ))
         })
         .collect()
 }
@@ -148,17 +152,19 @@ fn lost_entities(arm: &str, pipeline: &Pipeline, entity: &[String]) -> Vec<Probl
                 ));
             }
         }
-        let Action::Aggregate(aggregate) = &stage.action else {
-            continue;
+        let keeps = |key: &&str| match &stage.action {
+            Action::Aggregate(aggregate) => aggregate.keys.keeps(key),
+            Action::Fold(fold) => fold.keeps(key),
+            _ => true,
         };
         let lost: Vec<&str> = entity
             .iter()
             .map(String::as_str)
-            .filter(|key| !aggregate.keys.keeps(key))
+            .filter(|key| !keeps(key))
             .collect();
         if !lost.is_empty() {
             problems.push(Problem::new(
-                format!("{arm}.spec.stages[{index}].aggregate"),
+                format!("{arm}.spec.stages[{index}].{}", stage.kind()),
                 format!(
                     "stage `{}` of pipeline `{}` removes {}, which the split divides by: both arms would write the same \
                      series. Keep the key, divide by another entity, or use shadow",

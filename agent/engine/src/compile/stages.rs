@@ -1,7 +1,7 @@
 //! Stages as the engine runs them.
 
 use super::rewrite::{self, Rewrite};
-use super::{Filter, Functions};
+use super::{Filter, Fold, Functions};
 use crate::Nanos;
 use crate::document::{self, Matcher, Problem};
 use xxhash_rust::xxh3::xxh3_64;
@@ -29,6 +29,8 @@ pub enum Action {
     Sample(Sample),
     /// Writes points anew.
     Rewrite(Rewrite),
+    /// Keeps some entities or series, folds the others together.
+    Fold(Box<Fold>),
 }
 
 /// An aggregation.
@@ -184,6 +186,12 @@ impl Stage {
             document::Action::Histogram(histogram) => {
                 Action::Rewrite(rewrite::compile_histogram(histogram, path, problems)?)
             }
+            document::Action::Topk(topk) => {
+                Action::Fold(Box::new(Fold::topk(topk, &stage.id, path, problems)?))
+            }
+            document::Action::Limit(limit) => {
+                Action::Fold(Box::new(Fold::limit(limit, path, problems)?))
+            }
         };
         Some(Stage {
             id: stage.id.clone(),
@@ -199,6 +207,10 @@ impl Stage {
             Action::Aggregate(_) => "aggregate",
             Action::Sample(_) => "sample",
             Action::Rewrite(rewrite) => rewrite.op.kind(),
+            Action::Fold(fold) => match &fold.decide {
+                super::Decide::Topk(_) => "topk",
+                super::Decide::Limit(_) => "limit",
+            },
         }
     }
 }

@@ -132,9 +132,9 @@ fn what_is_extracted_of_summaries_has_names_that_can_meet() {
 #[test]
 fn an_overlap_is_told_beside_other_mistakes() {
     let same = "aggregate: {match: {}, by: [a]}";
-    let problems = pipeline(&["topk: {}", same, same]).unwrap_err();
+    let problems = pipeline(&["enrich: {}", same, same]).unwrap_err();
     let paths: Vec<_> = problems.iter().map(|p| p.path.as_str()).collect();
-    assert_eq!(paths, ["spec.stages[0].topk", "spec.stages[2].aggregate"]);
+    assert_eq!(paths, ["spec.stages[0].enrich", "spec.stages[2].aggregate"]);
 }
 
 fn split(baseline: &[&str], candidate: &[&str], entity: &[&str], percent: f64) -> Vec<Problem> {

@@ -5,9 +5,17 @@ use super::{Action, Match, Span, Stage};
 use crate::yaml::Node;
 use std::collections::HashMap;
 
-const KINDS: [&str; 5] = ["filter", "aggregate", "sample", "quantise", "histogram"];
 pub(super) const MILLISECOND: Span = Span(1_000_000);
 pub(super) const DAY: Span = Span::seconds(86_400);
+const KINDS: [&str; 7] = [
+    "filter",
+    "aggregate",
+    "sample",
+    "quantise",
+    "histogram",
+    "topk",
+    "limit",
+];
 
 impl Reader {
     /// The stages that could be read, each with its index in the text.
@@ -54,6 +62,8 @@ impl Reader {
                 "sample" => self.sample(node, &path).map(Action::Sample),
                 "quantise" => self.quantise(node, &path).map(Action::Quantise),
                 "histogram" => self.histogram(node, &path).map(Action::Histogram),
+                "topk" => self.topk(node, &path).map(Action::Topk),
+                "limit" => self.limit(node, &path).map(Action::Limit),
                 other => {
                     let hint = match other {
                         "drop" | "keep" => format!("write `filter: {{ {other}: [...] }}`"),

@@ -8,7 +8,7 @@ pub use aggregate::{Aggregate, Extract, Function, MetricFunction};
 pub use histogram::Histogram;
 pub use quantise::Quantise;
 
-use super::{Filter, Match, Patterns, Sample};
+use super::{Filter, Limit, Match, Patterns, Sample, Span, Topk};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
@@ -38,6 +38,10 @@ pub enum Action {
     Quantise(Quantise),
     /// Gives histograms fewer buckets.
     Histogram(Histogram),
+    /// Keeps the entities that rank first.
+    Topk(Topk),
+    /// Keeps as many series as the budget has places.
+    Limit(Limit),
 }
 
 impl Action {
@@ -49,6 +53,8 @@ impl Action {
             Action::Sample(_) => "sample",
             Action::Quantise(_) => "quantise",
             Action::Histogram(_) => "histogram",
+            Action::Topk(_) => "topk",
+            Action::Limit(_) => "limit",
         }
     }
 }
@@ -59,6 +65,26 @@ pub(super) fn yes() -> bool {
 
 pub(super) fn is_yes(truth: &bool) -> bool {
     *truth
+}
+
+/// Whether a rule matches every series.
+pub(super) fn is_any(rule: &Match) -> bool {
+    *rule == Match::default()
+}
+
+/// Whether a window has its default length.
+pub(super) fn is_interval(span: &Span) -> bool {
+    Aggregate::is_interval(span)
+}
+
+/// Whether the wait for late points is the default.
+pub(super) fn is_lateness(span: &Span) -> bool {
+    Aggregate::is_lateness(span)
+}
+
+/// Whether silent state is freed after the default time.
+pub(super) fn is_expiry(span: &Span) -> bool {
+    Aggregate::is_expiry(span)
 }
 
 /// A list of one is written as its one value.

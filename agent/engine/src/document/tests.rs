@@ -144,8 +144,8 @@ fn stages_are_checked() {
     expect("    - filter: {drop: [{}]}", "spec.stages[0].id", "missing");
     expect("    - id: a", "spec.stages[0]", "does nothing");
     expect(
-        "    - id: a\n      topk: {}",
-        "spec.stages[0].topk",
+        "    - id: a\n      enrich: {}",
+        "spec.stages[0].enrich",
         "filter, aggregate, sample, quantise, histogram",
     );
     expect(
@@ -455,4 +455,136 @@ fn buckets_are_checked() {
         &path(".bounds[1]"),
         "a bound is finite",
     );
+}
+
+#[test]
+fn mistakes_in_a_topk_are_told() {
+    let stage = |body: &str| format!("    - {{ id: t, topk: {{ {body} }} }}\n");
+    let good = "entity: [pid], rank: { metric: cpu, by: rate }";
+    let path = |field: &str| format!("spec.stages[0].topk{field}");
+    let cases = [
+        (
+            "rank: { metric: cpu, by: rate }, k: 1".to_string(),
+            ".entity",
+            "`entity` is missing",
+        ),
+        (
+            "entity: [], rank: { metric: cpu, by: rate }, k: 1".into(),
+            ".entity",
+            "no attribute key",
+        ),
+        (
+            "entity: [\"p*\"], rank: { metric: cpu, by: rate }, k: 1".into(),
+            ".entity[0]",
+            "is a glob",
+        ),
+        ("entity: [pid], k: 1".into(), ".rank", "`rank` is missing"),
+        (
+            "entity: [pid], rank: [], k: 1".into(),
+            ".rank",
+            "at least one",
+        ),
+        (
+            "entity: [pid], rank: { metric: cpu }, k: 1".into(),
+            ".rank.by",
+            "`by` is missing",
+        ),
+        (
+            "entity: [pid], rank: { metric: cpu, by: rate, weight: 0 }, k: 1".into(),
+            ".rank.weight",
+            "above 0",
+        ),
+        (good.into(), ".k", "`k` is missing"),
+        (format!("{good}, k: 0"), ".k", "whole number from 1"),
+        (
+            format!("{good}, k: 1, hysteresis: 0.5"),
+            ".hysteresis",
+            "whole number from 0",
+        ),
+        (
+            format!("{good}, k: 1, other: 7"),
+            ".other",
+            "how gauges are merged",
+        ),
+        (
+            format!("{good}, k: 1, other: median"),
+            ".other",
+            "unknown value",
+        ),
+        (
+            format!("{good}, k: 1, rest: true"),
+            ".rest",
+            "write `other`",
+        ),
+        (
+            format!(
+                "{good}, k: 1, bands: {{ load: {{ metric: l, by: value }}, steps: [ {{ above: 0, k: 1 }} ] }}"
+            ),
+            "",
+            "not both",
+        ),
+        (
+            format!(
+                "{good}, bands: {{ load: {{ metric: l, by: value }}, steps: [ {{ above: 1, k: 1 }}, {{ above: 1, k: 2 }} ] }}"
+            ),
+            ".bands.steps[1].above",
+            "steps go up",
+        ),
+        (
+            format!("{good}, bands: {{ load: {{ metric: l, by: value }}, steps: [] }}"),
+            ".bands.steps",
+            "empty",
+        ),
+    ];
+    for (body, field, words) in cases {
+        expect(&stage(&body), &path(field), words);
+    }
+}
+
+#[test]
+fn mistakes_in_a_limit_are_told() {
+    let stage = |body: &str| format!("    - {{ id: l, limit: {{ {body} }} }}\n");
+    let path = |field: &str| format!("spec.stages[0].limit{field}");
+    let cases = [
+        ("per: metric", ".series", "`series` is missing"),
+        ("series: 0", ".series", "whole number from 1"),
+        ("series: 5, per: attribute", ".per", "name the attribute"),
+        (
+            "series: 5, per: { attribute: \"\" }",
+            ".per.attribute",
+            "not empty",
+        ),
+        ("series: 5, per: node", ".per", "unknown value"),
+        (
+            "series: 5, overflow: { keep: [\"a*\"] }",
+            ".overflow.keep[0]",
+            "is a glob",
+        ),
+        ("series: 5, alarm: {}", ".alarm.new_series", "is missing"),
+        ("budget: 5, series: 5", ".budget", "write `series`"),
+    ];
+    for (body, field, words) in cases {
+        expect(&stage(body), &path(field), words);
+    }
+    expect(
+        "    - { id: a, limit: { series: 5 } }\n    - { id: b, limit: { match: { metric: x }, series: 5 } }\n",
+        "spec.stages[1].limit",
+        "the same overflow series",
+    );
+}
+
+#[test]
+fn a_topk_and_a_limit_written_out_are_read_back() {
+    let text = document(
+        "    - { id: t, topk: { match: { metric: \"p.*\" }, entity: [b, a], rank: [ { metric: cpu, by: rate }, { metric: mem, \
+         attributes: { state: used }, by: value, weight: 2 } ], bands: { load: { metric: l, by: value, function: mean }, steps: \
+         [ { above: 0, k: 9 }, { above: 0.5, k: 3 } ] }, hysteresis: 1, other: { gauges: mean, without: [c] }, interval: 30s } }\n    \
+         - { id: u, topk: { entity: [pid], rank: { metric: cpu, by: rate }, k: 3, other: false } }\n    \
+         - { id: l, limit: { series: 5, per: { attribute: k }, overflow: { keep: [x] }, alarm: { new_series: 3 } } }\n",
+    );
+    let document = parse(&text).unwrap();
+    let json = serde_json::to_string(&document).unwrap();
+    assert_eq!(parse(&json).unwrap(), document);
+    let yaml = serde_yaml::to_string(&document).unwrap();
+    assert_eq!(parse(&yaml).unwrap(), document);
 }

@@ -213,6 +213,7 @@ impl Engine {
             .flat_map(|pipeline| &pipeline.stages)
             .filter_map(|stage| match &stage.action {
                 Action::Aggregate(aggregate) => Some(aggregate.expiry),
+                Action::Fold(fold) => Some(fold.expiry),
                 _ => None,
             })
             .max();

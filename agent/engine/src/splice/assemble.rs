@@ -1,5 +1,6 @@
 //! Requests put together from single points that were kept with their surroundings.
 
+use crate::view::MetricType;
 use crate::wire::index::{Index, PointEntry, Span};
 use crate::wire::otlp::{data, metric, request, resource_metrics, scope_metrics};
 use crate::wire::{fields, write};
@@ -71,6 +72,11 @@ impl Surroundings {
             data_field: of.kind.map_or(metric::GAUGE, |kind| kind.field()),
             data: without(of.data.body(), data::DATA_POINTS),
         })
+    }
+
+    /// The metric's type.
+    pub fn data_kind(&self) -> MetricType {
+        MetricType::of_field(self.data_field).unwrap_or(MetricType::Gauge)
     }
 
     /// The memo key of resource, scope and metric.

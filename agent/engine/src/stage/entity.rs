@@ -92,6 +92,14 @@ impl Part {
         self.rate != 0
     }
 
+    /// The first term alone.
+    pub fn first(by: By) -> Part {
+        match by {
+            By::Value => Part { value: 1, rate: 0 },
+            By::Rate => Part { value: 0, rate: 1 },
+        }
+    }
+
     /// Whether it is part of none.
     pub fn is_empty(self) -> bool {
         self.value == 0 && self.rate == 0
@@ -124,6 +132,8 @@ impl Measured {
     }
 
     /// Takes what another worker measured in the same window.
+    // With one worker there is nothing to unite.
+    #[allow(dead_code)]
     pub fn unite(&mut self, other: &Measured) {
         let width = if self.entities.is_empty() {
             other.width()
@@ -399,11 +409,6 @@ fn gained(point: &PointView<'_>, delta: bool, seen: Option<&Observation<'_>>) ->
         _ => return None,
     };
     gain.is_finite().then_some(gain)
-}
-
-/// Whether points of a series are changes.
-pub fn is_delta(series: &SeriesView<'_>) -> bool {
-    series.metric.temporality == Temporality::Delta
 }
 
 fn add(cell: &mut f64, more: f64) {

@@ -59,6 +59,8 @@ pub struct Aggregate {
     inputs: BTreeMap<Rc<Identity>, Input>,
     outputs: BTreeMap<Rc<Identity>, Output>,
     latest_stamp: u64,
+    /// An attribute that every output gets.
+    pub mark: Option<(String, Val)>,
     pub counts: Counts,
     arrivals: u64,
     /// For how many series the increments of the point at hand stand.
@@ -81,6 +83,7 @@ impl Aggregate {
             inputs: BTreeMap::new(),
             outputs: BTreeMap::new(),
             latest_stamp: 0,
+            mark: None,
             counts: Counts::new(),
             arrivals: 0,
             weight: 1.0,
@@ -168,7 +171,7 @@ impl Aggregate {
         let mut note = None;
         let mut accepted = false;
         if !point.ended() {
-            if unusable(point, way) {
+            if unfit(point, way) {
                 return Fate::Dropped("nan");
             }
             match way {
@@ -217,6 +220,7 @@ impl Aggregate {
         }
         let input = self.inputs.get_mut(&point.identity).expect("joined");
         input.seen = now;
+        self.outputs.get_mut(&output).expect("joined").seen = now;
         input.ended = point.ended();
         let entry = self.outputs.get_mut(&output).expect("joined");
         if let Some(amount) = &added {
@@ -266,6 +270,15 @@ impl Aggregate {
         };
         self.inputs.insert(point.identity.clone(), input);
         output
+    }
+
+    /// An input goes on elsewhere: what it added stays, its latest value does not.
+    pub fn leave(&mut self, id: &Rc<Identity>) {
+        if let Some(input) = self.inputs.remove(id)
+            && let Some(output) = self.outputs.get_mut(&input.output)
+        {
+            output.windows.values_mut().for_each(|w| w.forget(id));
+        }
     }
 
     /// Closes the windows that are due (all of them with `everything`), in order of their ends.
@@ -349,8 +362,9 @@ impl Aggregate {
         let expiry = self.expiry;
         self.inputs.retain(|_, input| now - input.seen <= expiry);
         let fed: BTreeSet<&Rc<Identity>> = self.inputs.values().map(|i| &i.output).collect();
-        self.outputs
-            .retain(|id, output| !output.windows.is_empty() || fed.contains(id));
+        self.outputs.retain(|id, output| {
+            !output.windows.is_empty() || fed.contains(id) || now - output.seen <= expiry
+        });
     }
 
     /// Points that closed windows took away from those that were received: copies are none.
@@ -407,6 +421,14 @@ impl Aggregate {
             Part::Whole => {}
             Part::Sum => output.name += ".sum",
             Part::Count => output.name += ".count",
+        }
+        if let Some((key, value)) = &self.mark {
+            output.attributes.retain(|(k, _)| k != key);
+            output.attributes.push((key.clone(), value.clone()));
+            sort(&mut output.attributes);
+            if input.kind == Kind::Gauge && self.spec.function == Some(Function::Mean) {
+                output.name += ".mean";
+            }
         }
         let counts = input.kind == Kind::Gauge && self.function_of(input) == Some(Function::Count);
         if counts || part == Part::Count {
@@ -478,8 +500,13 @@ pub fn expiry(spec: &document::Aggregate) -> u64 {
     spec.expiry.as_deref().map_or(300_000_000_000, duration)
 }
 
+/// Values that cannot be added.
+pub fn unusable(point: &Point) -> bool {
+    unfit(point, Counted::Cumulative)
+}
+
 /// Values that cannot be added (or compared) end here.
-fn unusable(point: &Point, way: Counted) -> bool {
+fn unfit(point: &Point, way: Counted) -> bool {
     match &point.data {
         Data::Number(n) => {
             let added = !matches!(

@@ -3,6 +3,7 @@
 use super::aggregate::{Aggregate, Fate, expiry};
 use super::document::{Document, Stage};
 use super::filter::Filter;
+use super::fold::{Fold, Took};
 use super::histogram::Histogram;
 use super::matcher;
 use super::point::Point;
@@ -22,6 +23,8 @@ enum State {
     Sample(Sample),
     Quantise(Counts),
     Histogram(Histogram),
+    /// And what it has written.
+    Fold(Box<Fold>, Tracker),
 }
 
 type Running = (Stage, State);
@@ -75,6 +78,7 @@ impl Arm {
             source = match &entry.1 {
                 State::Sample(sample) => source.behind(|id| sample.decides(id), &sample.released),
                 State::Filter(filter) => source.behind(|id| filter.decides(id), &filter.passed),
+                State::Fold(fold, written) => source.behind(|id| fold.rewrites(id), written),
                 State::Aggregate(..) | State::Quantise(_) => source,
                 State::Histogram(h) => source.behind(|id| h.decides(id), &h.written),
             };
@@ -109,6 +113,14 @@ impl Arm {
                     created = created.max(stamp);
                     out.extend(points);
                 }
+                State::Fold(fold, _) => {
+                    if let Some(other) = &mut fold.other {
+                        let (points, absorbed, stamp) = other.cut(now);
+                        self.account.merged += absorbed as i64 - points.len() as i64;
+                        created = created.max(stamp);
+                        out.extend(points);
+                    }
+                }
                 State::Sample(sample) => {
                     let (points, sampled_out) = sample.cut(now);
                     self.account.sampled_out += sampled_out;
@@ -126,7 +138,12 @@ impl Arm {
     /// Outputs that begin from here on start at `time` or later: until then they were another arm's.
     pub fn begin_outputs_at(&mut self, time: u64) {
         for (_, state) in &mut self.stages {
-            if let State::Aggregate(aggregate, _) = state {
+            let aggregate = match state {
+                State::Aggregate(aggregate, _) => Some(&mut **aggregate),
+                State::Fold(fold, _) => fold.other.as_mut(),
+                _ => None,
+            };
+            if let Some(aggregate) = aggregate {
                 aggregate.floor = aggregate.floor.max(time);
             }
         }
@@ -135,7 +152,11 @@ impl Arm {
     /// How long silent series are remembered: as long as the most patient aggregation.
     pub fn expiry(&self) -> Option<u64> {
         let aggregates = self.stages.iter().filter_map(|(s, _)| s.aggregate.as_ref());
-        aggregates.map(expiry).max()
+        let folds = self.stages.iter().filter_map(|(_, state)| match state {
+            State::Fold(fold, _) => Some(fold.expiry),
+            _ => None,
+        });
+        aggregates.map(expiry).chain(folds).max()
     }
 
     /// A point that this arm received.
@@ -145,6 +166,30 @@ impl Arm {
         self.run(0, point.clone(), before, at, (false, 1.0), &mut out);
         self.account.exported += out.len() as u64;
         out
+    }
+
+    /// What stages wrote anew in this call goes on.
+    pub fn flush(&mut self, clock: Clock) -> Vec<Point> {
+        let mut out = Vec::new();
+        for at in 0..self.stages.len() {
+            self.release(at, clock, &mut out);
+        }
+        self.account.exported += out.len() as u64;
+        out
+    }
+
+    fn release(&mut self, at: usize, clock: Clock, out: &mut Vec<Point>) {
+        if let State::Fold(fold, _) = &mut self.stages[at].1 {
+            let points = std::mem::take(&mut fold.early);
+            self.account.merged -= points.len() as i64;
+            for p in points {
+                let weight = match &self.stages[at].1 {
+                    State::Fold(fold, _) => fold.weight_of(&p.identity),
+                    _ => 1.0,
+                };
+                self.emit(at, p, clock, (false, weight), out);
+            }
+        }
     }
 
     /// `derived`: an aggregation wrote it; and for how many series its increments stand.
@@ -204,6 +249,22 @@ impl Arm {
                         before = written.behind_rewrite(&point, &before, now, clock.expiry);
                     }
                 }
+                State::Fold(fold, _) => match fold.take(&point, &before, now, derived, weight) {
+                    Took::Passes => {}
+                    Took::Held => return,
+                    Took::Rewritten => {
+                        self.account.merged += 1;
+                        return;
+                    }
+                    Took::Filtered => {
+                        self.account.filtered += 1;
+                        return;
+                    }
+                    Took::Dropped(reason) => {
+                        *self.account.dropped.entry(reason).or_insert(0) += 1;
+                        return;
+                    }
+                },
                 State::Sample(sample) => {
                     if sample.quiet.is_some() {
                         if !sample.decides(&point.identity) {
@@ -256,7 +317,7 @@ impl Arm {
         let before = match &mut self.stages[at].1 {
             State::Filter(filter) => track(&mut filter.passed, &point, clock),
             State::Quantise(_) | State::Histogram(_) => Before::default(),
-            State::Aggregate(_, written) => track(written, &point, clock),
+            State::Aggregate(_, written) | State::Fold(_, written) => track(written, &point, clock),
             State::Sample(sample) => track(&mut sample.released, &point, clock),
         };
         self.run(at + 1, point, &before, clock, how, out);
@@ -282,9 +343,14 @@ impl Arm {
                     self.account.merged += sample.take_merged();
                     points
                 }
+                State::Fold(fold, _) => {
+                    let (points, absorbed) = fold.close(clock.now, everything);
+                    self.account.merged += absorbed as i64 - points.len() as i64;
+                    points
+                }
             };
             // What an aggregation writes at the end of its window is not from the future for that.
-            let derived = matches!(self.stages[at].1, State::Aggregate(..));
+            let derived = matches!(self.stages[at].1, State::Aggregate(..) | State::Fold(..));
             for p in points {
                 let weight = match &self.stages[at].1 {
                     State::Sample(sample) => sample.weight_of(&p.identity),
@@ -292,6 +358,10 @@ impl Arm {
                 };
                 self.emit(at, p, clock, (derived, weight), &mut out);
             }
+            if let (State::Fold(fold, _), false) = (&mut self.stages[at].1, everything) {
+                fold.edge(clock.now);
+            }
+            self.release(at, clock, &mut out);
         }
         self.account.exported += out.len() as u64;
         out
@@ -303,6 +373,7 @@ impl Arm {
             State::Filter(_) | State::Quantise(_) | State::Histogram(_) => 0,
             State::Aggregate(aggregate, _) => aggregate.held(),
             State::Sample(sample) => sample.held(),
+            State::Fold(fold, _) => fold.held(),
         });
         Account {
             held: held.sum(),
@@ -318,6 +389,7 @@ impl Arm {
             State::Histogram(histogram) => histogram.counts.clone(),
             State::Aggregate(aggregate, _) => aggregate.counts.clone(),
             State::Sample(sample) => sample.counts.clone(),
+            State::Fold(fold, _) => fold.counts(),
         };
         self.stages
             .iter()
@@ -337,6 +409,9 @@ impl State {
         }
         if stage.quantise.is_some() {
             return State::Quantise(Counts::new());
+        }
+        if let Some(fold) = Fold::of(stage, settings, created) {
+            return State::Fold(Box::new(fold), Tracker::default());
         }
         if let Some(spec) = &stage.sample {
             return State::Sample(Sample::new(&stage.id, spec, created, source));

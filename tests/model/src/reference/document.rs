@@ -39,6 +39,8 @@ pub struct Stage {
     pub sample: Option<Sample>,
     pub quantise: Option<Quantise>,
     pub histogram: Option<Histogram>,
+    pub topk: Option<Topk>,
+    pub limit: Option<Limit>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -160,6 +162,123 @@ pub struct Quantise {
     #[serde(default, rename = "match")]
     pub matching: Match,
     pub digits: Option<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topk {
+    #[serde(default, rename = "match")]
+    pub matching: Match,
+    pub entity: Vec<String>,
+    pub rank: Ranks,
+    pub k: Option<u64>,
+    pub bands: Option<Bands>,
+    pub hysteresis: Option<u64>,
+    pub other: Option<Other>,
+    pub interval: Option<String>,
+    pub lateness: Option<String>,
+    pub expiry: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Ranks {
+    One(Rank),
+    Several(Vec<Rank>),
+}
+
+/// Of a rank or a load.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rank {
+    pub metric: Texts,
+    #[serde(default)]
+    pub attributes: BTreeMap<String, Texts>,
+    pub by: String,
+    pub weight: Option<f64>,
+    pub function: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bands {
+    pub load: Rank,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    pub above: f64,
+    pub k: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Other {
+    Whether(bool),
+    Gauges(Function),
+    Merged {
+        gauges: Option<Function>,
+        #[serde(default)]
+        without: Vec<String>,
+    },
+}
+
+impl Topk {
+    pub fn ranks(&self) -> Vec<Rank> {
+        match &self.rank {
+            Ranks::One(one) => vec![one.clone()],
+            Ranks::Several(several) => several.clone(),
+        }
+    }
+
+    /// How gauges of all others are merged, and which keys they lose beside the entity's; nothing
+    /// where the others are filtered.
+    pub fn merged(&self) -> Option<(Function, Vec<String>)> {
+        match &self.other {
+            Some(Other::Whether(false)) => None,
+            None | Some(Other::Whether(true)) => Some((Function::Sum, Vec::new())),
+            Some(Other::Gauges(function)) => Some((*function, Vec::new())),
+            Some(Other::Merged { gauges, without }) => {
+                Some((gauges.unwrap_or(Function::Sum), without.clone()))
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    #[serde(default, rename = "match")]
+    pub matching: Match,
+    pub series: u64,
+    pub per: Option<Per>,
+    pub overflow: Option<Overflow>,
+    pub alarm: Option<Alarm>,
+    pub interval: Option<String>,
+    pub lateness: Option<String>,
+    pub expiry: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Per {
+    Word(String),
+    Attribute { attribute: String },
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overflow {
+    #[serde(default)]
+    pub keep: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alarm {
+    pub new_series: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

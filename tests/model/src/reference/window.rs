@@ -56,6 +56,8 @@ pub struct Output {
     bounds: Option<Vec<f64>>,
     /// A non-monotonic sum that was a double stays one.
     double: bool,
+    /// The clock when an input last spoke.
+    pub seen: u64,
 }
 
 impl Window {
@@ -75,6 +77,11 @@ impl Window {
         if (time, arrival) >= (entry.0, entry.1) {
             *entry = (time, arrival, value);
         }
+    }
+
+    /// An input goes on elsewhere.
+    pub fn forget(&mut self, input: &Rc<Identity>) {
+        self.lasts.remove(input);
     }
 
     /// Keeps the last four.
@@ -153,6 +160,7 @@ impl Output {
             totals: Totals::default(),
             bounds: None,
             double: false,
+            seen: 0,
         }
     }
 
@@ -216,7 +224,7 @@ impl Output {
         seed: u64,
     ) -> Option<Point> {
         let previous = self.last_written.unwrap_or(0).max(self.start);
-        let all_ended = window.flagged && inputs.iter().all(|i| i.ended);
+        let all_ended = window.flagged && !inputs.is_empty() && inputs.iter().all(|i| i.ended);
         let mut start = self.start;
         if let Some(step) = self.totals.step(&window.weighted) {
             window.add(&step);

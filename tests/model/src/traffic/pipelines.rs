@@ -55,6 +55,8 @@ pub struct Menu {
     pub aggregate: bool,
     pub quantise: bool,
     pub histogram: bool,
+    pub topk: bool,
+    pub limit: bool,
     pub most: usize,
 }
 
@@ -70,6 +72,8 @@ impl Menu {
         aggregate: true,
         quantise: true,
         histogram: true,
+        topk: true,
+        limit: true,
         most: 4,
     };
 }
@@ -81,7 +85,7 @@ pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
         parts.protect.push(rule(rng));
     }
     let mut kinds: Vec<fn(usize, &mut ChaCha8Rng) -> String> = Vec::new();
-    let wanted: [(bool, fn(usize, &mut ChaCha8Rng) -> String); 9] = [
+    let wanted: [(bool, fn(usize, &mut ChaCha8Rng) -> String); 11] = [
         (menu.filter, filter),
         (menu.values, values),
         (menu.entities, entities),
@@ -91,6 +95,8 @@ pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
         (menu.aggregate, aggregate),
         (menu.quantise, quantise),
         (menu.histogram, histogram),
+        (menu.topk, topk),
+        (menu.limit, limit),
     ];
     for (wanted, make) in wanted {
         if wanted {
@@ -102,7 +108,20 @@ pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
     }
     for i in 0..rng.random_range(0..=menu.most) {
         let make = kinds.choose(rng).expect("a kind of stage");
-        parts.stages.push(make(i, rng));
+        let stage = make(i, rng);
+        // In which order series come out of a window is open, and decides who has a place.
+        let ordered = |stage: &String| {
+            !["aggregate:", "every:", "topk:"]
+                .iter()
+                .any(|kind| stage.contains(kind))
+        };
+        if stage.contains("limit:")
+            && !(parts.stages.iter().all(ordered)
+                && parts.stages.iter().all(|s| !s.contains("limit:")))
+        {
+            continue;
+        }
+        parts.stages.push(stage);
     }
     parts
 }
@@ -360,5 +379,85 @@ fn aggregate(i: usize, rng: &mut ChaCha8Rng) -> String {
     if rng.random_bool(0.1) {
         text += ", weighted: false";
     }
+    text + " }"
+}
+
+fn topk(i: usize, rng: &mut ChaCha8Rng) -> String {
+    let entity = [
+        "[process.pid]",
+        "[route]",
+        "[process.pid, route]",
+        "[host.name]",
+    ]
+    .choose(rng)
+    .expect("one");
+    let rank = [
+        "{ metric: requests, by: rate }",
+        "{ metric: \"*\", by: rate }",
+        "{ metric: [load, queue], by: value }",
+        "[ { metric: [bytes, events], by: rate }, { metric: load, by: value, weight: 3 } ]",
+        "[ { metric: [latency, wait, size, burst], by: rate, weight: 0.5 }, { metric: \"*\", by: value } ]",
+    ]
+    .choose(rng)
+    .expect("one");
+    let many = [
+        "k: 1",
+        "k: 2",
+        "k: 1, hysteresis: 1",
+        "bands: { load: { metric: load, by: value }, steps: [ { above: 0, k: 2 }, { above: 5, k: 1 } ] }",
+        "bands: { load: { metric: requests, by: rate, function: sum }, steps: [ { above: 0, k: 1 }, { above: 1, k: 3 } ] }",
+    ]
+    .choose(rng)
+    .expect("one");
+    let matching = if rng.random_bool(0.7) {
+        "{ metric: \"*\" }".into()
+    } else {
+        rule(rng)
+    };
+    let mut text = format!(
+        "id: t{i}, topk: {{ match: {matching}, entity: {entity}, rank: {rank}, {many}, interval: {}",
+        ["10s", "30s", "60s"].choose(rng).expect("one")
+    );
+    text += [
+        "",
+        ", other: false",
+        ", other: mean",
+        ", other: max",
+        ", other: { without: [customer] }",
+    ]
+    .choose(rng)
+    .expect("one");
+    if rng.random_bool(0.3) {
+        text += &format!(
+            ", lateness: {}",
+            ["0s", "2s", "15s"].choose(rng).expect("one")
+        );
+    }
+    text + ", expiry: 100s }"
+}
+
+fn limit(i: usize, rng: &mut ChaCha8Rng) -> String {
+    let per = ["", ", per: metric", ", per: { attribute: route }"]
+        .choose(rng)
+        .expect("one");
+    let mut text = format!(
+        "id: l{i}, limit: {{ match: {}, series: {}{per}, interval: {}",
+        matching(rng),
+        rng.random_range(1..6),
+        ["10s", "30s", "60s"].choose(rng).expect("one")
+    );
+    if rng.random_bool(0.4) {
+        text += ", overflow: { keep: [host.name, route] }";
+    }
+    if rng.random_bool(0.4) {
+        text += ", alarm: { new_series: 2 }";
+    }
+    if rng.random_bool(0.3) {
+        text += &format!(
+            ", lateness: {}",
+            ["0s", "2s", "15s"].choose(rng).expect("one")
+        );
+    }
+    text += &format!(", expiry: {}", ["70s", "100s"].choose(rng).expect("one"));
     text + " }"
 }

@@ -14,7 +14,7 @@ use phoenix_model::reference::{Model, Plan};
 use prost::Message;
 use std::path::{Path, PathBuf};
 
-const PIPELINES: [&str; 8] = [
+const PIPELINES: [&str; 10] = [
     "    - { id: f, filter: { drop: [ { metric: \"system.*\" }, { type: summary } ] } }
     - { id: n, sample: { match: { metric: \"process.*\" }, fraction: 0.3, entity: [process.pid] } }",
     "    - { id: e, sample: { match: { metric: \"*\" }, every: 30s } }",
@@ -32,6 +32,8 @@ const PIPELINES: [&str; 8] = [
     "    - { id: u, sample: { match: { type: [sum, histogram, exponential_histogram, summary] }, unchanged: true } }
     - { id: d, sample: { match: { type: gauge }, deadband: { relative: 0.1 }, heartbeat: 60s } }
     - { id: a, aggregate: { match: { type: sum, monotonic: true }, without: [process.pid, process.command_line], interval: 30s } }",
+    "    - { id: t, topk: { entity: [process.pid], rank: [ { metric: process.cpu.time, by: rate }, { metric: process.memory.usage, by: value } ], k: 10, hysteresis: 2, interval: 10s } }",
+    "    - { id: l, limit: { series: 5, per: metric, interval: 10s, overflow: { keep: [service.name] } } }",
 ];
 
 /// The folder of captures; where there is none, what uses it says so and skips.

@@ -80,7 +80,14 @@ pub fn plans(case: &Case, choice: &Choice) -> Option<(Arc<compile::Plan>, refere
 pub fn look(case: &Case) -> Look {
     // Of inputs of several weights the order of addition is open, too; and histograms written anew come
     // to the next stage behind the others of their request.
-    let marks = ["aggregate", "every", "fraction", "histogram: {"];
+    let marks = [
+        "aggregate",
+        "every",
+        "fraction",
+        "histogram: {",
+        "topk:",
+        "limit:",
+    ];
     let stateful = |stage: &&String| marks.iter().any(|mark| stage.contains(mark));
     let in_a_row = |parts: &Parts| parts.stages.iter().filter(stateful).count() > 1;
     if case.pipelines.iter().any(in_a_row) {
@@ -249,7 +256,8 @@ fn arm(
 }
 
 /// Notes that both must count alike.
-const NOTES: [&str; 20] = [
+const NOTES: [&str; 25] = [
+    "admitted",
     "baselined",
     "bounds_unknown",
     "drop[0]",
@@ -260,12 +268,16 @@ const NOTES: [&str; 20] = [
     "exemplars_dropped",
     "future",
     "keep",
+    "growth",
     "late",
     "not_a_gauge",
+    "new_series",
+    "no_entity",
     "not_aggregated",
     "not_added",
     "other_type",
     "out_of_order",
+    "over_budget",
     "reset",
     "reset_anomaly",
     "start_drift",
@@ -274,7 +286,7 @@ const NOTES: [&str; 20] = [
 
 fn as_account(ledger: &Ledger) -> Account {
     let reason = |name: &str| -> &'static str {
-        ["late", "nan"]
+        ["late", "nan", "not_foldable"]
             .into_iter()
             .find(|known| *known == name)
             .unwrap_or("another reason")

@@ -50,6 +50,8 @@ fn one_aggregation_counts_like_the_model() {
         aggregate: true,
         quantise: false,
         histogram: false,
+        topk: false,
+        limit: false,
         most: 1,
     };
     let wanted = Wanted {
@@ -168,6 +170,8 @@ fn stages_behind_a_gate_lose_nothing() {
         fraction: false,
         quantise: false,
         histogram: false,
+        topk: false,
+        limit: false,
         most: 3,
     };
     let wanted = Wanted {

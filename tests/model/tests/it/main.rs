@@ -12,6 +12,7 @@ mod generated;
 mod model;
 mod plans;
 mod protect;
+mod ranks;
 mod workers;
 
 use phoenix_model::traffic::pipelines::Menu;
@@ -28,6 +29,8 @@ const DECIDES: Menu = Menu {
     aggregate: false,
     quantise: false,
     histogram: false,
+    topk: false,
+    limit: false,
     most: 4,
 };
 

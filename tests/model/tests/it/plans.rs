@@ -19,6 +19,8 @@ const AGGREGATES: Menu = Menu {
     aggregate: true,
     quantise: true,
     histogram: true,
+    topk: false,
+    limit: false,
     most: 2,
 };
 

@@ -12,9 +12,11 @@ use phoenix_model::traffic::pipelines::Menu;
 use phoenix_model::traffic::{Action, Case, encode};
 use std::sync::Arc;
 
-/// Filters of whole entities are left out: each worker decides for the series that it has.
+/// What decides for the whole node is left out: each worker decides for the series that it has.
 const SHARED: Menu = Menu {
     entities: false,
+    topk: false,
+    limit: false,
     ..ALL
 };
 

@@ -78,15 +78,15 @@ impl Aggregate {
         Span::seconds(300)
     }
 
-    fn is_interval(span: &Span) -> bool {
+    pub(in crate::document) fn is_interval(span: &Span) -> bool {
         *span == Self::interval()
     }
 
-    fn is_lateness(span: &Span) -> bool {
+    pub(in crate::document) fn is_lateness(span: &Span) -> bool {
         *span == Self::lateness()
     }
 
-    fn is_expiry(span: &Span) -> bool {
+    pub(in crate::document) fn is_expiry(span: &Span) -> bool {
         *span == Self::expiry()
     }
 }

@@ -1,0 +1,699 @@
+//! `topk` and `limit`: some series stay as they are, all others are folded together.
+//!
+//! Who stays changes only when a window closes ([`Fold::edge`]). An increment is never counted twice:
+//! what was folded once and stays from now on is written anew, in an epoch of its own that starts where
+//! the folded part ends ([`epoch`]); what stays no longer ends with a no-recorded-value point, and its
+//! next increment goes to the folded ones. Only a series that was never folded passes untouched.
+
+pub mod epoch;
+pub mod limit;
+pub mod topk;
+
+use super::Tally;
+use super::entity::{Part, Ticket as Measured};
+use crate::Nanos;
+use crate::aggregate::{
+    Added, Aggregation, Joined, Seat, TABLE_FULL, Written, overflow_attribute, string_attribute,
+};
+use crate::arm::Event;
+use crate::compile::{self, Mark, Rename};
+use crate::engine::Settings;
+use crate::input::{Increment, Observation};
+use crate::route::Route;
+use crate::splice::assemble::{Shared, Surroundings, assemble};
+use crate::stage::Closing;
+use crate::view::{MetricType, MetricView, SeriesView, Temporality};
+use crate::wire::attributes::raw_attributes;
+use crate::wire::write;
+use epoch::{Epoch, Wrote};
+use hashbrown::{HashMap, HashTable};
+use limit::Budgets;
+use std::sync::Arc;
+use topk::Ranking;
+
+/// Key of the attribute that marks what a `topk` has folded together.
+const OTHER: &str = "phoenix.other";
+
+/// Reason of points that cannot be merged with others: summaries, or of unspecified temporality.
+pub const NOT_FOLDABLE: &str = "not_foldable";
+
+/// A series' place in the stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    slot: u32,
+    generation: u32,
+}
+
+/// Who stays.
+#[derive(Debug)]
+pub enum Decide {
+    /// Series of the entities that rank first.
+    Topk(Box<Ranking>),
+    /// Series that have a place in the budget.
+    Limit(Box<Budgets>),
+}
+
+/// State of one `topk` or `limit`.
+#[derive(Debug)]
+pub struct Fold {
+    decide: Decide,
+    interval: Nanos,
+    lateness: Nanos,
+    expiry: Nanos,
+    /// Windows that end here or before are closed.
+    closed_to: Nanos,
+    /// The swap that made it; 0 at the start of an engine.
+    created: Nanos,
+    /// What starts before is not of this stage.
+    began: Nanos,
+    limit: usize,
+    /// Where the others go; `None`: they are filtered.
+    other: Option<Box<Aggregation>>,
+    slots: Vec<Option<Slot>>,
+    generations: Vec<u32>,
+    free: Vec<u32>,
+    by_identity: HashTable<u32>,
+    around: HashMap<u128, Arc<Surroundings>>,
+    shared: Shared,
+    /// Points written anew, and ends of series, on their way to the later stages.
+    early: Vec<(Arc<Surroundings>, Vec<u8>)>,
+    spare: Vec<Vec<u8>>,
+}
+
+/// One series.
+#[derive(Debug)]
+struct Slot {
+    identity: u128,
+    /// The engine's now when it last spoke.
+    seen: Nanos,
+    /// Up to here its increments have been counted, and its own series has been written.
+    told: Nanos,
+    /// Its entity or its budget.
+    unit: u64,
+    /// Series that came before have smaller ones.
+    order: u64,
+    counter: bool,
+    delta: bool,
+    /// Never folded: it only tells how loaded the node is.
+    exempt: bool,
+    seat: Option<Seat>,
+    measured: Option<Measured>,
+    load: Option<Measured>,
+    /// For how many series its increments stand.
+    weight: f64,
+    own: Option<Box<Own>>,
+}
+
+/// A series that stays.
+#[derive(Debug)]
+struct Own {
+    /// Its way through the later stages, while it passes untouched.
+    further: Route,
+    /// It was folded once: its points are written anew.
+    epoch: Option<Epoch>,
+    around: Option<Arc<Surroundings>>,
+    /// Fields of its points: the attributes.
+    attributes: Vec<u8>,
+    /// Its last point had the no-recorded-value flag.
+    ended: bool,
+}
+
+/// A series that meets the stage.
+#[derive(Debug)]
+pub struct Meets<'a> {
+    /// Its view.
+    pub series: &'a SeriesView<'a>,
+    /// Its identity.
+    pub identity: u128,
+    /// Its entity or budget; `None`: it only tells how loaded the node is.
+    pub unit: Option<u64>,
+    /// Its part in what entities are ranked by.
+    pub part: Part,
+    /// Whether it tells how loaded the node is.
+    pub load: bool,
+    /// Whether nothing of it can have been folded before.
+    pub fresh: bool,
+    /// For how many series its increments stand.
+    pub weight: f64,
+    /// The engine's now.
+    pub now: Nanos,
+}
+
+/// Answer to [`Fold::join`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Met {
+    /// It has a place.
+    Ticket(Ticket),
+    /// There is no room for its state; its points can still be added.
+    Seat(Seat),
+    /// There is no room: its points are lost.
+    Full,
+}
+
+/// What became of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Took {
+    /// It goes on as it is.
+    Passes,
+    /// It is folded, or was written anew.
+    Absorbed,
+    /// Its entity does not stay, and the others are filtered.
+    Filtered,
+    /// It is lost, for this reason.
+    Dropped(&'static str),
+    /// The place has expired.
+    Stale,
+}
+
+impl Fold {
+    /// A stage without state. Windows that end at or before `created` are closed.
+    pub fn new(stage: &compile::Fold, settings: &Settings, created: Nanos) -> Fold {
+        let limit = settings.stage_series();
+        let windows = (stage.interval, stage.lateness);
+        let decide = match &stage.decide {
+            compile::Decide::Topk(topk) => {
+                Decide::Topk(Box::new(Ranking::new(topk, windows, created, limit)))
+            }
+            compile::Decide::Limit(limit) => Decide::Limit(Box::new(Budgets::new(limit))),
+        };
+        let other = stage.merge.as_ref().map(|merge| {
+            let mark = match &merge.mark {
+                Mark::Other(id) => string_attribute(OTHER, id),
+                Mark::Overflow => overflow_attribute(),
+            };
+            let gauges = merge.means.then(|| Rename::parse("{name}.mean"));
+            Box::new(Aggregation::new(&merge.aggregate, settings, created).marked(mark, gauges))
+        });
+        Fold {
+            decide,
+            interval: stage.interval.max(1),
+            lateness: stage.lateness,
+            expiry: stage.expiry,
+            closed_to: created - created % stage.interval.max(1),
+            created,
+            began: created.max(settings.began),
+            limit,
+            other,
+            slots: Vec::new(),
+            generations: Vec::new(),
+            free: Vec::new(),
+            by_identity: HashTable::new(),
+            around: HashMap::new(),
+            shared: Shared::default(),
+            early: Vec::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// The swap that made it; 0 at the start of an engine.
+    pub fn created(&self) -> Nanos {
+        self.created
+    }
+
+    /// A place for a series; the one that it has, if it has one.
+    pub fn join(&mut self, meets: &Meets<'_>, tracked: bool, tally: &mut Tally) -> Met {
+        if let Some(slot) = self.find(meets.identity) {
+            let generation = self.generations.get(slot as usize).copied().unwrap_or(0);
+            return Met::Ticket(Ticket { slot, generation });
+        }
+        let metric = &meets.series.metric;
+        if !tracked || self.by_identity.len() >= self.limit {
+            let delta = metric.temporality == Temporality::Delta && meets.unit.is_some();
+            let seat = self.other.as_mut().filter(|_| delta);
+            let seat =
+                seat.and_then(|other| other.join_shared(meets.series, meets.weight, meets.now));
+            return seat.map_or(Met::Full, Met::Seat);
+        }
+        let mut slot = Slot {
+            identity: meets.identity,
+            seen: meets.now.max(1),
+            told: 0,
+            unit: meets.unit.unwrap_or(0),
+            order: 0,
+            counter: is_counter(metric),
+            delta: metric.temporality == Temporality::Delta,
+            exempt: meets.unit.is_none(),
+            seat: None,
+            measured: None,
+            load: None,
+            weight: 1.0,
+            own: None,
+        };
+        let stays = slot.exempt
+            || match &mut self.decide {
+                Decide::Topk(ranking) => ranking.stays(slot.unit),
+                Decide::Limit(budgets) => {
+                    *tally.counts.entry("new_series").or_default() += 1;
+                    slot.order = budgets.arrives();
+                    budgets.take_place(slot.unit)
+                }
+            };
+        if let Decide::Topk(ranking) = &mut self.decide {
+            let id = meets.identity as u64;
+            (slot.measured, slot.load) = ranking.join(slot.unit, id, meets.part, meets.load);
+        }
+        if stays {
+            let again = slot.counter && !meets.fresh && !slot.exempt;
+            slot.own = Some(Own::new(
+                again.then(|| Epoch::new(self.closed_to.max(self.began))),
+            ));
+        }
+        Met::Ticket(self.add(slot))
+    }
+
+    /// Notes for how many series the increments of a series stand; true where that has changed.
+    pub fn weigh(&mut self, ticket: Ticket, meets: &Meets<'_>) -> bool {
+        let slots = &mut self.slots;
+        let Some(slot) = slots.get_mut(ticket.slot as usize).and_then(Option::as_mut) else {
+            return false;
+        };
+        if slot.weight == meets.weight {
+            return false;
+        }
+        slot.weight = meets.weight;
+        if let (Some(seat), Some(other)) = (&mut slot.seat, &mut self.other)
+            && let Joined::Seat(place) =
+                other.join(meets.series, meets.identity, meets.weight, meets.now)
+        {
+            *seat = place;
+        }
+        if let Some(own) = &mut slot.own {
+            own.further = Route::VOID;
+        }
+        true
+    }
+
+    /// For how many series the increments of a series stand.
+    pub fn weight(&self, identity: u128) -> f64 {
+        let slot = self.find(identity);
+        let slot = slot.and_then(|n| self.slots.get(n as usize)?.as_ref());
+        slot.map_or(1.0, |slot| slot.weight)
+    }
+
+    /// The same of a series that has a place.
+    pub fn weight_at(&self, ticket: Ticket) -> f64 {
+        let slot = self.slots.get(ticket.slot as usize);
+        slot.and_then(Option::as_ref)
+            .map_or(1.0, |slot| slot.weight)
+    }
+
+    /// Where the way through the later stages is kept, of a series that passes untouched.
+    pub fn further(&mut self, ticket: Ticket) -> Option<&mut Route> {
+        let own = self.slot_mut(ticket)?.own.as_mut()?;
+        own.epoch.is_none().then_some(&mut own.further)
+    }
+
+    /// Takes a point of a series that has a place.
+    pub fn take(
+        &mut self,
+        ticket: Ticket,
+        event: &Event<'_>,
+        seen: Option<&Observation<'_>>,
+        tally: &mut Tally,
+    ) -> Took {
+        let slots = &mut self.slots;
+        let slot = slots.get_mut(ticket.slot as usize).and_then(Option::as_mut);
+        let generation = self.generations.get(ticket.slot as usize);
+        let Some(slot) = slot.filter(|_| generation == Some(&ticket.generation)) else {
+            return Took::Stale;
+        };
+        let view = event.view();
+        slot.seen = event.now.max(1);
+        if let Decide::Topk(ranking) = &mut self.decide {
+            let places = (slot.measured, slot.load);
+            ranking.take(places, &view, slot.delta, seen, event.now);
+        }
+        let Some(own) = &mut slot.own else {
+            if matches!(self.decide, Decide::Limit(_)) {
+                *tally.counts.entry("over_budget").or_default() += 1;
+            }
+            let Some(other) = &mut self.other else {
+                slot.hears(event.point.time, seen);
+                return Took::Filtered;
+            };
+            let took = folded(other, (&mut slot.seat, slot.weight), event, seen, tally);
+            slot.hears(event.point.time, seen);
+            return took;
+        };
+        own.ended = view.no_recorded_value();
+        if own.attributes.is_empty() {
+            let field = view.kind.attributes_field();
+            for raw in raw_attributes(view.body, field) {
+                write::put_bytes(&mut own.attributes, field, raw);
+            }
+        }
+        let key = event
+            .index
+            .metrics
+            .get(event.point.metric as usize)
+            .map_or(0, |of| of.key);
+        if own.around.as_ref().is_none_or(|around| around.key() != key) {
+            own.around = intern(&mut self.around, &mut self.shared, key, event);
+        }
+        let Some(epoch) = &mut own.epoch else {
+            slot.told = slot.told.max(event.point.time);
+            return Took::Passes;
+        };
+        let Some(seen) = seen else {
+            return Took::Dropped(TABLE_FULL);
+        };
+        let mut body = self.spare.pop().unwrap_or_default();
+        body.clear();
+        let wrote = epoch.write(&view, seen, slot.told, &mut body);
+        let around = own.around.clone();
+        slot.hears(event.point.time, Some(seen));
+        match wrote {
+            Wrote::Point => {
+                if let Some(around) = around {
+                    self.early.push((around, body));
+                }
+            }
+            Wrote::Nothing => self.spare.push(body),
+            Wrote::Lost(reason) => {
+                self.spare.push(body);
+                return Took::Dropped(reason);
+            }
+        }
+        tally.closed += 1;
+        Took::Absorbed
+    }
+
+    /// Takes a point of a series that has no place of its own.
+    pub fn take_without(
+        &mut self,
+        seat: Seat,
+        event: &Event<'_>,
+        seen: Option<&Observation<'_>>,
+        tally: &mut Tally,
+    ) -> Took {
+        let Some(other) = &mut self.other else {
+            return Took::Filtered;
+        };
+        if event.view().no_recorded_value() {
+            // It would end the others that share the seat.
+            return Took::Dropped(TABLE_FULL);
+        }
+        match other.add(seat, &event.view(), seen, event.now) {
+            Added::Absorbed => {
+                *tally.counts.entry(TABLE_FULL).or_default() += 1;
+                Took::Absorbed
+            }
+            Added::Dropped(reason) => Took::Dropped(reason),
+            Added::Passes(_) => Took::Dropped(NOT_FOLDABLE),
+            Added::Stale => Took::Stale,
+        }
+    }
+
+    /// Closes windows of what is folded. Gives the time from which a successor counts.
+    pub fn close(&mut self, now: Nanos, how: Closing, written: &mut Written) -> Nanos {
+        let Some(other) = &mut self.other else {
+            return now;
+        };
+        match how {
+            Closing::Due => other.close(now, written),
+            Closing::All => other.close_all(now, written),
+            Closing::Swap => return other.close_for_swap(now, written),
+        }
+        now
+    }
+
+    /// After [`Fold::close`]: where a window has ended, decides who stays from here on.
+    pub fn edge(&mut self, now: Nanos, tally: &mut Tally) {
+        let due = now.saturating_sub(self.lateness);
+        let due = due - due % self.interval;
+        if due <= self.closed_to {
+            return;
+        }
+        self.closed_to = due;
+        let mut leaving = Vec::new();
+        if let Decide::Topk(ranking) = &mut self.decide
+            && ranking.close(now)
+        {
+            for slot in self.slots.iter_mut().flatten().filter(|s| !s.exempt) {
+                let stays = ranking.stays(slot.unit);
+                if stays && slot.own.is_none() {
+                    leaving.extend(slot.seat.take());
+                    enter(slot, due, self.began);
+                } else if !stays && let Some(own) = slot.own.take() {
+                    self.early.extend(leave(slot, *own, due));
+                }
+            }
+        }
+        self.expire(now);
+        if let Decide::Limit(budgets) = &mut self.decide {
+            budgets.alarm(tally);
+            let mut waiting: Vec<(u64, u32)> = (0u32..)
+                .zip(&self.slots)
+                .filter_map(|(n, slot)| Some((n, slot.as_ref()?)))
+                .filter(|(_, slot)| slot.own.is_none())
+                .map(|(n, slot)| (slot.order, n))
+                .collect();
+            waiting.sort_unstable();
+            for (_, number) in waiting {
+                let slot = self.slots.get_mut(number as usize);
+                if let Some(slot) = slot.and_then(Option::as_mut)
+                    && budgets.take_place(slot.unit)
+                {
+                    *tally.counts.entry("admitted").or_default() += 1;
+                    leaving.extend(slot.seat.take());
+                    enter(slot, due, self.began);
+                }
+            }
+        }
+        if let Some(other) = &mut self.other {
+            other.leave(&leaving);
+        }
+        self.around
+            .retain(|_, around| Arc::strong_count(around) > 1);
+        self.shared.sweep();
+    }
+
+    /// Whether points wait to go on.
+    pub fn has_early(&self) -> bool {
+        !self.early.is_empty()
+    }
+
+    /// Writes what waits to go on.
+    pub fn release(&mut self, written: &mut Written, tally: &mut Tally) {
+        for run in self.early.chunk_by(|(a, _), (b, _)| Arc::ptr_eq(a, b)) {
+            assemble(
+                run.iter().map(|(around, body)| (&**around, &body[..])),
+                &mut written.request,
+            );
+        }
+        written.points += self.early.len() as u64;
+        tally.emitted += self.early.len() as u64;
+        self.spare
+            .extend(self.early.drain(..).map(|(_, body)| body));
+        self.spare.truncate(64);
+    }
+
+    /// What is folded, for counts.
+    pub fn other(&self) -> Option<&Aggregation> {
+        self.other.as_deref()
+    }
+
+    /// What is folded, for counts.
+    pub fn other_mut(&mut self) -> Option<&mut Aggregation> {
+        self.other.as_deref_mut()
+    }
+
+    /// Whether the series stays, and if so whether its points are written anew.
+    pub fn standing(&self, ticket: Ticket) -> Option<bool> {
+        let slot = self.slots.get(ticket.slot as usize)?.as_ref()?;
+        slot.own.as_ref().map(|own| own.epoch.is_some())
+    }
+
+    /// At most how many points its open windows will write.
+    pub fn to_write(&self) -> usize {
+        self.other.as_ref().map_or(0, |other| other.to_write()) + self.early.len()
+    }
+
+    /// An estimate of the bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let own: usize = self
+            .slots
+            .iter()
+            .flatten()
+            .filter_map(|slot| slot.own.as_ref())
+            .map(|own| size_of::<Own>() + own.attributes.capacity())
+            .sum();
+        let decide = match &self.decide {
+            Decide::Topk(ranking) => ranking.bytes(),
+            Decide::Limit(budgets) => budgets.bytes(),
+        };
+        own + decide
+            + self.slots.capacity() * size_of::<Option<Slot>>()
+            + self.by_identity.capacity() * 5
+            + self.other.as_ref().map_or(0, |other| other.size().2)
+            + self.around.values().map(|s| s.bytes()).sum::<usize>()
+            + self.shared.bytes()
+    }
+
+    /// Forgets series that have been silent for longer than the expiry.
+    fn expire(&mut self, now: Nanos) {
+        for (number, place) in (0u32..).zip(self.slots.iter_mut()) {
+            let silent = |slot: &Slot| now.saturating_sub(slot.seen) > self.expiry;
+            if !place.as_ref().is_some_and(silent) {
+                continue;
+            }
+            let Some(slot) = place.take() else { continue };
+            let found = self
+                .by_identity
+                .find_entry(slot.identity as u64, |n| *n == number);
+            if let Ok(found) = found {
+                found.remove();
+            }
+            if let Some(generation) = self.generations.get_mut(number as usize) {
+                *generation += 1;
+            }
+            self.free.push(number);
+            match &mut self.decide {
+                Decide::Topk(ranking) => ranking.leave(slot.measured, slot.load),
+                Decide::Limit(budgets) if slot.own.is_some() => budgets.free_place(slot.unit),
+                Decide::Limit(_) => {}
+            }
+        }
+    }
+
+    fn find(&self, identity: u128) -> Option<u32> {
+        let same = |n: &u32| {
+            let slot = self.slots.get(*n as usize).and_then(Option::as_ref);
+            slot.is_some_and(|slot| slot.identity == identity)
+        };
+        self.by_identity.find(identity as u64, same).copied()
+    }
+
+    fn slot_mut(&mut self, ticket: Ticket) -> Option<&mut Slot> {
+        let generation = self.generations.get(ticket.slot as usize)?;
+        if *generation != ticket.generation {
+            return None;
+        }
+        self.slots.get_mut(ticket.slot as usize)?.as_mut()
+    }
+
+    fn add(&mut self, slot: Slot) -> Ticket {
+        let identity = slot.identity;
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.generations.push(0);
+            (self.slots.len() - 1) as u32
+        });
+        if let Some(place) = self.slots.get_mut(number as usize) {
+            *place = Some(slot);
+        }
+        let slots = &self.slots;
+        self.by_identity
+            .insert_unique(identity as u64, number, |n| {
+                let slot = slots.get(*n as usize).and_then(Option::as_ref);
+                slot.map_or(0, |slot| slot.identity as u64)
+            });
+        let generation = self.generations.get(number as usize).copied().unwrap_or(0);
+        Ticket {
+            slot: number,
+            generation,
+        }
+    }
+}
+
+/// A series stays from here on. Of counters an epoch begins, where the folded part ends.
+fn enter(slot: &mut Slot, edge: Nanos, began: Nanos) {
+    let start = if slot.told > 0 { slot.told } else { edge };
+    let start = start.max(began);
+    slot.own = Some(Own::new(slot.counter.then(|| Epoch::new(start))));
+}
+
+/// A series stays no longer: the point that ends it, if it has written one.
+fn leave(slot: &mut Slot, own: Own, edge: Nanos) -> Option<(Arc<Surroundings>, Vec<u8>)> {
+    let around = own.around.filter(|_| !own.ended)?;
+    let stamp = edge.max(slot.told.saturating_add(1));
+    slot.told = stamp;
+    let mut body = Vec::new();
+    epoch::put_end(around.data_kind(), stamp, &own.attributes, &mut body);
+    Some((around, body))
+}
+
+impl Slot {
+    /// A point came; of counters only a newer one tells something.
+    fn hears(&mut self, time: Nanos, seen: Option<&Observation<'_>>) {
+        let tells = |seen: &Observation<'_>| {
+            seen.advanced && !matches!(seen.increment, Increment::NotANumber)
+        };
+        if !self.counter || seen.is_some_and(tells) {
+            self.told = self.told.max(time);
+        }
+    }
+}
+
+impl Own {
+    fn new(epoch: Option<Epoch>) -> Box<Own> {
+        Box::new(Own {
+            further: Route::VOID,
+            epoch,
+            around: None,
+            attributes: Vec::new(),
+            ended: false,
+        })
+    }
+}
+
+/// Adds a point to what is folded.
+fn folded(
+    other: &mut Aggregation,
+    (seat, weight): (&mut Option<Seat>, f64),
+    event: &Event<'_>,
+    seen: Option<&Observation<'_>>,
+    tally: &mut Tally,
+) -> Took {
+    for _ in 0..2 {
+        let place = match *seat {
+            Some(place) => place,
+            None => {
+                let Some(series) = event.series_view() else {
+                    return Took::Dropped(NOT_FOLDABLE);
+                };
+                match other.join(&series, event.identity, weight, event.now) {
+                    Joined::Seat(place) => place,
+                    Joined::Passes(TABLE_FULL) => return Took::Dropped(TABLE_FULL),
+                    Joined::Passes(reason) => {
+                        *tally.counts.entry(reason).or_default() += 1;
+                        return Took::Dropped(NOT_FOLDABLE);
+                    }
+                }
+            }
+        };
+        *seat = Some(place);
+        match other.add(place, &event.view(), seen, event.now) {
+            Added::Absorbed => return Took::Absorbed,
+            Added::Dropped(reason) => return Took::Dropped(reason),
+            Added::Passes(_) => return Took::Dropped(NOT_FOLDABLE),
+            Added::Stale => *seat = None,
+        }
+    }
+    Took::Dropped(NOT_FOLDABLE)
+}
+
+fn intern(
+    known: &mut HashMap<u128, Arc<Surroundings>>,
+    shared: &mut Shared,
+    key: u128,
+    event: &Event<'_>,
+) -> Option<Arc<Surroundings>> {
+    if let Some(known) = known.get(&key) {
+        return Some(known.clone());
+    }
+    let new = Surroundings::of(event.index, event.point, event.data, shared)?;
+    let new = Arc::new(new);
+    known.insert(key, new.clone());
+    Some(new)
+}
+
+/// Whether points of a series add increments to what came before.
+fn is_counter(metric: &MetricView<'_>) -> bool {
+    metric.temporality == Temporality::Cumulative
+        && match metric.kind {
+            MetricType::Sum => metric.monotonic,
+            MetricType::Histogram | MetricType::ExponentialHistogram => true,
+            MetricType::Gauge | MetricType::Summary => false,
+        }
+}

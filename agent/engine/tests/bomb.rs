@@ -1,0 +1,140 @@
+//! A flood of new series with long values stays inside the declared limits, keeps what can be added,
+//! and harms nobody else.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::common::v1 as common;
+use opentelemetry_proto::tonic::metrics::v1 as pb;
+use phoenix_engine::compile::{Plan, compile};
+use phoenix_engine::engine::{Engine, Limits, Settings};
+use prost::Message;
+
+const S: u64 = 1_000_000_000;
+
+fn attribute(key: &str, value: String) -> common::KeyValue {
+    common::KeyValue {
+        key: key.into(),
+        value: Some(common::AnyValue {
+            value: Some(common::any_value::Value::StringValue(value)),
+        }),
+        ..Default::default()
+    }
+}
+
+fn metric(name: &str, data: pb::metric::Data) -> pb::Metric {
+    pb::Metric {
+        name: name.into(),
+        data: Some(data),
+        ..Default::default()
+    }
+}
+
+fn sum(temporality: i32, points: Vec<pb::NumberDataPoint>) -> pb::metric::Data {
+    pb::metric::Data::Sum(pb::Sum {
+        data_points: points,
+        aggregation_temporality: temporality,
+        is_monotonic: true,
+    })
+}
+
+/// A calm counter of 10 series, and new series of three kinds, each with a value of `long` bytes.
+fn request(round: u64, new: u64, long: usize) -> Bytes {
+    let time = (round + 10) * S;
+    let point = |attributes, value: i64| pb::NumberDataPoint {
+        attributes,
+        start_time_unix_nano: S,
+        time_unix_nano: time,
+        value: Some(pb::number_data_point::Value::AsInt(value)),
+        ..Default::default()
+    };
+    let calm = (0..10).map(|n| point(vec![attribute("n", n.to_string())], round as i64 + 1));
+    let flood = |kind: &str| -> Vec<pb::NumberDataPoint> {
+        (0..new)
+            .map(|n| {
+                let id = format!("{kind}-{round}-{n}-{}", "x".repeat(long));
+                point(vec![attribute("user.id", id)], 1)
+            })
+            .collect()
+    };
+    let gauges = pb::metric::Data::Gauge(pb::Gauge {
+        data_points: flood("g"),
+    });
+    let metrics = vec![
+        metric("calm", sum(2, calm.collect())),
+        metric("flood.delta", sum(1, flood("d"))),
+        metric("flood.counter", sum(2, flood("c"))),
+        metric("flood.gauge", gauges),
+    ];
+    let data = pb::MetricsData {
+        resource_metrics: vec![pb::ResourceMetrics {
+            scope_metrics: vec![pb::ScopeMetrics {
+                metrics,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+    };
+    Bytes::from(data.encode_to_vec())
+}
+
+/// Points of a metric, and the sum of their values.
+fn read(out: &[u8], name: &str) -> (u64, i64) {
+    let data = pb::MetricsData::decode(out).expect("valid OTLP");
+    let metrics = data
+        .resource_metrics
+        .iter()
+        .flat_map(|r| &r.scope_metrics)
+        .flat_map(|s| &s.metrics);
+    let mut seen = (0, 0);
+    for metric in metrics.filter(|metric| metric.name == name) {
+        if let Some(pb::metric::Data::Sum(sum)) = &metric.data {
+            for point in &sum.data_points {
+                seen.0 += 1;
+                if let Some(pb::number_data_point::Value::AsInt(n)) = point.value {
+                    seen.1 += n;
+                }
+            }
+        }
+    }
+    seen
+}
+
+#[test]
+fn a_flood_of_series_stays_in_bounds_and_deltas_still_add() {
+    let document = "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: { name: p }\nspec:\n  stages:\n    - { id: l, limit: { series: 20, per: metric, interval: 10s, alarm: { new_series: 100 } } }\n";
+    let pipeline = compile(document).expect("a pipeline");
+    let plan = Plan::new(pipeline, None).expect("a plan");
+    let settings = Settings {
+        limits: Limits {
+            series: 1_000,
+            ..Limits::default()
+        },
+        ..Settings::default()
+    };
+    let mut engine = Engine::new(settings, plan, 0);
+    let (rounds, new) = (60, 300);
+    let (mut calm, mut delta) = (0, 0);
+    let mut largest = 0;
+    for round in 0..rounds {
+        let long = if round % 20 == 0 { 60_000 } else { 200 };
+        let new = if round % 20 == 0 { 20 } else { new };
+        let fed = engine
+            .feed(&request(round, new, long), (round + 10) * S)
+            .expect("accepted");
+        let out = fed.emitted.out;
+        calm += read(&out, "calm").0;
+        delta += read(&out, "flood.delta").1;
+        // The requests fed last are kept for explanations: at most 4 MiB.
+        largest = largest.max(engine.state_size().1);
+    }
+    delta += read(&engine.finish(100 * S).out, "flood.delta").1;
+    assert_eq!(calm, 10 * rounds, "every point of the calm series passed");
+    let sent = (0..rounds).map(|r| if r % 20 == 0 { 20 } else { new as i64 });
+    assert_eq!(delta, sent.sum::<i64>(), "deltas are all there");
+    assert!(largest < 8 << 20, "{largest} bytes of state");
+    let figures = engine.figures().baseline;
+    assert_eq!(figures.ledger.imbalance(), 0);
+    let counts = &figures.stages[0].counts;
+    assert!(counts["table_full"] > 0 && counts["growth"] > 0 && counts["over_budget"] > 0);
+    assert!(figures.ledger.dropped["table_full"] > 0);
+}

@@ -1,0 +1,203 @@
+//! `topk` and `limit`: who stays, what is folded, and that nothing is lost or counted twice.
+
+use super::duel::{decoded, duel, plans, settings};
+use super::{ALL, DECIDES, PLAIN, Wanted, for_all};
+use phoenix_engine::engine::{Emitted, Engine};
+use phoenix_model::reference::identity::{Identity, Kind, Temporality};
+use phoenix_model::reference::point::{Data, Point, points};
+use phoenix_model::reference::progress::{Amount, Last, Step, amount, step};
+use phoenix_model::traffic::pipelines::Menu;
+use phoenix_model::traffic::{Action, Body, Case, encode, request};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+const TOPK: Menu = Menu {
+    filter: false,
+    fraction: false,
+    topk: true,
+    most: 1,
+    ..DECIDES
+};
+
+const LIMIT: Menu = Menu {
+    topk: false,
+    limit: true,
+    ..TOPK
+};
+
+#[test]
+fn topk_keeps_and_folds_like_the_model() {
+    let wanted = Wanted {
+        menu: TOPK,
+        ..PLAIN
+    };
+    for_all("topk", 300, wanted, duel);
+}
+
+#[test]
+fn limit_keeps_and_folds_like_the_model() {
+    let wanted = Wanted {
+        menu: LIMIT,
+        ..PLAIN
+    };
+    for_all("limit", 300, wanted, duel);
+}
+
+#[test]
+fn stages_before_and_behind_a_topk_or_limit_see_what_the_model_says() {
+    let menu = Menu { most: 3, ..ALL };
+    let wanted = Wanted {
+        menu,
+        swaps: true,
+        ..PLAIN
+    };
+    for_all("folds in a row", 150, wanted, duel);
+}
+
+/// What all series of each metric gained together, as one who reads the points sees it.
+fn gained(all: &[Point], began: u64) -> BTreeMap<String, f64> {
+    let mut lasts: BTreeMap<Rc<Identity>, Last> = BTreeMap::new();
+    let mut sums = BTreeMap::new();
+    let size = |amount: &Amount| match amount {
+        Amount::Number(n) => n.number_as_f64(),
+        Amount::Explicit(e) => e.count as f64,
+        Amount::Exponential(e) => e.count as f64,
+    };
+    let finite = |data: &Data| match data {
+        Data::Number(n) => n.as_f64().is_finite(),
+        Data::Explicit(e) => e.sum.is_none_or(f64::is_finite),
+        Data::Exponential(e) => e.sum.is_none_or(f64::is_finite),
+        _ => false,
+    };
+    for point in all.iter().filter(|p| !p.ended() && finite(&p.data)) {
+        let id = &point.identity;
+        let counts = match id.kind {
+            Kind::Sum => id.monotonic || id.temporality == Temporality::Delta,
+            Kind::Histogram | Kind::Exponential => true,
+            Kind::Gauge | Kind::Summary => false,
+        };
+        // Near the edge of 64 bits a total saturates.
+        if !counts || id.name == "big" {
+            continue;
+        }
+        let gain = match id.temporality {
+            Temporality::Unspecified => continue,
+            Temporality::Delta => amount(&point.data).as_ref().map_or(0.0, size),
+            Temporality::Cumulative => {
+                let last = lasts.get(id);
+                let Step::Adds(amount, _) = step(last, point, began, false) else {
+                    continue;
+                };
+                let last = Last {
+                    start: point.start,
+                    time: point.time,
+                    gap: 0,
+                    data: point.data.clone(),
+                };
+                lasts.insert(id.clone(), last);
+                size(&amount)
+            }
+        };
+        *sums.entry(id.name.clone()).or_insert(0.0) += gain;
+    }
+    sums
+}
+
+fn ends(body: &Body) -> bool {
+    match body {
+        Body::Number(p) => p.flags & 1 == 1,
+        Body::Histogram(p) => p.flags & 1 == 1,
+        Body::Exponential(p) => p.flags & 1 == 1,
+        Body::Summary(p) => p.flags & 1 == 1,
+    }
+}
+
+/// Members, `other` and overflow together gained what came in.
+fn nothing_is_lost_or_counted_twice(case: &Case) -> Result<(), String> {
+    let mut case = case.clone();
+    for stage in case.pipelines.iter_mut().flat_map(|p| &mut p.stages) {
+        // Who is silent for long is a baseline when it returns: a reader would not know.
+        *stage = stage.replace("expiry: 100s", "expiry: 24h");
+        *stage = stage.replace("expiry: 70s", "expiry: 24h");
+        *stage = stage.replace(", other: false", "");
+    }
+    // The point that ends the last input of an output stands in place of what the window gained.
+    for action in &mut case.actions {
+        if let Action::Feed { points, .. } = action {
+            points.retain(|sent| !ends(&sent.body));
+        }
+    }
+    let Some((plan, _)) = plans(&case, &case.first) else {
+        return Ok(());
+    };
+    let mut engine = Engine::new(settings(case.began), plan, case.began);
+    let (mut came, mut left) = (Vec::new(), Vec::new());
+    let mut now = case.began;
+    let mut keep = |emitted: Emitted| {
+        left.extend(decoded(&emitted.out)?);
+        Ok::<(), String>(())
+    };
+    for action in &case.actions {
+        match action {
+            Action::Feed {
+                points: sent,
+                shape,
+                now: t,
+            } => {
+                now = *t;
+                came.extend(points(&request(sent)));
+                let fed = engine.feed(&encode(sent, *shape).into(), now);
+                keep(fed.map_err(|e| e.to_string())?.emitted)?;
+            }
+            Action::Tick { now: t } => {
+                now = *t;
+                keep(engine.tick(now))?;
+            }
+            Action::Swap { .. } => {
+                let Some((same, _)) = plans(&case, &case.first) else {
+                    continue;
+                };
+                keep(engine.swap(same, now))?;
+            }
+        }
+    }
+    keep(engine.finish(now))?;
+    let (came, left) = (gained(&came, case.began), gained(&left, case.began));
+    for (name, gain) in &came {
+        let out = left.get(name).copied().unwrap_or(0.0);
+        if (gain - out).abs() > 1e-6 * gain.abs().max(1.0) {
+            return Err(format!("{name}: {gain} came in, {out} left"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn members_and_others_together_gain_what_came_in() {
+    let menu = Menu {
+        limit: true,
+        ..TOPK
+    };
+    let wanted = Wanted {
+        menu,
+        swaps: true,
+        ..PLAIN
+    };
+    for_all(
+        "exact over changes",
+        300,
+        wanted,
+        nothing_is_lost_or_counted_twice,
+    );
+}
+
+#[test]
+fn arms_and_swaps_keep_members_and_places() {
+    let wanted = Wanted {
+        menu: Menu { most: 2, ..ALL },
+        swaps: true,
+        arms: true,
+        ..PLAIN
+    };
+    for_all("folds in arms", 100, wanted, duel);
+}
