@@ -162,7 +162,8 @@ pub fn case(seed: u64, wanted: Wanted, features: &mut Features) -> Case {
         let mut changed = pipelines[0].clone();
         let other = pipeline(wanted.menu, rng);
         changed.stages.truncate(1);
-        changed.stages.extend(other.stages.into_iter().skip(1));
+        let others = other.stages.into_iter().skip(1);
+        others.for_each(|stage| changed.add(stage));
         pipelines.push(changed);
     }
     let first = choice(wanted, pipelines.len(), rng);

@@ -12,7 +12,27 @@ pub struct Parts {
     pub stages: Vec<String>,
 }
 
+/// Bounds of `histogram` stages. Traffic without foreign bounds has 5 and 10 in each histogram, so that
+/// only what one stage leaves of these and another one of those has none in common.
+const LOW: [&str; 1] = [", bounds: [1, 5]"];
+const HIGH: [&str; 2] = [", bounds: [10]", ", bounds: [0, 2, 10, 99]"];
+
 impl Parts {
+    /// Adds a stage, unless what it does would depend on an order that is open.
+    pub fn add(&mut self, stage: String) {
+        let of = |stage: &String, kinds: &[&str]| kinds.iter().any(|kind| stage.contains(kind));
+        let have = |kinds: &[&str]| self.stages.iter().any(|stage| of(stage, kinds));
+        // In which order series come out of a window is open, and decides who has a place.
+        let places = stage.contains("limit:") && have(&["aggregate:", "every:", "topk:", "limit:"]);
+        // So it is behind a stage that writes points anew; and of histograms without a bound in common
+        // the first gives the output its bounds, while the others are not merged.
+        let merges = of(&stage, &["aggregate:", "topk:", "limit:"]);
+        let foreign = merges && have(&LOW) && have(&HIGH);
+        if !places && !foreign {
+            self.stages.push(stage);
+        }
+    }
+
     /// The document.
     pub fn yaml(&self) -> String {
         let mut text = String::from(
@@ -109,19 +129,7 @@ pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
     for i in 0..rng.random_range(0..=menu.most) {
         let make = kinds.choose(rng).expect("a kind of stage");
         let stage = make(i, rng);
-        // In which order series come out of a window is open, and decides who has a place.
-        let ordered = |stage: &String| {
-            !["aggregate:", "every:", "topk:"]
-                .iter()
-                .any(|kind| stage.contains(kind))
-        };
-        if stage.contains("limit:")
-            && !(parts.stages.iter().all(ordered)
-                && parts.stages.iter().all(|s| !s.contains("limit:")))
-        {
-            continue;
-        }
-        parts.stages.push(stage);
+        parts.add(stage);
     }
     parts
 }
@@ -294,12 +302,7 @@ fn histogram(i: usize, rng: &mut ChaCha8Rng) -> String {
         ", max_scale: 2, max_buckets: 7",
     ];
     let exponential = exponential.choose(rng).expect("one");
-    let explicit = [
-        "",
-        ", bounds: [1, 5]",
-        ", bounds: [10]",
-        ", bounds: [0, 2, 10, 99]",
-    ];
+    let explicit = ["", LOW[0], HIGH[0], HIGH[1]];
     let explicit = explicit.choose(rng).expect("one");
     if exponential.is_empty() && explicit.is_empty() {
         return histogram(i, rng);
