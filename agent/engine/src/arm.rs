@@ -79,8 +79,10 @@ pub struct Event<'a> {
     pub origin: Origin,
     /// Whether its series has a place in the table; without one it cannot be held.
     pub tracked: bool,
-    /// The engine's now.
+    /// The engine's now; of what a drain writes ahead of it, the point's own time.
     pub now: Nanos,
+    /// The engine's now, by which silence is measured.
+    pub clock: Nanos,
     /// Number of the window of figures.
     pub window: u32,
     /// For how many series the increments of its series stand, at `entry`.

@@ -193,6 +193,7 @@ impl Arm {
                 origin,
                 tracked: true,
                 now,
+                clock: at.now,
                 window: at.window,
                 weight: 1.0,
             };

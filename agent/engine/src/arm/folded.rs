@@ -67,7 +67,11 @@ impl Arm {
                     // The stages behind are told when they are asked again.
                     entry.routes[0].generation = 0;
                 }
-                if fold.further(ticket).is_some() {
+                if let Some(further) = fold.further(ticket) {
+                    // What returns is new to the stages behind, too: they are asked again.
+                    if input.is_some_and(Input::is_returning) {
+                        further.generation = 0;
+                    }
                     self.find_further(number, ticket, event, input, around);
                 }
                 Place::Fold(ticket)

@@ -41,7 +41,7 @@ impl Arm {
         let (identity, metric) = (event.identity, event.metric);
         let table = outputs(running, around);
         // One that was silent for long is as good as swept.
-        let silent = |entry: &Entry| event.now.saturating_sub(entry.seen) > around.expiry;
+        let silent = |entry: &Entry| event.clock.saturating_sub(entry.seen) > around.expiry;
         let met = table.find(identity).and_then(|slot| table.get(slot));
         let (forgotten, unmet) = (met.is_some_and(silent), met.is_none());
         let input = known(input, forgotten || unmet).cloned();
@@ -72,6 +72,8 @@ impl Arm {
             entry.seen = event.now.max(1);
             if forgotten {
                 entry.input = start(true);
+                // It is new to every stage behind, too: they are asked again.
+                entry.routes[0].generation = 0;
             }
             // One of which no point has passed returns to the stages behind, too.
             if let Some(blank) = entry.input.as_mut().filter(|i| returning && i.seen() == 0) {
@@ -173,7 +175,7 @@ impl Arm {
             ..*event
         };
         let kept = match table.get_mut(slot) {
-            Some(entry) => self.take_output(entry, &behind, event.now, &mut scratch, around),
+            Some(entry) => self.take_output(entry, &behind, event.clock, &mut scratch, around),
             None => false,
         };
         if let Some(running) = self.stages.get_mut(usize::from(number)) {

@@ -167,7 +167,7 @@ impl Arm {
             |shared: &mut Shared| Surroundings::of(event.index, event.point, event.data, shared);
         let limit = around.settings.stage_series();
         let ticket = if event.tracked {
-            let times = (event.now, around.expiry);
+            let times = (event.clock, around.expiry);
             every.ticket(event.identity, of.key, around_it, limit, times)
         } else {
             None

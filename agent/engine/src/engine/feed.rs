@@ -95,6 +95,7 @@ impl Engine {
             origin: Origin::Received,
             tracked: true,
             now: self.now,
+            clock: self.now,
             window: self.window,
             weight: 1.0,
         };
