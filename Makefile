@@ -32,9 +32,10 @@ generate: ## regenerate checked-in generated files (protobuf code, OpenAPI, JSON
 	UPDATE=1 cargo test -p phoenix-engine --test schema --test problems
 	UPDATE=1 cargo test -p phoenix-control-plane --test it openapi
 
-table: ## what each shipped template cuts on the captures, as in the README
+table: ## tables from the captures: what each template cuts (README), what a Collector makes of them (docs/collector.md)
 	cargo build --release --bin phoenix
 	scripts/template-table --update README.md
+	UPDATE=1 cargo test -p phoenix-tests --test it scenarios::same_work
 
 image: ## the agent's container image (buildah)
 	scripts/image

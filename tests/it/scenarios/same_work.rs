@@ -1,5 +1,5 @@
 //! A real Collector and the engine do the same work on the captures; where their outputs differ,
-//! `docs/collector.md` says who is right and why. Its table is made here (`make generate`).
+//! `docs/collector.md` says who is right and why. Its table is made here (`make table`).
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
@@ -271,7 +271,7 @@ async fn sums_with_attributes_aggregated_away_add_up_alike_or_it_is_written_down
     } else {
         assert_eq!(
             old, table,
-            "docs/collector.md has drifted: run `make generate`"
+            "docs/collector.md has drifted: run `make table`"
         );
     }
 }
