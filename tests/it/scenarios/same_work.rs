@@ -176,7 +176,7 @@ fn totals(points: &[Point]) -> BTreeMap<Identity, Total> {
             continue;
         }
         if let Some((start, before)) = last.insert(identity, (point.start, value)) {
-            if start == point.start && value < before {
+            if start == point.start && value < before * (1.0 - 1e-9) {
                 total.falls += 1;
             } else if start == point.start {
                 total.rise += value - before;
@@ -237,6 +237,12 @@ async fn sums_with_attributes_aggregated_away_add_up_alike_or_it_is_written_down
                 continue;
             };
             let same = (ours.rise - theirs.rise).abs() <= 1e-9 * ours.rise.abs().max(1.0);
+            if !same {
+                eprintln!(
+                    "{name}: {}: ours {ours:?}, the Collector's {theirs:?}",
+                    identity.name
+                );
+            }
             row.1 += u64::from(same);
             row.2 += theirs.falls;
             row.3 += ours.rise;
@@ -251,7 +257,7 @@ async fn sums_with_attributes_aggregated_away_add_up_alike_or_it_is_written_down
         }
         for (kind, (outputs, same, falls, ours, theirs)) in counts {
             rows += &format!(
-                "| {name} | {kind} | {outputs} | {same} | {falls} | {ours:.6} | {theirs:.6} |\n"
+                "| {name} | {kind} | {outputs} | {same} | {falls} | {ours:.0} | {theirs:.0} |\n"
             );
         }
     }
