@@ -23,7 +23,7 @@ fn plan(stages: &str) -> Arc<Plan> {
 }
 
 /// Pipelines by row name.
-const STAGES: [(&str, &str); 17] = [
+const STAGES: [(&str, &str); 19] = [
     ("decode (pass through)", "[]"),
     (
         "filter",
@@ -88,6 +88,14 @@ const STAGES: [(&str, &str); 17] = [
     (
         "limit",
         "[ { id: l, limit: { series: 1000, per: metric, overflow: { keep: [service.name] } } } ]",
+    ),
+    (
+        "transform",
+        "[ { id: t, transform: { match: { metric: \"*\" }, ops: [ { rename_metric: { to: \"x.{name}\" } }, { set: { attribute: env, value: prod } } ] } } ]",
+    ),
+    (
+        "transform + aggregate",
+        "[ { id: t, transform: { match: { metric: \"*\" }, ops: [ { rename_metric: { to: \"x.{name}\" } }, { normalise: { attribute: url.path, patterns: [ids, uuids] } } ] } }, { id: a, aggregate: { match: { metric: \"*\" }, without: [process.pid, process.command_line, customer.id], interval: 60s } } ]",
     ),
 ];
 

@@ -42,11 +42,11 @@ mod weight;
 pub(crate) mod window;
 
 use crate::Nanos;
-use crate::compile::Aggregate;
+use crate::compile::{Aggregate, Functions};
 use crate::engine::Settings;
 use crate::input::{Notes, Observation, notes};
 use crate::stage::Closing;
-use crate::view::{MetricType, PointView, SeriesView};
+use crate::view::{MetricType, MetricView, PointView, SeriesView};
 use book::{Book, Join};
 pub use group::Place;
 use intake::{Fault, Intake};
@@ -137,6 +137,11 @@ impl Counts {
         ];
         named.chain(others).filter(|(_, n)| *n > 0)
     }
+}
+
+/// Whether an aggregation with these functions can add up series of this metric.
+pub fn adds_up(metric: &MetricView<'_>, functions: &Functions, extracts: bool) -> bool {
+    Kind::by(metric, functions, extracts).is_some()
 }
 
 /// Reason of a series or point that passes an aggregate that matches it.

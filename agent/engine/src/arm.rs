@@ -6,6 +6,7 @@
 pub mod beside;
 pub mod close;
 pub mod decide;
+pub mod disguise;
 pub mod divide;
 mod figures;
 mod folded;
@@ -24,9 +25,10 @@ use crate::identity::Canonical;
 use crate::input::{Input, Observation, Scratch};
 use crate::route::{End, Paths, Place, Route};
 use crate::sketch::Sketch;
-use crate::splice::assemble::Surroundings;
+use crate::splice::runs::Runs;
 use crate::splice::{Kept, Lengths};
 use crate::stage::every::{Arrival, Took};
+use crate::stage::transform::guise::{Guise, Guises};
 use crate::stage::{Running, State};
 use crate::view::{MetricType, PointView, SeriesView};
 use crate::wire::index::{Index, MetricEntry, PointEntry};
@@ -75,6 +77,8 @@ pub struct Event<'a> {
     pub metric: u32,
     /// The first stage that sees it.
     pub entry: u16,
+    /// What a transform calls it; `None` for what it came as.
+    pub guise: Option<&'a Arc<Guise>>,
     /// Where it comes from.
     pub origin: Origin,
     /// Whether its series has a place in the table; without one it cannot be held.
@@ -92,7 +96,10 @@ pub struct Event<'a> {
 impl<'a> Event<'a> {
     /// Its series' view. `None` never happens: the point is of this index.
     pub fn series_view(&self) -> Option<SeriesView<'a>> {
-        self.index.series(self.point, self.data)
+        match self.guise {
+            Some(guise) => Some(guise.view(self.point.at.body().of(self.data))),
+            None => self.index.series(self.point, self.data),
+        }
     }
 
     /// Whether a falling value of the series is a reset.
@@ -186,6 +193,12 @@ pub struct Arm {
     carried: Carried,
     /// Outputs that began in this call; kept where other workers must know.
     begun: Vec<u128>,
+    /// What transforms call series whose points are written anew.
+    guises: Guises,
+    /// Points that leave under another identity.
+    leaving: Runs,
+    /// A point's body under another identity.
+    body: Vec<u8>,
     lengths: Lengths,
     scratch: Scratch,
     /// Of what a stage wrote.
@@ -228,6 +241,9 @@ impl Arm {
             entities: None,
             carried: Carried::default(),
             begun: Vec::new(),
+            guises: Guises::default(),
+            leaving: Runs::default(),
+            body: Vec::new(),
             lengths: Lengths::default(),
             scratch: Scratch::default(),
             inner: Index::default(),
@@ -304,7 +320,8 @@ impl Arm {
             .is_some_and(|path| path.way.end == End::Other)
     }
 
-    /// Follows the route with one point. True if the point goes to the output as it is.
+    /// Follows the route with one point. True if the point goes to the output as it is; one that goes
+    /// there under another identity waits among the arm's leaving points.
     #[inline]
     pub fn take(
         &mut self,
@@ -342,6 +359,9 @@ impl Arm {
             }
         }
         match end {
+            End::Emit if route.guise != 0 || event.guise.is_some() => {
+                self.leaves(route, event, around)
+            }
             End::Emit => {
                 self.goes_out(route, event);
                 true
@@ -405,10 +425,13 @@ impl Arm {
         seen: Option<&Observation<'_>>,
         around: &mut Around<'_>,
     ) -> bool {
+        let guise = self.guise_of(route, event, around);
+        let came = event;
+        let event = &came.called(guise.as_ref());
         // A place can expire while the series lives: it is given anew, once.
         for again in [false, true] {
             if again {
-                self.seat_again(route, stage, event, around);
+                self.seat_again(route, stage, came, around);
             }
             let Some(running) = self.stages.get_mut(usize::from(stage)) else {
                 return false;
@@ -420,7 +443,7 @@ impl Arm {
                         Added::Stale => continue,
                         added if keeps => {
                             running.tally.copied(added);
-                            return self.go_beside(route, (stage, seat), event, seen, around);
+                            return self.go_beside(route, (stage, seat), came, seen, around);
                         }
                         Added::Absorbed => return false,
                         Added::Dropped(reason) => {
@@ -432,11 +455,10 @@ impl Arm {
                 }
                 (State::Every(every), Place::Held(ticket)) => {
                     let of = event.index.metrics.get(event.point.metric as usize);
-                    every.surround(ticket, of.map_or(0, |metric| metric.key), |shared| {
-                        Surroundings::of(event.index, event.point, event.data, shared)
-                    });
+                    let key = event.surroundings_key();
+                    every.surround(ticket, key, |shared| event.surroundings(shared));
                     let arrival = Arrival {
-                        point: event.view(),
+                        point: event.written_view(&mut self.body),
                         delta: of.is_some_and(MetricEntry::is_delta),
                         new_epoch: seen.is_some_and(|seen| seen.new_epoch),
                     };
@@ -456,7 +478,7 @@ impl Arm {
         if let Some(running) = self.stages.get_mut(usize::from(stage)) {
             running.tally.passed += 1;
         }
-        self.pass_on(route, stage + 1, event, seen, around)
+        self.pass_on(route, stage, came, seen, around)
     }
 
     /// One point goes on from a stage whose state its series usually ends in. Rare: its further way
@@ -464,17 +486,15 @@ impl Arm {
     fn pass_on(
         &mut self,
         route: &mut Route,
-        entry: u16,
+        stage: u16,
         event: &Event<'_>,
         seen: Option<&Observation<'_>>,
         around: &mut Around<'_>,
     ) -> bool {
-        let weight = match event.series_view() {
-            Some(series) => self.weight(entry, event, &series, around),
-            None => event.weight,
-        };
+        let (guise, weight) = self.disguised(event, stage, around);
         let event = Event {
-            entry,
+            entry: stage + 1,
+            guise: guise.as_ref(),
             weight,
             ..*event
         };
@@ -484,13 +504,14 @@ impl Arm {
             out_stamp: route.out_stamp,
             ..Route::VOID
         };
-        let input = self.released(entry - 1, event.identity);
+        let input = self.released(stage, event.written().0);
         self.resolve(&mut further, &event, input.as_ref(), around);
         let inner = Event {
             origin: Origin::Released,
             ..event
         };
         let kept = self.take(&mut further, &inner, seen, around);
+        self.guises.free(further.guise);
         route.out_stamp = further.out_stamp;
         kept
     }

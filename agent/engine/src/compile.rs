@@ -1,5 +1,6 @@
 //! Documents become pipelines, pipelines become a plan. Nothing that compiled can fail to apply.
 
+mod apart;
 mod filter;
 mod fold;
 mod functions;
@@ -7,6 +8,8 @@ mod overlap;
 mod plan;
 mod rewrite;
 mod stages;
+mod transform;
+mod uniqueness;
 
 pub use filter::{Decision, Entities, Filter, Rule, Rules};
 pub use fold::{Decide, Fold, Limit, Mark, Merge, Topk};
@@ -15,6 +18,10 @@ pub use plan::{Candidate, Division, Plan};
 pub use rewrite::{Op, Rewrite};
 pub use stages::{Action, Aggregate, Band, Keys, Method, Rename, Sample, Stage};
 pub use stages::{EXTRACTED_COUNT, EXTRACTED_SUM};
+#[cfg(test)]
+pub(crate) use transform::any_value;
+pub(crate) use transform::key_value;
+pub use transform::{Change, Merged, NewName, Normalise, Piece, Replace, Step, Transform};
 
 use crate::document::{Document, Matcher, Problem};
 use std::sync::Arc;
@@ -48,6 +55,8 @@ pub fn compile(text: &str) -> Result<Arc<Pipeline>, Vec<Problem>> {
         .map(|(place, stage)| (*place, stage.id.as_str(), &stage.action))
         .collect();
     problems.extend(overlap::find(&stages));
+    problems.extend(uniqueness::find(&stages));
+    problems.extend(apart::find(&stages));
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -69,6 +78,7 @@ fn build(document: Document) -> Result<Arc<Pipeline>, Vec<Problem>> {
     if !problems.is_empty() {
         return Err(problems);
     }
+    uniqueness::mark(&document.spec.stages, &mut stages);
     Ok(Arc::new(Pipeline {
         name: document.metadata.name.clone(),
         hash: document.hash(),

@@ -32,6 +32,10 @@ pub use span::Span;
 pub use stages::{
     Action, Aggregate, Extract, Function, Histogram, MetricFunction, Quantise, Stage,
 };
+pub use stages::{
+    Class, Classify, Copy, Level, NamedPattern, Normalise, Operation, Remove, RenameAttribute,
+    RenameMetric, Replacement, Scalar, Set, Transform,
+};
 pub use topk::{Bands, By, Load, Merged, Other, Over, Rank, Step, Topk};
 
 pub use crate::yaml::{from_yaml, kind_of, split_documents};

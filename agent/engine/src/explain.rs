@@ -245,6 +245,14 @@ fn fate(path: &Path, stage: &str, arm: &Arm, route: &Route) -> (&'static str, St
             "protected",
             "a rule of `protect` matches: no stage touches it".into(),
         ),
+        End::Emit if route.guise != 0 => {
+            let by: Vec<String> = arm.transforms(path).map(|id| format!("`{id}`")).collect();
+            let name = arm.written_name(route).unwrap_or_default();
+            (
+                "exported",
+                format!("transform {} makes it a series of `{name}`", by.join(", ")),
+            )
+        }
         End::Emit => {
             let notes: Vec<&str> = path.way.notes.iter().map(|(_, reason)| *reason).collect();
             let why = if notes.is_empty() {

@@ -166,6 +166,8 @@ pub struct Route {
     pub path: u32,
     /// Its place where the path ends.
     pub place: Place,
+    /// What its points are called where the path ends, in the arm's guises; 0 for what they came as.
+    pub guise: u32,
     /// Window in which it last came in.
     pub in_stamp: u32,
     /// Window in which it was last written.
@@ -178,6 +180,7 @@ impl Route {
         generation: 0,
         path: 0,
         place: Place::None,
+        guise: 0,
         in_stamp: 0,
         out_stamp: 0,
     };

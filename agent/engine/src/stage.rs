@@ -8,6 +8,7 @@ pub mod gate;
 pub mod partial;
 pub mod quiet;
 pub mod rewrite;
+pub mod transform;
 
 use crate::Nanos;
 use crate::aggregate::{Added, Aggregation, Written};
@@ -133,6 +134,7 @@ impl Running {
     /// A stage without history.
     pub fn new(stage: &Stage, settings: &Settings, created: Nanos) -> Running {
         let state = match &stage.action {
+            Action::Transform(_) => State::None,
             Action::Filter(filter) => {
                 let kind = match filter {
                     Filter::Rules(rules) => Values::of(rules).map(Kind::Values),

@@ -24,6 +24,7 @@ mod quiet;
 mod ranking;
 mod sample;
 mod tracker;
+pub mod transform;
 mod weight;
 mod window;
 

@@ -4,6 +4,7 @@ pub mod fleet;
 pub mod pipelines;
 pub mod shrink;
 pub mod source;
+pub mod transforms;
 pub mod wire;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -164,10 +165,12 @@ pub fn case(seed: u64, wanted: Wanted, features: &mut Features) -> Case {
         changed.stages.truncate(1);
         let others = other.stages.into_iter().skip(1);
         others.for_each(|stage| changed.add(stage));
+        changed.part();
         pipelines.push(changed);
     }
     let first = choice(wanted, pipelines.len(), rng);
-    let mut sources = fleet::sources(began, wanted.foreign_bounds, features, rng);
+    let (bounds, paths) = (wanted.foreign_bounds, wanted.menu.transform);
+    let mut sources = fleet::sources(began, bounds, paths, features, rng);
     let mut now = began + rng.random_range(0..3 * SECOND);
     let mut actions = Vec::new();
     for _ in 0..rng.random_range(1..=wanted.rounds) {

@@ -38,11 +38,16 @@ pub enum Kind {
 impl Kind {
     /// How a metric's series add up under these rules; `None` where they do not.
     pub fn of(metric: &MetricView<'_>, rules: &Rules) -> Option<Kind> {
+        Kind::by(metric, &rules.functions, rules.extracts)
+    }
+
+    /// The same where gauges have these functions, and summaries are extracted or not.
+    pub fn by(metric: &MetricView<'_>, functions: &Functions, extracts: bool) -> Option<Kind> {
         let delta = metric.temporality == Temporality::Delta;
         let known = metric.temporality != Temporality::Unspecified;
         match metric.kind {
-            MetricType::Gauge => rules.functions.of(metric.name).map(Kind::Gauge),
-            MetricType::Summary => rules.extracts.then_some(Kind::Monotonic),
+            MetricType::Gauge => functions.of(metric.name).map(Kind::Gauge),
+            MetricType::Summary => extracts.then_some(Kind::Monotonic),
             MetricType::Sum if delta => Some(Kind::Delta),
             MetricType::Sum if known && metric.monotonic => Some(Kind::Monotonic),
             MetricType::Sum if known => Some(Kind::Level),

@@ -63,8 +63,10 @@ impl Arm {
             in_stamp: route.out_stamp,
             ..Route::VOID
         });
+        let (guise, weight) = self.disguised(event, stage, around);
         let event = Event {
-            weight: self.weight_beside(stage, event, around),
+            guise: guise.as_ref(),
+            weight,
             ..behind(event, stage)
         };
         self.resolve(&mut further, &event, input, around);
@@ -97,7 +99,8 @@ impl Arm {
         };
         further.out_stamp = route.out_stamp;
         let event = &Event {
-            weight: self.weight_beside(stage, event, around),
+            // What the stages before this one do to name and weight is still to be told.
+            entry: event.entry,
             ..behind(event, stage)
         };
         let kept = self.take(&mut further, event, seen, around);

@@ -190,6 +190,7 @@ impl Arm {
                 identity: 0,
                 metric: 0,
                 entry,
+                guise: None,
                 origin,
                 tracked: true,
                 now,
@@ -223,6 +224,7 @@ impl Arm {
             splice(&index, bytes, &kept, &mut self.lengths, &mut out.bytes);
         }
         self.inner = index;
+        out.points += self.flush(&mut out.bytes);
     }
 
     pub(super) fn take_output(
@@ -293,7 +295,8 @@ impl Arm {
             Found::New { series, .. } => {
                 table.memo.insert(event.point.key, series);
                 if event.origin == Origin::Merged {
-                    self.conflicts += u64::from(self.passes(node, identity));
+                    let claimed = self.guises.claimed(identity, identity);
+                    self.conflicts += u64::from(claimed || self.passes(node, identity));
                     if around.settings.is_shared() {
                         self.begun.push(identity);
                     }
@@ -309,12 +312,18 @@ impl Arm {
         node.find(identity)
             .and_then(|series| node.get(series))
             .and_then(|entry| entry.routes.get(self.side))
-            .is_some_and(|route| self.emits(route))
+            .is_some_and(|route| self.outlet(route) == Some(None))
     }
 
-    /// Counts a received series that passes while an aggregation of this arm writes its identity.
-    pub fn check_conflict(&mut self, identity: u128, route: &Route) {
-        let passes = self.emits(route);
+    /// Counts a received series that leaves under an identity that an aggregation of this arm writes,
+    /// or under which another series leaves.
+    pub fn check_conflict(&mut self, source: u128, route: &Route, node: &Table) {
+        let Some(changed) = self.outlet(route) else {
+            return;
+        };
+        let identity = changed.unwrap_or(source);
+        let other = self.guises.claimed(identity, source)
+            || (changed.is_some() && self.passes(node, identity));
         let written = |running: &crate::stage::Running| {
             let here = matches!(running.state, State::Aggregate(_))
                 && running
@@ -323,7 +332,7 @@ impl Arm {
                     .is_some_and(|table| table.find(identity).is_some());
             here || running.abroad.written.contains(&identity)
         };
-        if passes && self.stages.iter().any(written) {
+        if other || self.stages.iter().any(written) {
             self.conflicts += 1;
         }
     }
@@ -340,6 +349,7 @@ impl Arm {
 
     /// Frees what has been silent.
     pub fn sweep(&mut self, now: Nanos, expiry: Nanos) {
+        self.guises.sweep(now, expiry);
         for running in &mut self.stages {
             match &mut running.state {
                 State::Every(every) => every.sweep(now, expiry),
@@ -382,7 +392,7 @@ impl Arm {
                     State::Fold(fold) => fold.bytes(),
                 }
         };
-        self.stages.iter().map(of).sum()
+        self.stages.iter().map(of).sum::<usize>() + self.guises.bytes()
     }
 }
 

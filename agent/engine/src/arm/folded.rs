@@ -37,7 +37,7 @@ impl Arm {
         if unit.is_none() && !(load && event.tracked) {
             return None;
         }
-        let weight = self.weight(number, event, series, around);
+        let weight = event.weight;
         let running = self.stages.get_mut(usize::from(number))?;
         let State::Fold(fold) = &mut running.state else {
             return None;
@@ -62,7 +62,8 @@ impl Arm {
             Met::Ticket(ticket) => {
                 if fold.weigh(ticket, &meets)
                     && let Some(table) = &mut running.outputs
-                    && let Some(entry) = table.find(event.identity).and_then(|n| table.get_mut(n))
+                    && let Some(entry) =
+                        table.find(event.written().0).and_then(|n| table.get_mut(n))
                 {
                     // The stages behind are told when they are asked again.
                     entry.routes[0].generation = 0;

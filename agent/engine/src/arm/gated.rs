@@ -35,10 +35,9 @@ impl Arm {
         memory: impl FnOnce(&mut Kind) -> Option<Memory>,
     ) -> Option<Place> {
         let series = event.series_view()?;
-        let weight = self.weight(number, event, &series, around);
         let running = self.stages.get_mut(usize::from(number))?;
         let cumulative = is_cumulative(&series.metric);
-        let (identity, metric) = (event.identity, event.metric);
+        let (identity, metric) = event.written();
         let table = outputs(running, around);
         // One that was silent for long is as good as swept.
         let silent = |entry: &Entry| event.clock.saturating_sub(entry.seen) > around.expiry;
@@ -87,7 +86,7 @@ impl Arm {
         if forgotten {
             gate.returns(slot);
         }
-        if gate.weigh(slot, weight)
+        if gate.weigh(slot, event.weight)
             && let Some(table) = &mut running.outputs
             && let Some(entry) = table.get_mut(slot)
         {
@@ -107,10 +106,14 @@ impl Arm {
         seen: Option<&Observation<'_>>,
         around: &mut Around<'_>,
     ) -> bool {
+        let guise = self.guise_of(route, event, around);
+        let came = event;
+        let event = &came.called(guise.as_ref());
+        let (identity, _) = event.written();
         // A slot can expire while the series lives: it is given anew, once.
         for again in [false, true] {
             if again {
-                self.seat_again(route, number, event, around);
+                self.seat_again(route, number, came, around);
             }
             let Some(running) = self.stages.get_mut(usize::from(number)) else {
                 return false;
@@ -122,7 +125,7 @@ impl Arm {
                 .outputs
                 .as_mut()
                 .and_then(|table| table.get_mut(slot))
-                .filter(|entry| entry.identity == event.identity)
+                .filter(|entry| entry.identity == identity)
             else {
                 continue;
             };
@@ -150,7 +153,7 @@ impl Arm {
             };
         }
         // There is no room for a slot.
-        self.pass_on(route, number + 1, event, seen, around)
+        self.pass_on(route, number, came, seen, around)
     }
 
     /// A point that passed goes on, behind the last one that did.
@@ -210,18 +213,20 @@ impl Arm {
         })
     }
 
-    /// Whether points of a route can be written as they are: it goes through all stages, if need be
-    /// through gates and past stages that take a copy.
-    pub(super) fn emits(&self, route: &Route) -> bool {
+    /// Whether points of a route can go to the output, if need be through gates; and the identity that
+    /// transforms give them there, if they do.
+    pub(super) fn outlet(&self, route: &Route) -> Option<Option<u128>> {
         let mut route = *route;
         let gate = |route: &Route| self.at_gate(route).map(|at| at.further);
         while let Some(further) = gate(&route).or_else(|| self.beside(&route).copied()) {
             route = further;
         }
         // Behind a stage that rewrites the series may have another identity: then too often.
-        self.path(&route).is_some_and(|path| {
-            let then = path.way.then.and_then(|number| self.paths.get(number));
-            then.unwrap_or(path).way.end == End::Emit
-        })
+        self.path(&route)
+            .filter(|path| {
+                let then = path.way.then.and_then(|number| self.paths.get(number));
+                then.unwrap_or(path).way.end == End::Emit
+            })
+            .map(|_| self.guises.peek(route.guise).map(|guise| guise.identity))
     }
 }

@@ -1,6 +1,8 @@
 //! How a route is found: the one walk through the stages that a series' points are spared.
 
+use super::disguise::{Disguise, keeps_points};
 use super::gated::known;
+use super::weight::weight_at;
 use super::{Arm, Around, Event, Origin};
 use crate::aggregate::{Joined, TABLE_FULL};
 use crate::compile::{Action, Decision, Filter, Method};
@@ -9,7 +11,7 @@ use crate::identity::share;
 use crate::input::Input;
 use crate::route::{End, Place, Route, Rule, Way};
 use crate::series::{Entry, Found, Table};
-use crate::splice::assemble::{Shared, Surroundings};
+use crate::splice::assemble::Shared;
 use crate::stage::filter::entities::Stake;
 use crate::stage::gate::{Kind, Memory};
 use crate::stage::quiet::{Recall, applies};
@@ -29,20 +31,26 @@ impl Arm {
         let Some(series) = event.series_view() else {
             return;
         };
+        // Protection and arms go by what a series is called where it comes in.
+        let came = event
+            .index
+            .series(event.point, event.data)
+            .unwrap_or(series);
+        let mut disguise = Disguise::new(event);
         let stages = self.stages.len() as u16;
         let mut way = Way {
             entry: event.entry,
             stage: stages,
             end: End::Emit,
             rule: Rule::None,
-            protected: any(&self.pipeline.protect, &series),
-            measured: event.origin != Origin::Merged && any(around.measured, &series),
+            protected: any(&self.pipeline.protect, &came),
+            measured: event.origin != Origin::Merged && any(around.measured, &came),
             unassigned: false,
             then: None,
             notes: Vec::new(),
         };
         let mut place = Place::None;
-        if self.is_others(&series, event, around, &mut way) {
+        if self.is_others(&came, event, around, &mut way) {
             way = Way {
                 end: End::Other,
                 protected: false,
@@ -50,12 +58,40 @@ impl Arm {
                 ..way
             };
         } else if !way.protected {
-            for stage in event.entry..stages {
-                if let Some(at) = self.meet(stage, &series, (event, input), around, &mut way) {
-                    (way.stage, place) = (stage, at);
+            let pipeline = self.pipeline.clone();
+            let mut weight = event.weight;
+            for (number, stage) in (0u16..).zip(&pipeline.stages) {
+                if number < event.entry
+                    || disguise.transform(stage, number, &series, &mut way.notes)
+                {
+                    continue;
+                }
+                // Where points are kept they are kept under the identity that they have there.
+                let guise = keeps_points(stage)
+                    .then(|| disguise.guise(&mut self.guises, event, &series, around))
+                    .flatten();
+                let event = &Event {
+                    entry: number,
+                    guise: guise.as_ref(),
+                    weight,
+                    ..*event
+                };
+                let view = disguise.view(&series);
+                if let Some(at) = self.meet(number, &view, (event, input), around, &mut way) {
+                    (way.stage, place) = (number, at);
                     break;
                 }
+                weight *= weight_at(stage, &view, around);
             }
+        }
+        let old = std::mem::take(&mut route.guise);
+        if route.generation == self.generation {
+            self.guises.free(old);
+        }
+        if matches!(way.end, End::Emit | End::Hold | End::Gate | End::Rewrite) {
+            let guise = disguise.guise(&mut self.guises, event, &series, around);
+            let leaves = way.end == End::Emit;
+            route.guise = guise.map_or(0, |guise| self.guises.keep(guise, leaves, event.now));
         }
         route.generation = self.generation;
         let stage = way.stage;
@@ -143,8 +179,10 @@ impl Arm {
             },
             Action::Rewrite(rewrite) if !rewrite.matcher.matches(series) => None,
             Action::Rewrite(_) => self.turn(number, series, (event, input), around, way),
+            // Done before.
+            Action::Transform(_) => None,
             Action::Aggregate(aggregate) if !aggregate.matcher.matches(series) => None,
-            Action::Aggregate(_) => self.seat(number, series, event, around, way),
+            Action::Aggregate(_) => self.seat(number, series, event, way),
             Action::Fold(_) => self.fold(number, series, (event, input), around, way),
         }
     }
@@ -157,24 +195,23 @@ impl Arm {
         around: &mut Around<'_>,
         way: &mut Way,
     ) -> Option<Place> {
-        let weight = self.weight(number, event, &event.series_view()?, around);
+        let weight = event.weight;
         let running = self.stages.get_mut(usize::from(number))?;
         let State::Every(every) = &mut running.state else {
             return None;
         };
-        let of = event.index.metrics.get(event.point.metric as usize)?;
-        let around_it =
-            |shared: &mut Shared| Surroundings::of(event.index, event.point, event.data, shared);
+        let key = event.surroundings_key();
+        let around_it = |shared: &mut Shared| event.surroundings(shared);
         let limit = around.settings.stage_series();
+        let (identity, metric) = event.written();
         let ticket = if event.tracked {
             let times = (event.clock, around.expiry);
-            every.ticket(event.identity, of.key, around_it, limit, times)
+            every.ticket(identity, key, around_it, limit, times)
         } else {
             None
         };
         match ticket {
             Some((ticket, new)) => {
-                let identity = event.identity;
                 if every.weigh(ticket, weight)
                     && let Some(table) = &mut running.outputs
                     && let Some(entry) = table.find(identity).and_then(|n| table.get_mut(n))
@@ -185,7 +222,6 @@ impl Arm {
                 // What it lets go is the same series: later stages do not start blind either.
                 if let Some(input) = known(input, new) {
                     let outputs = outputs(running, around);
-                    let metric = event.metric;
                     let found = outputs.find_or_add(identity, |_| {
                         Entry::new(identity, metric, Some(input.clone()))
                     });
@@ -214,10 +250,8 @@ impl Arm {
         number: u16,
         series: &SeriesView<'_>,
         event: &Event<'_>,
-        around: &mut Around<'_>,
         way: &mut Way,
     ) -> Option<Place> {
-        let weight = self.weight(number, event, series, around);
         let running = self.stages.get_mut(usize::from(number))?;
         let State::Aggregate(aggregation) = &mut running.state else {
             return None;
@@ -225,7 +259,7 @@ impl Arm {
         let joined = if !event.tracked && is_cumulative(&series.metric) {
             Joined::Passes(TABLE_FULL)
         } else {
-            aggregation.join(series, event.identity, weight, event.now)
+            aggregation.join(series, event.identity, event.weight, event.now)
         };
         match joined {
             Joined::Seat(seat) => {
@@ -247,6 +281,13 @@ impl Arm {
         event: &Event<'_>,
         around: &mut Around<'_>,
     ) {
+        let (guise, weight) = self.disguised(event, stage, around);
+        let event = &Event {
+            entry: stage,
+            guise: guise.as_ref(),
+            weight,
+            ..*event
+        };
         let Some(series) = event.series_view() else {
             return;
         };

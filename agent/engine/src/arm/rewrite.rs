@@ -46,8 +46,6 @@ impl Arm {
         }
         let seed = input.and_then(|input| rewriter.seed(input));
         let anew = rewriter.surroundings(event);
-        let weight = self.weight(number, event, series, around);
-        let event = &Event { weight, ..*event };
         let then = match anew {
             None => self.goes_on(number, event, seed, around),
             Some(anew) => self.goes_on_as(number, event, (ticket, anew), seed, around),
@@ -82,13 +80,14 @@ impl Arm {
         let mut further = Route::VOID;
         self.resolve(&mut further, &event, seed.as_ref(), around);
         let end = self.paths.get(further.path).map(|path| path.way.end);
-        if matches!(end, Some(End::Emit | End::Filtered | End::SampledOut)) {
+        let plain = further.guise == 0;
+        if plain && matches!(end, Some(End::Emit | End::Filtered | End::SampledOut)) {
             return Some(further.path);
         }
         let running = self.stages.get_mut(usize::from(number))?;
         let table = outputs(running, around);
         know(table, &event, further, seed);
-        running.weigh(event.identity, event.weight);
+        running.weigh(event.written().0, event.weight);
         None
     }
 
@@ -117,6 +116,7 @@ impl Arm {
             index: &index,
             point,
             kind,
+            guise: None,
             ..*event
         };
         let series = looks.series_view()?;
@@ -152,10 +152,13 @@ impl Arm {
             self.counted(route, then, event, 0);
             return false;
         }
+        let guise = self.guise_of(route, event, around);
+        let came = event;
+        let event = &came.called(guise.as_ref());
         // A slot can expire while the series lives: it is given anew, once.
         for again in [false, true] {
             if again {
-                self.seat_again(route, stage, event, around);
+                self.seat_again(route, stage, came, around);
             }
             let ticket = match route.place {
                 Place::Turned(ticket) => Some(ticket),
@@ -172,7 +175,7 @@ impl Arm {
                 } => {
                     let becomes = ticket.and_then(|t| rewriter.slots.becomes(t));
                     if direct {
-                        let (identity, metric) = becomes.unwrap_or((event.identity, event.metric));
+                        let (identity, metric) = becomes.unwrap_or(event.written());
                         let event = Event {
                             identity,
                             metric,
@@ -192,7 +195,7 @@ impl Arm {
         if let Some(running) = self.stages.get_mut(usize::from(stage)) {
             running.tally.passed += 1;
         }
-        self.pass_on(route, stage + 1, event, seen, around)
+        self.pass_on(route, stage, came, seen, around)
     }
 
     fn note(&mut self, stage: u16, reason: &'static str) {
@@ -267,9 +270,10 @@ fn know(table: &mut Table, event: &Event<'_>, further: Route, seed: Option<Input
     };
     let cumulative = is_cumulative(&series.metric);
     let monotonic = is_monotonic(&series.metric);
-    let found = table.find_or_add(event.identity, |returning| {
+    let (identity, metric) = event.written();
+    let found = table.find_or_add(identity, |returning| {
         let input = cumulative.then(|| Input::new(monotonic, returning));
-        Entry::new(event.identity, event.metric, input)
+        Entry::new(identity, metric, input)
     });
     let (Found::Known(series) | Found::New { series, .. }) = found else {
         return;

@@ -9,6 +9,7 @@ use crate::compile::Pipeline;
 use crate::engine::Settings;
 use crate::route::Paths;
 use crate::series::Table;
+use crate::splice::runs::Runs;
 use crate::stage::partial::Hand;
 use crate::stage::{Closing, Running, State};
 use std::sync::Arc;
@@ -65,6 +66,7 @@ impl Arm {
             }
         }
         self.paths = Paths::default();
+        self.guises.clear();
         estate
     }
 
@@ -134,7 +136,7 @@ impl Arm {
             _ => 0,
         };
         // Counted as exported when they were written anew, and lost with the buffer.
-        let written: u64 = self.stages.iter().map(direct).sum();
+        let written: u64 = self.stages.iter().map(direct).sum::<u64>() + self.leaving.points;
         self.carry();
         let ledger = &mut self.carried.ledger;
         if written > 0 {
@@ -149,5 +151,7 @@ impl Arm {
         self.carried.panics += 1;
         self.stages = Vec::new();
         self.paths = Paths::default();
+        self.guises.clear();
+        self.leaving = Runs::default();
     }
 }

@@ -1,7 +1,7 @@
 //! A plan: one pipeline, or two arms and how traffic is divided between them.
 
 use super::{Action, Filter, Pipeline};
-use crate::document::{Matcher, Problem};
+use crate::document::{self, Matcher, Problem};
 use std::sync::Arc;
 
 /// How traffic is divided between the arms of an experiment.
@@ -72,6 +72,7 @@ impl Plan {
             }
             for (arm, pipeline) in [("baseline", &baseline), ("candidate", pipeline)] {
                 problems.extend(lost_entities(arm, pipeline, entity));
+                problems.extend(changed_entities(arm, pipeline, entity));
             }
         }
         if problems.is_empty() {
@@ -130,6 +131,31 @@ fn divided_entities(arm: &str, pipeline: &Pipeline, workers: usize) -> Vec<Probl
             ))
         })
         .collect()
+}
+
+/// A transform that changes an entity key could give series of both arms one identity.
+fn changed_entities(arm: &str, pipeline: &Pipeline, entity: &[String]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (index, stage) in pipeline.document.spec.stages.iter().enumerate() {
+        let document::Action::Transform(transform) = &stage.action else {
+            continue;
+        };
+        let keys = transform.ops.iter().flat_map(document::Operation::keys);
+        let changed: Vec<&str> = keys.filter(|key| entity.iter().any(|e| e == key)).collect();
+        if !changed.is_empty() {
+            problems.push(Problem::new(
+                format!("{arm}.spec.stages[{index}].transform"),
+                format!(
+                    "stage `{}` of pipeline `{}` changes {}, which the split divides by: both arms could write the same \
+                     series. Leave the key alone, divide by another entity, or use shadow",
+                    stage.id,
+                    pipeline.name,
+                    changed.join(", ")
+                ),
+            ));
+        }
+    }
+    problems
 }
 
 /// An aggregation that removes an entity key would write one series from both arms.

@@ -1,7 +1,7 @@
 //! Stages as the engine runs them.
 
 use super::rewrite::{self, Rewrite};
-use super::{Filter, Fold, Functions};
+use super::{Filter, Fold, Functions, Transform};
 use crate::Nanos;
 use crate::document::{self, Matcher, Problem};
 use xxhash_rust::xxh3::xxh3_64;
@@ -31,6 +31,8 @@ pub enum Action {
     Rewrite(Rewrite),
     /// Keeps some entities or series, folds the others together.
     Fold(Box<Fold>),
+    /// Gives other names and attributes.
+    Transform(Transform),
 }
 
 /// An aggregation.
@@ -192,6 +194,9 @@ impl Stage {
             document::Action::Limit(limit) => {
                 Action::Fold(Box::new(Fold::limit(limit, path, problems)?))
             }
+            document::Action::Transform(transform) => {
+                Action::Transform(Transform::compile(transform, path, problems)?)
+            }
         };
         Some(Stage {
             id: stage.id.clone(),
@@ -211,6 +216,7 @@ impl Stage {
                 super::Decide::Topk(_) => "topk",
                 super::Decide::Limit(_) => "limit",
             },
+            Action::Transform(_) => "transform",
         }
     }
 }

@@ -129,6 +129,18 @@ pub struct Rule {
     pub value: Option<Comparison>,
 }
 
+impl Filter {
+    /// Whether it looks at points, not at series alone.
+    pub fn has_values(&self) -> bool {
+        match self {
+            Filter::Drop(rules) | Filter::Keep(rules) => {
+                rules.iter().any(|rule| rule.value.is_some())
+            }
+            Filter::Entities(_) => true,
+        }
+    }
+}
+
 impl Rule {
     /// Whether no point can match: the conditions leave only types whose values are not compared.
     fn is_never(&self) -> bool {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 pub(super) const MILLISECOND: Span = Span(1_000_000);
 pub(super) const DAY: Span = Span::seconds(86_400);
-const KINDS: [&str; 7] = [
+const KINDS: [&str; 8] = [
     "filter",
     "aggregate",
     "sample",
@@ -15,6 +15,7 @@ const KINDS: [&str; 7] = [
     "histogram",
     "topk",
     "limit",
+    "transform",
 ];
 
 impl Reader {
@@ -64,6 +65,7 @@ impl Reader {
                 "histogram" => self.histogram(node, &path).map(Action::Histogram),
                 "topk" => self.topk(node, &path).map(Action::Topk),
                 "limit" => self.limit(node, &path).map(Action::Limit),
+                "transform" => self.transform(node, &path).map(Action::Transform),
                 other => {
                     let hint = match other {
                         "drop" | "keep" => format!("write `filter: {{ {other}: [...] }}`"),

@@ -3,10 +3,15 @@
 mod aggregate;
 mod histogram;
 mod quantise;
+mod transform;
 
 pub use aggregate::{Aggregate, Extract, Function, MetricFunction};
 pub use histogram::Histogram;
 pub use quantise::Quantise;
+pub use transform::{
+    Class, Classify, Copy, Level, NamedPattern, Normalise, Operation, Remove, RenameAttribute,
+    RenameMetric, Replacement, Scalar, Set, Transform,
+};
 
 use super::{Filter, Limit, Match, Patterns, Sample, Span, Topk};
 use schemars::JsonSchema;
@@ -42,6 +47,8 @@ pub enum Action {
     Topk(Topk),
     /// Keeps as many series as the budget has places.
     Limit(Limit),
+    /// Changes names and attributes.
+    Transform(Transform),
 }
 
 impl Action {
@@ -55,6 +62,7 @@ impl Action {
             Action::Histogram(_) => "histogram",
             Action::Topk(_) => "topk",
             Action::Limit(_) => "limit",
+            Action::Transform(_) => "transform",
         }
     }
 }

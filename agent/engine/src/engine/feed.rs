@@ -92,6 +92,7 @@ impl Engine {
             identity: 0,
             metric: 0,
             entry: 0,
+            guise: None,
             origin: Origin::Received,
             tracked: true,
             now: self.now,
@@ -195,10 +196,10 @@ impl Engine {
         };
         let (identity, [ours, theirs]) = (entry.identity, entry.routes);
         if baseline {
-            self.baseline.check_conflict(identity, &ours);
+            self.baseline.check_conflict(identity, &ours, &self.table);
         }
         if let Some(arm) = self.candidate.as_mut().filter(|_| candidate) {
-            arm.check_conflict(identity, &theirs);
+            arm.check_conflict(identity, &theirs, &self.table);
         }
     }
 
@@ -212,7 +213,7 @@ impl Engine {
         if all && !whole {
             out.extend_from_slice(request);
         }
-        outs.baseline.points += points;
+        outs.baseline.points += points + self.baseline.flush(&mut outs.baseline.bytes);
         let mut whole_shadow = false;
         if let Some(arm) = &mut self.candidate {
             let points = arm.kept.count as u64;
@@ -223,7 +224,7 @@ impl Engine {
                 true => out.extend_from_slice(request),
                 false => {}
             }
-            outs.candidate.points += points;
+            outs.candidate.points += points + arm.flush(&mut outs.candidate.bytes);
         }
         let mut emitted = self.emitted(outs);
         if whole {

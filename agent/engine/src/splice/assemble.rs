@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// Everything around a point: resource, scope and metric as they came, unknown fields included.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Surroundings {
     keys: [u128; 3],
     /// `ResourceMetrics` without its scopes; shared by all its metrics.
@@ -34,6 +34,14 @@ impl Shared {
     fn part(&mut self, key: u128, body: &[u8], without: u32) -> Arc<[u8]> {
         let make = || self::without(body, without).into();
         self.parts.entry(key).or_insert_with(make).clone()
+    }
+
+    /// These bytes, shared by all that have the key.
+    pub fn intern(&mut self, key: u128, bytes: &[u8]) -> Arc<[u8]> {
+        self.parts
+            .entry(key)
+            .or_insert_with(|| bytes.into())
+            .clone()
     }
 
     /// Forgets what nothing refers to any more.
@@ -77,6 +85,26 @@ impl Surroundings {
     /// The metric's type.
     pub fn data_kind(&self) -> MetricType {
         MetricType::of_field(self.data_field).unwrap_or(MetricType::Gauge)
+    }
+
+    /// Surroundings made of their parts: resource and scope; metric before and after its data;
+    /// number and content of its data message.
+    pub fn new(
+        keys: [u128; 3],
+        resource: Arc<[u8]>,
+        scope: Arc<[u8]>,
+        (head, tail): (Box<[u8]>, Box<[u8]>),
+        (data_field, data): (u32, Box<[u8]>),
+    ) -> Surroundings {
+        Surroundings {
+            keys,
+            resource,
+            scope,
+            head,
+            tail,
+            data_field,
+            data,
+        }
     }
 
     /// The memo key of resource, scope and metric.

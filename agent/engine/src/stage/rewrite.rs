@@ -39,6 +39,8 @@ pub struct Rewriter {
     histograms: histogram::Scratch,
     /// Memory of the request that the later stages walk.
     pub request: Vec<u8>,
+    /// A point's body under the identity that a transform gave it.
+    body: Vec<u8>,
 }
 
 /// What became of a point.
@@ -76,6 +78,7 @@ impl Rewriter {
             again: Default::default(),
             histograms: histogram::Scratch::default(),
             request: Vec::new(),
+            body: Vec::new(),
         }
     }
 
@@ -149,7 +152,7 @@ impl Rewriter {
         } else {
             &mut self.again[usize::from(event.origin == Origin::Merged)]
         };
-        let point = event.view();
+        let point = event.written_view(&mut self.body);
         let mut bytes = 0;
         let mut verdict = Verdict::Written;
         let put = |out: &mut Vec<u8>| {
@@ -162,6 +165,11 @@ impl Rewriter {
         };
         match slot.and_then(|slot| slot.around.as_deref()) {
             Some(around) => runs.add_under(around, put),
+            None if event.guise.is_some() => {
+                if let Some(guise) = event.guise {
+                    runs.add_under(&guise.around, put);
+                }
+            }
             None => runs.add_as_it_came(event.index, event.point, event.data, put),
         }
         let note = match verdict {

@@ -103,11 +103,13 @@ impl Aggregate {
         *self.counts.entry(what).or_insert(0) += 1;
     }
 
-    /// Takes one point that reached this stage. `derived`: an aggregation wrote it.
+    /// Takes one point that reached this stage. `source`: its series as it came, before transforms
+    /// gave it another name. `derived`: an aggregation wrote it.
     /// `weight`: for how many series its increments stand.
     pub fn take(
         &mut self,
         point: &Point,
+        source: &Rc<Identity>,
         before: &Before,
         now: u64,
         derived: bool,
@@ -122,16 +124,36 @@ impl Aggregate {
             weight
         };
         if self.spec.summary.is_some() && point.identity.kind == Kind::Summary {
-            return self.take_summary(point, before, now, derived);
+            return self.take_summary(point, source, before, now, derived);
         }
-        self.take_part(point, before, now, derived, Part::Whole)
+        self.take_part(point, source, before, now, derived, Part::Whole)
     }
 
     /// A summary is two counters that speak together; it is one point, whatever they have to say.
-    fn take_summary(&mut self, point: &Point, before: &Before, now: u64, derived: bool) -> Fate {
+    fn take_summary(
+        &mut self,
+        point: &Point,
+        source: &Rc<Identity>,
+        before: &Before,
+        now: u64,
+        derived: bool,
+    ) -> Fate {
+        let half_source = |part| {
+            let came = Point {
+                identity: source.clone(),
+                ..point.clone()
+            };
+            half(&came, part).identity
+        };
         if !point.ended() && !finite(point) {
             for part in [Part::Sum, Part::Count] {
-                self.join(&half(point, part), Counted::Cumulative, now, part);
+                self.join(
+                    &half(point, part),
+                    &half_source(part),
+                    Counted::Cumulative,
+                    now,
+                    part,
+                );
             }
             return Fate::Dropped("nan");
         }
@@ -139,7 +161,7 @@ impl Aggregate {
         for part in [Part::Sum, Part::Count] {
             let said = std::mem::take(&mut self.counts);
             let (half, before) = (half(point, part), half_before(before, part));
-            self.take_part(&half, &before, now, derived, part);
+            self.take_part(&half, &half_source(part), &before, now, derived, part);
             for (what, n) in said {
                 let most = self.counts.entry(what).or_insert(0);
                 *most = n.max(*most);
@@ -157,6 +179,7 @@ impl Aggregate {
     fn take_part(
         &mut self,
         point: &Point,
+        source: &Rc<Identity>,
         before: &Before,
         now: u64,
         derived: bool,
@@ -166,7 +189,7 @@ impl Aggregate {
             self.note("not_aggregated");
             return Fate::Passes;
         };
-        let output = self.join(point, way, now, part);
+        let output = self.join(point, source, way, now, part);
         let mut added: Option<Amount> = None;
         let mut note = None;
         let mut accepted = false;
@@ -218,7 +241,7 @@ impl Aggregate {
         if let Some(note) = note {
             self.note(note);
         }
-        let input = self.inputs.get_mut(&point.identity).expect("joined");
+        let input = self.inputs.get_mut(source).expect("joined");
         input.seen = now;
         self.outputs.get_mut(&output).expect("joined").seen = now;
         input.ended = point.ended();
@@ -234,7 +257,7 @@ impl Aggregate {
         window.keep_exemplars(&point.exemplars);
         if let (true, Data::Number(value)) = (accepted, &point.data) {
             if let Counted::Gauge(_) = way {
-                window.observe(&point.identity, point.time, self.arrivals, *value);
+                window.observe(source, point.time, self.arrivals, *value);
             } else {
                 input.history.push(Spoken {
                     window: end,
@@ -251,8 +274,15 @@ impl Aggregate {
     }
 
     /// Makes the series an input of its output, both made if need be.
-    fn join(&mut self, point: &Point, way: Counted, now: u64, part: Part) -> Rc<Identity> {
-        if let Some(input) = self.inputs.get(&point.identity) {
+    fn join(
+        &mut self,
+        point: &Point,
+        source: &Rc<Identity>,
+        way: Counted,
+        now: u64,
+        part: Part,
+    ) -> Rc<Identity> {
+        if let Some(input) = self.inputs.get(source) {
             return input.output.clone();
         }
         let output = Rc::new(self.output_of(&point.identity, part));
@@ -268,7 +298,7 @@ impl Aggregate {
             ended: false,
             history: Vec::new(),
         };
-        self.inputs.insert(point.identity.clone(), input);
+        self.inputs.insert(source.clone(), input);
         output
     }
 

@@ -10,6 +10,7 @@ use super::point::Point;
 use super::quantise::quantise;
 use super::sample::Sample;
 use super::tracker::{Before, Tracker};
+use super::transform::Transform;
 use super::{Account, Counts, Settings};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -25,6 +26,7 @@ enum State {
     Histogram(Histogram),
     /// And what it has written.
     Fold(Box<Fold>, Tracker),
+    Transform(Box<Transform>),
 }
 
 type Running = (Stage, State);
@@ -69,16 +71,23 @@ impl Arm {
     ) {
         let mut source = raw.clone();
         self.stages.clear();
-        for stage in &document.spec.stages {
+        for (number, stage) in document.spec.stages.iter().enumerate() {
+            let behind = &document.spec.stages[number + 1..];
             let kept = old.iter().position(|(s, _)| s == stage);
+            // It has no state, and what it does to gauges hangs on the aggregation behind it.
+            let kept = kept.filter(|_| stage.transform.is_none());
             let entry = match kept {
                 Some(at) => old.remove(at),
-                None => (stage.clone(), State::new(stage, settings, created, &source)),
+                None => (
+                    stage.clone(),
+                    State::new(stage, behind, settings, created, &source),
+                ),
             };
             source = match &entry.1 {
                 State::Sample(sample) => source.behind(|id| sample.decides(id), &sample.released),
                 State::Filter(filter) => source.behind(|id| filter.decides(id), &filter.passed),
                 State::Fold(fold, written) => source.behind(|id| fold.rewrites(id), written),
+                State::Transform(transform) => source.renamed(|id| transform.renames(id)),
                 State::Aggregate(..) | State::Quantise(_) => source,
                 State::Histogram(h) => source.behind(|id| h.decides(id), &h.written),
             };
@@ -106,7 +115,10 @@ impl Arm {
                 continue;
             }
             match &mut state {
-                State::Filter(_) | State::Quantise(_) | State::Histogram(_) => {}
+                State::Filter(_)
+                | State::Quantise(_)
+                | State::Histogram(_)
+                | State::Transform(_) => {}
                 State::Aggregate(aggregate, _) => {
                     let (points, absorbed, stamp) = aggregate.cut(now);
                     self.account.merged += aggregate.taken(absorbed) - points.len() as i64;
@@ -205,6 +217,8 @@ impl Arm {
         let now = clock.now;
         // Behind a stage that holds points back, what it let pass is what was there before.
         let mut before = before.clone();
+        // An aggregation's inputs are what came, whatever a transform calls them.
+        let source = point.identity.clone();
         if matcher::any(&self.document.spec.protect, &point.identity) {
             out.push(point);
             return;
@@ -226,7 +240,7 @@ impl Arm {
                     }
                 }
                 State::Aggregate(aggregate, _) => {
-                    match aggregate.take(&point, &before, now, derived, weight) {
+                    match aggregate.take(&point, &source, &before, now, derived, weight) {
                         Fate::Passes => {}
                         // A copy was taken (or lost); the point itself goes on.
                         Fate::Held | Fate::Dropped(_) if aggregate.keeps_original() => {}
@@ -265,6 +279,7 @@ impl Arm {
                         return;
                     }
                 },
+                State::Transform(transform) => point = transform.take(point),
                 State::Sample(sample) => {
                     if sample.quiet.is_some() {
                         if !sample.decides(&point.identity) {
@@ -316,7 +331,7 @@ impl Arm {
     ) {
         let before = match &mut self.stages[at].1 {
             State::Filter(filter) => track(&mut filter.passed, &point, clock),
-            State::Quantise(_) | State::Histogram(_) => Before::default(),
+            State::Quantise(_) | State::Histogram(_) | State::Transform(_) => Before::default(),
             State::Aggregate(_, written) | State::Fold(_, written) => track(written, &point, clock),
             State::Sample(sample) => track(&mut sample.released, &point, clock),
         };
@@ -328,7 +343,7 @@ impl Arm {
         let mut out = Vec::new();
         for at in 0..self.stages.len() {
             let points = match &mut self.stages[at].1 {
-                State::Quantise(_) | State::Histogram(_) => continue,
+                State::Quantise(_) | State::Histogram(_) | State::Transform(_) => continue,
                 State::Filter(filter) => {
                     filter.close(clock.now);
                     continue;
@@ -370,7 +385,7 @@ impl Arm {
     /// The account, with what is in open windows now.
     pub fn account(&self) -> Account {
         let held = self.stages.iter().map(|(_, state)| match state {
-            State::Filter(_) | State::Quantise(_) | State::Histogram(_) => 0,
+            State::Filter(_) | State::Quantise(_) | State::Histogram(_) | State::Transform(_) => 0,
             State::Aggregate(aggregate, _) => aggregate.held(),
             State::Sample(sample) => sample.held(),
             State::Fold(fold, _) => fold.held(),
@@ -387,6 +402,7 @@ impl Arm {
             State::Filter(filter) => filter.counts.clone(),
             State::Quantise(counts) => counts.clone(),
             State::Histogram(histogram) => histogram.counts.clone(),
+            State::Transform(transform) => transform.counts.clone(),
             State::Aggregate(aggregate, _) => aggregate.counts.clone(),
             State::Sample(sample) => sample.counts.clone(),
             State::Fold(fold, _) => fold.counts(),
@@ -399,7 +415,16 @@ impl Arm {
 }
 
 impl State {
-    fn new(stage: &Stage, settings: &Rc<Settings>, created: u64, source: &Tracker) -> State {
+    fn new(
+        stage: &Stage,
+        behind: &[Stage],
+        settings: &Rc<Settings>,
+        created: u64,
+        source: &Tracker,
+    ) -> State {
+        if let Some(spec) = &stage.transform {
+            return State::Transform(Box::new(Transform::new(spec, behind)));
+        }
         if let Some(spec) = &stage.aggregate {
             let aggregate = Aggregate::new(spec, settings.clone(), created);
             return State::Aggregate(Box::new(aggregate), Tracker::default());

@@ -41,6 +41,7 @@ pub struct Stage {
     pub histogram: Option<Histogram>,
     pub topk: Option<Topk>,
     pub limit: Option<Limit>,
+    pub transform: Option<Transform>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -342,4 +343,109 @@ pub fn duration(text: &str) -> u64 {
         rest = tail;
     }
     total
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transform {
+    #[serde(default, rename = "match")]
+    pub matching: Match,
+    pub ops: Vec<Op>,
+}
+
+/// One of these.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Op {
+    pub rename_metric: Option<RenameMetric>,
+    pub rename_attribute: Option<RenameAttribute>,
+    pub set: Option<Set>,
+    pub copy: Option<Copied>,
+    pub remove: Option<Remove>,
+    pub normalise: Option<Normalise>,
+    pub classify: Option<Classify>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenameMetric {
+    pub from: Option<String>,
+    pub to: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenameAttribute {
+    pub from: String,
+    pub to: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Set {
+    pub attribute: String,
+    pub value: serde_yaml::Value,
+    pub level: Option<Place>,
+    #[serde(default)]
+    pub overwrite: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Copied {
+    pub from: String,
+    pub to: String,
+    pub level: Option<Place>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remove {
+    pub attribute: String,
+    pub constant: serde_yaml::Value,
+    pub level: Option<Place>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Normalise {
+    pub attribute: String,
+    #[serde(default)]
+    pub patterns: Vec<String>,
+    #[serde(default)]
+    pub rules: Vec<Replacement>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replacement {
+    pub replace: String,
+    pub with: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classify {
+    pub into: String,
+    pub rules: Vec<Class>,
+    pub otherwise: Option<String>,
+    pub level: Option<Place>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Class {
+    #[serde(default, rename = "match")]
+    pub matching: Match,
+    #[serde(rename = "as")]
+    pub class: String,
+}
+
+/// Where an attribute lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    Point,
+    Scope,
+    Resource,
 }

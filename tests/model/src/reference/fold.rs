@@ -231,7 +231,7 @@ impl Fold {
             let Some(other) = &mut self.other else {
                 return Took::Filtered;
             };
-            return match other.take(point, before, now, derived, weight) {
+            return match other.take(point, &point.identity, before, now, derived, weight) {
                 Fate::Held => Took::Held,
                 Fate::Dropped(reason) => Took::Dropped(reason),
                 Fate::Passes => Took::Dropped("not_foldable"),

@@ -115,6 +115,16 @@ impl Tracker {
         }
     }
 
+    /// What a reader behind a transform knows: the same under other names.
+    pub fn renamed(&self, renames: impl Fn(&Rc<Identity>) -> Rc<Identity>) -> Tracker {
+        let known = self.known.iter().map(|(id, k)| (renames(id), k.clone()));
+        Tracker {
+            known: known.collect(),
+            gone: self.gone.iter().map(&renames).collect(),
+            met: Default::default(),
+        }
+    }
+
     /// Makes `point` the last one of its series, unless it is not newer or says nothing.
     pub fn remember(&mut self, point: &Point, now: u64) {
         let id = &point.identity;

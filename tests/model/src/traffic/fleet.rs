@@ -45,6 +45,7 @@ const METRICS: [(&str, &str, &str, i32, bool); 13] = [
 pub fn sources(
     began: u64,
     foreign_bounds: bool,
+    paths: bool,
     features: &mut Features,
     rng: &mut ChaCha8Rng,
 ) -> Vec<Source> {
@@ -83,7 +84,7 @@ pub fn sources(
                 foreign_bounds,
                 oddity: if calm { 0.0 } else { 1.0 },
             });
-            for point in series(features, rng) {
+            for point in series(paths, features, rng) {
                 all.push(Source::new(metric.clone(), point, began, rng));
             }
         }
@@ -131,13 +132,28 @@ fn owner(i: usize, with_refs: bool, rng: &mut ChaCha8Rng) -> Rc<Owner> {
     })
 }
 
+/// What varies, and what only looks like it.
+const PATHS: [&str; 8] = [
+    "/users/17",
+    "/users/18",
+    "/users/me",
+    "/v1.2/x-9",
+    "/v1.3/x-10",
+    "/o/0b9d3a5e-6a0f-4c5b-9b1e-3f6f6f0c9a11",
+    "/o/507f1f77bcf86cd799439011",
+    "eth0",
+];
+
 /// Attribute sets of the series of one metric, all different.
-fn series(features: &mut Features, rng: &mut ChaCha8Rng) -> Vec<Vec<KeyValue>> {
+fn series(paths: bool, features: &mut Features, rng: &mut ChaCha8Rng) -> Vec<Vec<KeyValue>> {
     let mut all: Vec<Vec<KeyValue>> = Vec::new();
     for _ in 0..rng.random_range(1..5) {
         let mut one = Vec::new();
         if rng.random_bool(0.8) {
             one.push(text("route", ["/a", "/b"].choose(rng).expect("some")));
+        }
+        if paths && rng.random_bool(0.7) {
+            one.push(text("path", PATHS.choose(rng).expect("some")));
         }
         if rng.random_bool(0.5) {
             one.push(text("method", ["GET", "PUT"].choose(rng).expect("some")));

@@ -1,5 +1,6 @@
 //! Pipelines for generated traffic, kept in parts so that a failing case can lose stages.
 
+use super::transforms::transform;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
@@ -58,6 +59,15 @@ impl Parts {
         }
         text
     }
+
+    /// Without its transforms, where it has a stage that cannot be with them.
+    pub fn part(&mut self) {
+        let has = |stage: &String, kind: &str| stage.contains(&format!(", {kind}: {{"));
+        let folds = |stage: &String| has(stage, "topk") || has(stage, "limit");
+        if self.stages.iter().any(folds) {
+            self.stages.retain(|stage| !has(stage, "transform"));
+        }
+    }
 }
 
 /// What kinds of stages a property wants.
@@ -77,6 +87,7 @@ pub struct Menu {
     pub histogram: bool,
     pub topk: bool,
     pub limit: bool,
+    pub transform: bool,
     pub most: usize,
 }
 
@@ -94,6 +105,7 @@ impl Menu {
         histogram: true,
         topk: true,
         limit: true,
+        transform: true,
         most: 4,
     };
 }
@@ -127,10 +139,15 @@ pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
         kinds.push(aggregate);
     }
     for i in 0..rng.random_range(0..=menu.most) {
+        if menu.transform && rng.random_bool(if menu.values { 0.2 } else { 0.5 }) {
+            parts.stages.extend(transform(i, rng));
+            continue;
+        }
         let make = kinds.choose(rng).expect("a kind of stage");
         let stage = make(i, rng);
         parts.add(stage);
     }
+    parts.part();
     parts
 }
 
@@ -160,7 +177,7 @@ fn rule(rng: &mut ChaCha8Rng) -> String {
     .to_string()
 }
 
-fn filter(i: usize, rng: &mut ChaCha8Rng) -> String {
+pub(super) fn filter(i: usize, rng: &mut ChaCha8Rng) -> String {
     let how = if rng.random_bool(0.8) { "drop" } else { "keep" };
     let mut rules = vec![rule(rng)];
     if how == "keep" || rng.random_bool(0.3) {
@@ -241,7 +258,7 @@ fn entities(i: usize, rng: &mut ChaCha8Rng) -> String {
     )
 }
 
-fn matching(rng: &mut ChaCha8Rng) -> String {
+pub(super) fn matching(rng: &mut ChaCha8Rng) -> String {
     if rng.random_bool(0.5) {
         "{ metric: \"*\" }".into()
     } else {
@@ -249,7 +266,7 @@ fn matching(rng: &mut ChaCha8Rng) -> String {
     }
 }
 
-fn fraction(i: usize, rng: &mut ChaCha8Rng) -> String {
+pub(super) fn fraction(i: usize, rng: &mut ChaCha8Rng) -> String {
     let entity = ["[process.pid]", "[route, process.pid]", "[customer]"]
         .choose(rng)
         .expect("one");
@@ -328,6 +345,12 @@ fn quiet(i: usize, rng: &mut ChaCha8Rng) -> String {
 }
 
 fn aggregate(i: usize, rng: &mut ChaCha8Rng) -> String {
+    let rule = matching(rng);
+    aggregating(&format!("a{i}"), &rule, rng)
+}
+
+/// An aggregation of what `rule` matches.
+pub(super) fn aggregating(id: &str, rule: &str, rng: &mut ChaCha8Rng) -> String {
     let keys = [
         "by: [service.name]",
         "by: [route, host.name]",
@@ -340,8 +363,7 @@ fn aggregate(i: usize, rng: &mut ChaCha8Rng) -> String {
     ];
     let interval = ["10s", "30s", "60s"].choose(rng).expect("one");
     let mut text = format!(
-        "id: a{i}, aggregate: {{ match: {}, {}, interval: {interval}",
-        matching(rng),
+        "id: {id}, aggregate: {{ match: {rule}, {}, interval: {interval}",
         keys.choose(rng).expect("one")
     );
     let function = ["sum", "min", "max", "last", "mean", "count"]
@@ -367,7 +389,7 @@ fn aggregate(i: usize, rng: &mut ChaCha8Rng) -> String {
         text += ", summary: sum_count";
     }
     if needs_name || rng.random_bool(0.2) {
-        text += &format!(", rename: \"{{name}}.s{i}\"");
+        text += &format!(", rename: \"{{name}}.{id}\"");
     }
     if rng.random_bool(0.3) {
         text += &format!(

@@ -14,7 +14,10 @@ use phoenix_model::reference::{Model, Plan};
 use prost::Message;
 use std::path::{Path, PathBuf};
 
-const PIPELINES: [&str; 10] = [
+const PIPELINES: [&str; 11] = [
+    "    - { id: t, transform: { match: { metric: \"process.*\" }, ops: [ { rename_metric: { from: \"process.*\", to: \"proc.*\" } }, { rename_attribute: { from: process.command, to: command } }, { set: { attribute: env, value: test, level: resource } }, { classify: { into: priority, rules: [ { match: { metric: \"*.cpu.*\" }, as: high } ], otherwise: low } } ] } }
+    - { id: u, transform: { match: { type: [sum, histogram, exponential_histogram] }, ops: [ { normalise: { attribute: url.path, patterns: [ids, uuids, numbers] } }, { normalise: { attribute: process.executable.name, patterns: [versions, hex, numbers] } } ] } }
+    - { id: a, aggregate: { match: { type: [sum, histogram, exponential_histogram] }, without: [customer.id, process.command_line], interval: 10s } }",
     "    - { id: f, filter: { drop: [ { metric: \"system.*\" }, { type: summary } ] } }
     - { id: n, sample: { match: { metric: \"process.*\" }, fraction: 0.3, entity: [process.pid] } }",
     "    - { id: e, sample: { match: { metric: \"*\" }, every: 30s } }",

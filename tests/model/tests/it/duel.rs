@@ -256,8 +256,11 @@ fn arm(
 }
 
 /// Notes that both must count alike.
-const NOTES: [&str; 25] = [
+const NOTES: [&str; 28] = [
     "admitted",
+    "attribute_exists",
+    "not_constant",
+    "transformed",
     "baselined",
     "bounds_unknown",
     "drop[0]",

@@ -52,6 +52,7 @@ fn one_aggregation_counts_like_the_model() {
         histogram: false,
         topk: false,
         limit: false,
+        transform: false,
         most: 1,
     };
     let wanted = Wanted {
@@ -172,6 +173,7 @@ fn stages_behind_a_gate_lose_nothing() {
         histogram: false,
         topk: false,
         limit: false,
+        transform: false,
         most: 3,
     };
     let wanted = Wanted {

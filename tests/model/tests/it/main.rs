@@ -13,6 +13,7 @@ mod model;
 mod plans;
 mod protect;
 mod ranks;
+mod transforms;
 mod workers;
 
 use phoenix_model::traffic::pipelines::Menu;
@@ -31,6 +32,7 @@ const DECIDES: Menu = Menu {
     histogram: false,
     topk: false,
     limit: false,
+    transform: false,
     most: 4,
 };
 

@@ -21,6 +21,7 @@ const AGGREGATES: Menu = Menu {
     histogram: true,
     topk: false,
     limit: false,
+    transform: false,
     most: 2,
 };
 
