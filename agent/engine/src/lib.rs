@@ -14,6 +14,7 @@ pub mod identity;
 pub mod input;
 pub mod ledger;
 pub mod matcher;
+pub mod prometheus;
 pub mod report;
 mod route;
 mod series;

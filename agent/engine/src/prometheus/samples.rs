@@ -1,0 +1,42 @@
+//! How many Prometheus samples a point is: what backends that bill by samples count.
+
+use super::{Kind, Unfit};
+use crate::view::{MetricView, PointView};
+use crate::wire::fields;
+use crate::wire::otlp::{histogram_point, summary_point};
+
+/// Samples of a point: 1 for a number and for a native histogram; for a histogram its buckets,
+/// `+Inf`, `_count` and, where it has one, `_sum`; for a summary its quantiles, `_sum` and `_count`.
+///
+/// # Errors
+/// The point has no form in Prometheus.
+pub fn samples(metric: &MetricView<'_>, point: &PointView<'_>) -> Result<u64, Unfit> {
+    Ok(match Kind::of(metric)? {
+        Kind::Counter | Kind::Gauge if point.number.is_none() && !point.no_recorded_value() => {
+            return Err(Unfit::NoValue);
+        }
+        Kind::Counter | Kind::Gauge | Kind::NativeHistogram => 1,
+        Kind::Histogram => histogram(point.body),
+        Kind::Summary => {
+            let quantiles = fields(point.body)
+                .filter(|field| field.number == summary_point::QUANTILE_VALUES)
+                .count();
+            quantiles as u64 + 2
+        }
+    })
+}
+
+fn histogram(body: &[u8]) -> u64 {
+    let (mut bounds, mut sum) = (0, 0);
+    for field in fields(body) {
+        match field.number {
+            histogram_point::EXPLICIT_BOUNDS => {
+                // Packed doubles, or one at a time.
+                bounds += field.value.bytes().map_or(1, |packed| packed.len() / 8);
+            }
+            histogram_point::SUM => sum = 1,
+            _ => {}
+        }
+    }
+    bounds as u64 + 2 + sum
+}
