@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 
 /// Everything the judge needs besides the windows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Criteria {
+    /// What the windows are to show.
+    #[serde(default)]
+    pub ask: Ask,
     /// How traffic reaches the candidate.
     pub mode: Mode,
     /// Split: the candidate's share of entities in per cent, 0 < percent < 100.
@@ -13,16 +17,29 @@ pub struct Criteria {
     pub percent: f64,
     /// Length of a window.
     pub window_ms: u64,
-    /// Comparable windows that a verdict needs; at least 2 in a split.
+    /// Comparable windows that a verdict needs.
     pub min_windows: u32,
     /// What is to be saved.
     pub goal: Goal,
     /// What must not be harmed.
     #[serde(default)]
     pub guardrails: Guardrails,
+    /// Probability of a wrong word, over all looks together: once for the goal, and once for all noisy
+    /// guardrails (which share it equally). 0 < alpha < 0.5.
+    #[serde(default = "default_alpha")]
+    pub alpha: f64,
+    /// A/A in a split or by node: arms that differ by no more than this share are taken as equal, because
+    /// they hold different entities.
+    #[serde(default = "default_aa_margin")]
+    pub aa_margin: f64,
     /// Agents that took the plan (`tenant/cluster/node`): reports of all of them are expected.
     #[serde(default)]
     pub agents: Vec<String>,
+    /// By node: those of `agents` that run the candidate for everything. In a split: those that divide
+    /// their entities, where not all do (the others report as baseline only and are not compared); empty:
+    /// all.
+    #[serde(default)]
+    pub candidate_agents: Vec<String>,
     /// Windows are expected from here on; `None`: from an agent's first report.
     #[serde(default)]
     pub from_ms: Option<u64>,
@@ -38,9 +55,51 @@ pub struct Criteria {
     /// Resident memory by agent before the candidate ran, where it was known.
     #[serde(default)]
     pub rss_before_bytes: BTreeMap<String, u64>,
-    /// No more windows will come: the last look at a split may take all of them.
+    /// No more windows will come.
     #[serde(default)]
     pub closed: bool,
+}
+
+impl Criteria {
+    /// A goal with all else at its default.
+    pub fn new(mode: Mode, window_ms: u64, min_windows: u32, goal: Goal) -> Criteria {
+        Criteria {
+            ask: Ask::default(),
+            mode,
+            percent: half(),
+            window_ms,
+            min_windows,
+            goal,
+            guardrails: Guardrails::default(),
+            alpha: default_alpha(),
+            aa_margin: default_aa_margin(),
+            agents: Vec::new(),
+            candidate_agents: Vec::new(),
+            from_ms: None,
+            until_ms: None,
+            baseline_hash: None,
+            candidate_hash: None,
+            rss_before_bytes: BTreeMap::new(),
+            closed: false,
+        }
+    }
+}
+
+/// What the windows are to show.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ask {
+    /// The goal is reached and nothing is harmed: a step that decides.
+    #[default]
+    Goal,
+    /// Nothing is harmed, and the goal is not clearly missed: a step of a ramp, when the goal was shown
+    /// before or is asked for later.
+    Guardrails,
+    /// The baseline against itself: whatever differs, the measuring is broken.
+    Aa,
+    /// The candidate runs everywhere and there is nothing to compare it with: limits that need no
+    /// baseline are watched.
+    Bake,
 }
 
 /// How traffic reaches the candidate.
@@ -51,6 +110,8 @@ pub enum Mode {
     Shadow,
     /// Each entity goes to exactly one arm.
     Split,
+    /// Each node runs exactly one arm for everything in scope.
+    Nodes,
 }
 
 /// What is counted as volume.
@@ -87,18 +148,21 @@ pub struct Goal {
 
 /// What must not be harmed. `None`: not asked, and not judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct Guardrails {
     /// The experiment names a protected set: one that matched nothing is then not "kept".
     pub protects: bool,
     /// Share of protected points, and of protected series, that must leave unchanged.
     pub protected_retention: f64,
-    /// Failed exports in all windows together.
+    /// Failed exports of the candidate beyond the baseline's, in all windows together. Where the arms are
+    /// not told apart: of the agents.
     pub max_export_errors: Option<u64>,
     /// Requests refused whole in all windows together.
     pub max_refused_requests: Option<u64>,
     /// CPU per point received, candidate against baseline.
     pub max_cpu_ratio: Option<f64>,
+    /// Mean time that a request spends in the candidate's arm beyond what it spends in the baseline's.
+    pub max_added_latency_ms: Option<f64>,
     /// Largest memory of an agent against what it had before.
     pub max_rss_ratio: Option<f64>,
     /// Share of expected reports that may be missing before the comparison is void.
@@ -113,6 +177,7 @@ impl Default for Guardrails {
             max_export_errors: None,
             max_refused_requests: None,
             max_cpu_ratio: None,
+            max_added_latency_ms: None,
             max_rss_ratio: None,
             max_missing: 0.5,
         }
@@ -121,4 +186,14 @@ impl Default for Guardrails {
 
 fn half() -> f64 {
     50.0
+}
+
+/// 5 %.
+pub fn default_alpha() -> f64 {
+    0.05
+}
+
+/// 2 %.
+pub fn default_aa_margin() -> f64 {
+    0.02
 }

@@ -61,6 +61,7 @@ pub fn judge(criteria: &Criteria, windows: &[Window]) -> Verdict {
     Verdict {
         outcome,
         reason,
+        harm: criteria_found.iter().any(|c| c.outcome == Ruling::Harm),
         criteria: criteria_found,
         savings: Savings {
             points: points.saving,

@@ -7,11 +7,15 @@ use std::collections::BTreeMap;
 
 /// The answer of the judge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Verdict {
     /// What is to be done.
     pub outcome: Outcome,
     /// Why, one sentence: that of the criterion which decided.
     pub reason: String,
+    /// The candidate did harm (and not only miss its goal): its hash is not to be tried again.
+    #[serde(default)]
+    pub harm: bool,
     /// In the order in which they were judged.
     pub criteria: Vec<Criterion>,
     /// What the candidate saved, of everything that is counted.
@@ -60,6 +64,7 @@ impl Outcome {
 
 /// One criterion: what was found and why, with its figures and thresholds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Criterion {
     /// `windows`, `ledger`, `arms`, `panics`, `cpu`, `protected points`, `goal`, ...
     pub name: String,
@@ -96,6 +101,7 @@ pub enum Ruling {
 
 /// Savings in all three measures, whatever the goal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Savings {
     /// Points exported.
     pub points: Saving,
@@ -108,6 +114,7 @@ pub struct Savings {
 /// One measure over the comparable windows. In a split `baseline` and `candidate` are volumes of
 /// different entities: only the ratios to what came in compare.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Saving {
     /// Came into the baseline arm.
     pub baseline_in: Option<u64>,
@@ -130,6 +137,7 @@ pub struct Saving {
 /// What the figures stand on. `used`, `void` and `expected` count windows of the fleet; `reports`
 /// counts reports of agents.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Windows {
     /// Windows with at least one comparable report.
     pub used: u64,
@@ -147,6 +155,7 @@ pub struct Windows {
 
 /// Reports of agents.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Reports {
     /// Compared.
     pub used: u64,

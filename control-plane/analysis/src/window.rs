@@ -5,14 +5,24 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::collections::BTreeMap;
 
 /// One agent's report of one window. Figures are absolute figures of that window.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+///
+/// As JSON, a line of what `phoenix experiment windows` prints: keys in camelCase, except the terms of the
+/// ledger, which have the names that they have everywhere.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Window {
+    /// Id of the experiment; empty: all windows given are of one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub experiment: String,
+    /// Its step: `aa`, `shadow`, ...; empty: not said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub step: String,
     /// `tenant/cluster/node`.
     pub agent: String,
     /// Random per start of the agent's process.
     pub incarnation: String,
-    /// Revision of the experiment that the agent ran.
-    #[serde(default)]
+    /// Revision of the experiment that the agent ran; each step is a revision.
+    #[serde(default, rename = "experimentRevision")]
     pub revision: u64,
     /// (start, end], Unix epoch milliseconds.
     pub start_ms: u64,
@@ -31,7 +41,7 @@ pub struct Window {
     /// Resident memory of the agent as a whole.
     #[serde(default)]
     pub rss_bytes: Option<u64>,
-    /// Exports that failed.
+    /// Exports of the agent as a whole that failed.
     #[serde(default)]
     pub export_errors: u64,
     /// Requests that were refused whole.
@@ -60,6 +70,7 @@ impl Window {
 
 /// One arm of one window of one agent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Arm {
     /// Pipeline hash that this arm ran; empty: pass-through.
     #[serde(default)]
@@ -82,6 +93,21 @@ pub struct Arm {
     /// Thread time spent in this arm; `None`: not measured.
     #[serde(default)]
     pub cpu_seconds: Option<f64>,
+    /// Time that requests spent in this arm; `None`: not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added_latency: Option<Latency>,
+    /// What its table and open windows take at the end of the window; `None`: not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Bytes as they were sent, compressed; `None`: not counted by arm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressed_bytes_out: Option<u64>,
+    /// Exports of this arm that failed; `None`: not counted by arm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export_errors: Option<u64>,
+    /// Prometheus samples that the exported points are; `None`: not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples_out: Option<u64>,
     /// Panics caught in this arm.
     #[serde(default)]
     pub panics: u64,
@@ -107,10 +133,38 @@ pub struct Arm {
     /// The metrics with most points, then a row without a name for the rest. Not judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<Metric>,
+    /// The attribute keys on most series, then a row without a key for the rest. Not judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<Attribute>,
+}
+
+/// Time that requests spent in an arm. Adds up over windows and agents.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Latency {
+    /// Requests.
+    pub count: u64,
+    /// Nanoseconds, all requests together.
+    pub sum_ns: u64,
+    /// Nanoseconds of the slowest.
+    pub max_ns: u64,
+}
+
+/// What one attribute key contributes to an arm.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attribute {
+    /// The key; empty: the rest.
+    pub key: String,
+    /// Distinct series written that carry it.
+    pub series: u64,
+    /// Distinct values among them.
+    pub values: u64,
 }
 
 /// One stage of one arm.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Stage {
     /// `stages[].id`.
     pub id: String,
@@ -130,6 +184,7 @@ pub struct Stage {
 
 /// One metric name of one arm.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Metric {
     /// Metric name; empty: the rest.
     pub name: String,
@@ -145,6 +200,7 @@ pub struct Metric {
 
 /// Distinct identities seen by one agent in one window.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Cardinality {
     /// Exact count; `None`: only the sketch is known.
     pub exact: Option<u64>,
@@ -160,6 +216,7 @@ pub struct Cardinality {
 
 /// Series matched by the protected set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Protected {
     /// Points that came in.
     pub points_in: u64,
@@ -173,6 +230,7 @@ pub struct Protected {
 
 /// Points, bytes and series of a part of an arm.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Volume {
     /// Points that came in.
     pub points_in: u64,

@@ -33,6 +33,8 @@ fn gather(experiment: &Experiment, rows: &[Window], detail: bool) -> Vec<judge::
         let key = (row.start_ms, agent.clone(), row.incarnation.clone());
         let late = judged.is_some_and(|at| row.received_ms > at);
         let report = reports.entry(key).or_insert_with(|| judge::Window {
+            experiment: experiment.id.clone(),
+            step: experiment.step.clone(),
             agent,
             incarnation: row.incarnation.clone(),
             revision: row.experiment_revision,
@@ -84,22 +86,20 @@ pub fn expected_until(experiment: &Experiment, now_ms: u64) -> u64 {
 pub fn criteria(experiment: &Experiment, memory: &Memory, until_ms: u64) -> judge::Criteria {
     let spec = &experiment.spec;
     let rails = &spec.guardrails;
+    let mode = match spec.mode {
+        Mode::Shadow => judge::Mode::Shadow,
+        Mode::Split => judge::Mode::Split,
+    };
+    let goal = judge::Goal {
+        saving: match spec.goal.saving {
+            Saving::Points => judge::Measure::Points,
+            Saving::Series => judge::Measure::Series,
+            Saving::Bytes => judge::Measure::Bytes,
+        },
+        target: spec.goal.target.0,
+    };
     judge::Criteria {
-        mode: match spec.mode {
-            Mode::Shadow => judge::Mode::Shadow,
-            Mode::Split => judge::Mode::Split,
-        },
         percent: spec.percent,
-        window_ms: spec.window.0,
-        min_windows: spec.min_windows,
-        goal: judge::Goal {
-            saving: match spec.goal.saving {
-                Saving::Points => judge::Measure::Points,
-                Saving::Series => judge::Measure::Series,
-                Saving::Bytes => judge::Measure::Bytes,
-            },
-            target: spec.goal.target.0,
-        },
         guardrails: judge::Guardrails {
             protects: !rails.protect.is_empty(),
             protected_retention: rails.protected_retention.0,
@@ -109,13 +109,13 @@ pub fn criteria(experiment: &Experiment, memory: &Memory, until_ms: u64) -> judg
             ..judge::Guardrails::default()
         },
         agents: memory.agents.clone(),
-        from_ms: None,
         until_ms: Some(until_ms),
         // Nothing assigned: the agents pass everything through.
         baseline_hash: experiment.baseline_hash.clone(),
         candidate_hash: Some(experiment.candidate_hash.clone()),
         rss_before_bytes: memory.rss_before_bytes.clone(),
         closed: memory.closed,
+        ..judge::Criteria::new(mode, spec.window.0, spec.min_windows, goal)
     }
 }
 
@@ -147,8 +147,7 @@ fn arm(report: &proto::ArmReport) -> judge::Arm {
         }),
         stream_from: report.stream_from,
         stream_to: report.stream_to,
-        stages: Vec::new(),
-        metrics: Vec::new(),
+        ..judge::Arm::default()
     }
 }
 

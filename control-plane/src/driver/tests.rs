@@ -143,13 +143,10 @@ impl Story {
             revision: 1,
             start_ms: start,
             end_ms: self.now,
-            void_reason: String::new(),
             baseline: Some(arm("b", 100)),
             candidate: Some(arm("c", kept)),
-            cpu_seconds: None,
             rss_bytes: Some(100),
-            export_errors: 0,
-            requests_refused: 0,
+            ..Window::default()
         });
         self.facts.windows.last_mut().unwrap()
     }

@@ -77,7 +77,7 @@ fn same(arm: &Value, sink: &Totals) {
         "points: {arm} {sink:?}"
     );
     assert_eq!(
-        arm["series_out"]["exact"].as_u64(),
+        arm["seriesOut"]["exact"].as_u64(),
         Some(sink.series),
         "series: {arm} {sink:?}"
     );
@@ -85,8 +85,8 @@ fn same(arm: &Value, sink: &Totals) {
 
 fn stream(arm: &Value) -> (u64, u64) {
     (
-        arm["stream_from"].as_u64().expect("stream_from"),
-        arm["stream_to"].as_u64().expect("stream_to"),
+        arm["streamFrom"].as_u64().expect("streamFrom"),
+        arm["streamTo"].as_u64().expect("streamTo"),
     )
 }
 
@@ -102,7 +102,7 @@ async fn a_shadow_saving_is_the_one_counted_at_two_sinks_and_promotion_swaps() {
 
     let mut sums = [[0u64; 2]; 2];
     let windows = world.windows("fold").await;
-    let used: Vec<_> = windows.iter().filter(|w| w["void_reason"] == "").collect();
+    let used: Vec<_> = windows.iter().filter(|w| w["voidReason"] == "").collect();
     assert!(used.len() >= 6, "{windows:#?}");
     for window in &used {
         for (n, (arm, sink)) in [("baseline", &world.sink), ("candidate", &world.shadow)]
@@ -118,7 +118,7 @@ async fn a_shadow_saving_is_the_one_counted_at_two_sinks_and_promotion_swaps() {
             .await
             .expect("a window's edges are edges of requests");
             same(arm, &counted);
-            assert_eq!(arm["bytes_out"].as_u64(), Some(counted.bytes), "bytes");
+            assert_eq!(arm["bytesOut"].as_u64(), Some(counted.bytes), "bytes");
             assert_eq!(
                 arm["ledger"]["received"], window["baseline"]["ledger"]["received"],
                 "both arms saw the same"
@@ -174,7 +174,7 @@ async fn a_split_is_divided_by_the_published_hash() {
     };
     counts(&world.sink, |s| s.divide(Some(division)));
     let windows = world.windows("split").await;
-    let used: Vec<_> = windows.iter().filter(|w| w["void_reason"] == "").collect();
+    let used: Vec<_> = windows.iter().filter(|w| w["voidReason"] == "").collect();
     assert!(used.len() >= 5, "{windows:#?}");
     for window in used {
         let (from, to) = stream(&window["baseline"]);

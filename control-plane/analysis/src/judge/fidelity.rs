@@ -40,7 +40,7 @@ fn retention(
         // In shadow both arms see everything: what only the baseline saw, the candidate lost.
         came += match criteria.mode {
             Mode::Shadow => c_in.max(b_in),
-            Mode::Split => c_in,
+            Mode::Split | Mode::Nodes => c_in,
         };
         left += c_out;
     }

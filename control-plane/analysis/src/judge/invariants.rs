@@ -132,13 +132,13 @@ pub fn arms(criteria: &Criteria, selection: &Selection<'_>) -> Criterion {
             Ruling::Pass,
             format!("Both arms received the same {baseline} points."),
         ),
-        (Mode::Split, _) if baseline == 0 || candidate == 0 => (
+        (Mode::Split | Mode::Nodes, _) if baseline == 0 || candidate == 0 => (
             Ruling::Void,
             format!(
                 "The baseline received {baseline} points and the candidate {candidate}: nothing to compare."
             ),
         ),
-        (Mode::Split, _) => (
+        (Mode::Split | Mode::Nodes, _) => (
             Ruling::Pass,
             format!("The baseline received {baseline} points, the candidate {candidate}."),
         ),

@@ -52,7 +52,7 @@ pub fn measure(criteria: &Criteria, selection: &Selection<'_>, measure: Measure)
     let mut estimate = None;
     match criteria.mode {
         Mode::Shadow => shadow(&mut saving, selection, measure, total),
-        Mode::Split => {
+        Mode::Split | Mode::Nodes => {
             let held = |pick| scale(held(selection, pick), selection, measure, pick);
             let held = (held(Window::baseline_arm), held(Window::candidate_arm));
             saving.saving = split::ratio(&total).map(|theta| 1.0 - theta);

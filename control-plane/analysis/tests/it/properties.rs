@@ -25,7 +25,7 @@ fn windows(mode: Mode) -> impl Strategy<Value = Vec<Window>> {
             let received = received * 10;
             let other = match mode {
                 Mode::Shadow => received,
-                Mode::Split => received + 10,
+                Mode::Split | Mode::Nodes => received + 10,
             };
             let kept = other * share / 100;
             let name = ["default/default/a", "default/default/b"][agent];

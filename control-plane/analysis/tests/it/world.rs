@@ -9,23 +9,12 @@ pub const WINDOW_MS: u64 = 10_000;
 
 pub fn criteria(mode: Mode, saving: Measure, target: f64) -> Criteria {
     Criteria {
-        mode,
-        percent: 50.0,
-        window_ms: WINDOW_MS,
-        min_windows: 6,
-        goal: Goal { saving, target },
         guardrails: Guardrails {
             protects: true,
             max_export_errors: Some(0),
             ..Guardrails::default()
         },
-        agents: Vec::new(),
-        from_ms: None,
-        until_ms: None,
-        baseline_hash: None,
-        candidate_hash: None,
-        rss_before_bytes: Default::default(),
-        closed: false,
+        ..Criteria::new(mode, WINDOW_MS, 6, Goal { saving, target })
     }
 }
 
@@ -69,13 +58,9 @@ pub fn report(agent: &str, slot: u64, baseline: Arm, candidate: Arm) -> Window {
         revision: 1,
         start_ms: 1_000_000 + slot * WINDOW_MS,
         end_ms: 1_000_000 + (slot + 1) * WINDOW_MS,
-        void_reason: String::new(),
         baseline: Some(baseline),
         candidate: Some(candidate),
-        cpu_seconds: None,
-        rss_bytes: None,
-        export_errors: 0,
-        requests_refused: 0,
+        ..Window::default()
     }
 }
 

@@ -14,7 +14,7 @@ pub async fn verdict_is_what_the_sinks_count(
     windows: &Value,
 ) -> anyhow::Result<()> {
     let all = windows.as_array().context("windows")?;
-    let used: Vec<&Value> = all.iter().filter(|w| w["void_reason"] == "").collect();
+    let used: Vec<&Value> = all.iter().filter(|w| w["voidReason"] == "").collect();
     let mut sums = [[0u64; 2]; 2];
     for window in &used {
         for (n, (arm, sink)) in [("baseline", &stage.sink), ("candidate", &stage.shadow)]
@@ -25,8 +25,8 @@ pub async fn verdict_is_what_the_sinks_count(
             let counted = range(sink, arm).await?;
             for (what, said, seen) in [
                 ("points", &arm["ledger"]["exported"], &counted["points"]),
-                ("series", &arm["series_out"]["exact"], &counted["series"]),
-                ("bytes", &arm["bytes_out"], &counted["bytes"]),
+                ("series", &arm["seriesOut"]["exact"], &counted["series"]),
+                ("bytes", &arm["bytesOut"], &counted["bytes"]),
             ] {
                 ensure!(
                     said == seen,
@@ -71,7 +71,7 @@ async fn range(sink: &Api, arm: &Value) -> anyhow::Result<Value> {
             .as_u64()
             .with_context(|| format!("{key} is missing in {arm}"))
     };
-    let (from, to) = (at("stream_from")?, at("stream_to")?);
+    let (from, to) = (at("streamFrom")?, at("streamTo")?);
     let began = Instant::now();
     while sink.get("/totals").await?["points"].as_u64().unwrap_or(0) < to {
         if began.elapsed() > Duration::from_secs(10) {

@@ -147,7 +147,7 @@ pub async fn follow(stage: &Stage, name: &str) -> anyhow::Result<Value> {
 /// Windows that can be compared.
 fn usable(windows: &Value) -> usize {
     windows.as_array().map_or(0, |all| {
-        all.iter().filter(|w| w["void_reason"] == "").count()
+        all.iter().filter(|w| w["voidReason"] == "").count()
     })
 }
 
@@ -159,9 +159,9 @@ fn protected(windows: &Value) -> String {
             .filter_map(|w| w["candidate"]["protected"][key].as_u64())
             .sum::<u64>()
     };
-    match sum("points_in") {
+    match sum("pointsIn") {
         0 => "-".to_owned(),
-        n => format!("{}/{n}", sum("points_out")),
+        n => format!("{}/{n}", sum("pointsOut")),
     }
 }
 
