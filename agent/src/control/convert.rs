@@ -26,14 +26,13 @@ pub fn arm(arm: proto::Arm, figures: &ArmFigures, stream: (u64, u64)) -> proto::
         protected_series_out: figures.protected.series_out,
         stages: figures.stages.iter().map(stage).collect(),
         metrics: largest(figures.metrics.iter().map(metric).collect(), METRICS),
-        // Thread time is measured by the caller, where it is.
-        cpu_seconds: None,
         panics: figures.panics,
         identity_conflicts: figures.identity_conflicts,
         stream_from: stream.0,
         stream_to: stream.1,
         entities: figures.entities.as_ref().map(cardinality),
         unassigned: figures.unassigned.as_ref().map(volume),
+        ..proto::ArmReport::default()
     }
 }
 

@@ -250,6 +250,13 @@ pub struct WindowReport {
     pub export_errors: u64,
     #[prost(uint64, tag = "11")]
     pub requests_refused: u64,
+    /// Thread time spent on both arms at once: finding series, looking at counters. In no arm's figure. Absent
+    /// where it was not measured.
+    #[prost(double, optional, tag = "12")]
+    pub shared_cpu_seconds: ::core::option::Option<f64>,
+    /// State that both arms use (the node's table of series), bytes, at the end of the window.
+    #[prost(uint64, optional, tag = "13")]
+    pub shared_memory_bytes: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Cardinality {
@@ -290,7 +297,7 @@ pub struct ArmReport {
     /// The 50 metrics with most points, then one row with an empty name for the rest.
     #[prost(message, repeated, tag = "13")]
     pub metrics: ::prost::alloc::vec::Vec<MetricReport>,
-    /// Thread time spent in this arm.
+    /// Thread time spent in this arm alone, summed over workers. Absent where it was not measured.
     #[prost(double, optional, tag = "14")]
     pub cpu_seconds: ::core::option::Option<f64>,
     /// Candidate panics and other harm seen in this window.
@@ -309,10 +316,54 @@ pub struct ArmReport {
     /// key are not among them). Absent where they are not counted.
     #[prost(message, optional, tag = "19")]
     pub entities: ::core::option::Option<Cardinality>,
-    /// Split, baseline: the part of the figures above that belongs to series that lack a key of the
-    /// entity; it is outside the comparison. Absent where it is not counted.
+    /// Baseline: the part of the figures above that is outside the comparison: series outside the experiment's
+    /// scope and, in a split, those that lack a key of the entity. Absent where it is not counted.
     #[prost(message, optional, tag = "20")]
     pub unassigned: ::core::option::Option<Volume>,
+    /// Wall time spent in this arm, an observation a request that reached it.
+    #[prost(message, optional, tag = "21")]
+    pub added_latency: ::core::option::Option<Latency>,
+    /// Bytes as sent, compressed. Absent where the arm's points have no stream of their own.
+    #[prost(uint64, optional, tag = "22")]
+    pub compressed_bytes_out: ::core::option::Option<u64>,
+    /// Tries to export that failed. Absent where the arm's points have no stream of their own.
+    #[prost(uint64, optional, tag = "23")]
+    pub export_errors: ::core::option::Option<u64>,
+    /// State of this arm (windows, stages), bytes, at the end of the window.
+    #[prost(uint64, optional, tag = "24")]
+    pub memory_bytes: ::core::option::Option<u64>,
+    /// The 50 attribute keys that most written series carry, then one row with an empty key for the rest of the
+    /// keys (a series may carry several of them).
+    #[prost(message, repeated, tag = "25")]
+    pub attributes: ::prost::alloc::vec::Vec<AttributeReport>,
+}
+/// Durations, mergeable: bucket i counts those in (2^(i/4), 2^((i+1)/4)\] nanoseconds; 0 and 1 are in bucket 0.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Latency {
+    #[prost(uint64, tag = "1")]
+    pub count: u64,
+    #[prost(uint64, tag = "2")]
+    pub sum_ns: u64,
+    #[prost(uint64, tag = "3")]
+    pub max_ns: u64,
+    /// Index of the first bucket of `counts`.
+    #[prost(uint32, tag = "4")]
+    pub offset: u32,
+    #[prost(uint64, repeated, tag = "5")]
+    pub counts: ::prost::alloc::vec::Vec<u64>,
+}
+/// What an attribute key contributes to the series that an arm wrote.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttributeReport {
+    /// Of resource, scope or point.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// Distinct series written that carry it.
+    #[prost(uint64, tag = "2")]
+    pub series: u64,
+    /// Distinct values of it in these, on this agent; absent where there were too many to count.
+    #[prost(uint64, optional, tag = "3")]
+    pub values: ::core::option::Option<u64>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Volume {
