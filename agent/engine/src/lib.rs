@@ -15,6 +15,7 @@ pub mod input;
 pub mod ledger;
 pub mod matcher;
 pub mod prometheus;
+pub mod query;
 pub mod report;
 mod route;
 mod series;

@@ -3,6 +3,7 @@
 mod unite;
 
 use crate::ledger::Ledger;
+use crate::query::partial::Partials;
 use crate::sketch::Sketch;
 use hashbrown::HashSet;
 use serde::Serialize;
@@ -51,6 +52,8 @@ pub struct ArmFigures {
     /// Split, baseline: the part of these figures that belongs to series that lack a key of the
     /// entity (outside the comparison); `None` where it is not counted.
     pub unassigned: Option<Volume>,
+    /// What the protected queries found in what was written; `None` where none are asked.
+    pub queries: Option<Partials>,
 }
 
 /// Points, bytes and series that came in and that were written.

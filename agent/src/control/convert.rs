@@ -1,6 +1,7 @@
 //! The engine's figures as messages of the push protocol, inside their size limit.
 
 use phoenix_engine::ledger::Ledger;
+use phoenix_engine::query::partial::{Group, Partials};
 use phoenix_engine::report::{ArmFigures, Cardinality, MetricFigures, StageFigures, Volume};
 use phoenix_proto::control as proto;
 use prost::Message;
@@ -32,7 +33,33 @@ pub fn arm(arm: proto::Arm, figures: &ArmFigures, stream: (u64, u64)) -> proto::
         stream_to: stream.1,
         entities: figures.entities.as_ref().map(cardinality),
         unassigned: figures.unassigned.as_ref().map(volume),
+        queries: figures.queries.as_ref().map(partials),
         ..proto::ArmReport::default()
+    }
+}
+
+fn partials(found: &Partials) -> proto::QueryPartials {
+    let group = |group: &Group| proto::QueryGroup {
+        labels: group.labels.clone().into_iter().collect(),
+        sum: group.value.sum,
+        count: group.value.count,
+        min: group.value.min,
+        max: group.value.max,
+    };
+    proto::QueryPartials {
+        from_ms: found.from_ms,
+        until_ms: found.until_ms,
+        steps: found
+            .steps
+            .iter()
+            .map(|step| proto::QueryStep {
+                inner: step.inner,
+                end_ms: step.end_ms,
+                groups: step.groups.iter().map(group).collect(),
+            })
+            .collect(),
+        late: found.late,
+        unchecked: found.unchecked.clone().into_iter().collect(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What was asked of an experiment: goal, guardrails, and the facts that the windows are held against.
 
+use phoenix_engine::query::Names;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -167,6 +168,33 @@ pub struct Guardrails {
     pub max_rss_ratio: Option<f64>,
     /// Share of expected reports that may be missing before the comparison is void.
     pub max_missing: f64,
+    /// Queries whose answers the candidate must not change. Compared in shadow, where both arms see
+    /// everything; a split's arms hold different entities.
+    pub queries: Vec<ProtectedQuery>,
+    /// Text of a Prometheus rule file whose alerts must decide alike; empty: none.
+    pub rules: String,
+    /// The names that queries and rules are written in.
+    pub names: Names,
+}
+
+/// A query whose answer the candidate must not change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProtectedQuery {
+    /// For people.
+    pub name: String,
+    /// PromQL; what is evaluated of it is in docs/queries.md.
+    pub expr: String,
+    /// Largest relative difference of a value at any step.
+    #[serde(default = "ProtectedQuery::tolerance")]
+    pub tolerance: f64,
+}
+
+impl ProtectedQuery {
+    /// Default of the largest relative difference: 1 %.
+    pub fn tolerance() -> f64 {
+        0.01
+    }
 }
 
 impl Default for Guardrails {
@@ -180,6 +208,9 @@ impl Default for Guardrails {
             max_added_latency_ms: None,
             max_rss_ratio: None,
             max_missing: 0.5,
+            queries: Vec::new(),
+            rules: String::new(),
+            names: Names::default(),
         }
     }
 }

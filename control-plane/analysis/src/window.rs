@@ -1,6 +1,7 @@
 //! What the judge reads: the report of one agent about one window of both arms, as it was stored.
 
 use phoenix_engine::ledger::Ledger;
+use phoenix_engine::query::partial::Partials;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::collections::BTreeMap;
 
@@ -120,6 +121,9 @@ pub struct Arm {
     /// Split, baseline: what belongs to series that lack a key of the entity; `None`: not counted.
     #[serde(default)]
     pub unassigned: Option<Volume>,
+    /// What protected queries found in what was written; `None`: none were evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queries: Option<Partials>,
     /// The window is what lies in (stream_from, stream_to] of what this arm's exporter sent since the
     /// agent's process started, in points. Not judged: for whoever counts at the other end.
     #[serde(default)]

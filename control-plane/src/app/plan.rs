@@ -82,6 +82,7 @@ impl App {
                 window_ms: u32::try_from(e.window_ms).unwrap_or(u32::MAX),
                 protect: e.protect.clone(),
                 lease_ms: self.timing.lease_ms,
+                ..Default::default()
             }),
             None => None,
         };

@@ -5,6 +5,7 @@ use crate::driver::next::Memory;
 use crate::model::{Experiment, Window};
 use phoenix_analysis as judge;
 use phoenix_engine::ledger::Ledger;
+use phoenix_engine::query::partial::{Group, Partial, Partials, Step};
 use phoenix_proto::control as proto;
 use std::collections::BTreeMap;
 
@@ -145,9 +146,37 @@ fn arm(report: &proto::ArmReport) -> judge::Arm {
             series_in: v.series_in,
             series_out: v.series_out,
         }),
+        queries: report.queries.as_ref().map(partials),
         stream_from: report.stream_from,
         stream_to: report.stream_to,
         ..judge::Arm::default()
+    }
+}
+
+fn partials(found: &proto::QueryPartials) -> Partials {
+    let group = |g: &proto::QueryGroup| Group {
+        labels: g.labels.clone().into_iter().collect(),
+        value: Partial {
+            sum: g.sum,
+            count: g.count,
+            min: g.min,
+            max: g.max,
+        },
+    };
+    Partials {
+        from_ms: found.from_ms,
+        until_ms: found.until_ms,
+        steps: found
+            .steps
+            .iter()
+            .map(|step| Step {
+                inner: step.inner,
+                end_ms: step.end_ms,
+                groups: step.groups.iter().map(group).collect(),
+            })
+            .collect(),
+        late: found.late,
+        unchecked: found.unchecked.clone().into_iter().collect(),
     }
 }
 

@@ -134,6 +134,10 @@ pub struct ExperimentAssignment {
     /// The candidate runs until this long after receipt; without renewal the agent returns to the baseline.
     #[prost(uint32, tag = "9")]
     pub lease_ms: u32,
+    /// JSON: the innermost aggregations of protected queries, evaluated on what both arms write
+    /// (`phoenix_engine::query::Queries`); empty: none.
+    #[prost(string, tag = "12")]
+    pub queries: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Problem {
@@ -336,6 +340,9 @@ pub struct ArmReport {
     /// keys (a series may carry several of them).
     #[prost(message, repeated, tag = "25")]
     pub attributes: ::prost::alloc::vec::Vec<AttributeReport>,
+    /// What protected queries found in what this arm wrote. Absent where none are asked.
+    #[prost(message, optional, tag = "30")]
+    pub queries: ::core::option::Option<QueryPartials>,
 }
 /// Durations, mergeable: bucket i counts those in (2^(i/4), 2^((i+1)/4)\] nanoseconds; 0 and 1 are in bucket 0.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -364,6 +371,50 @@ pub struct AttributeReport {
     /// Distinct values of it in these, on this agent; absent where there were too many to count.
     #[prost(uint64, optional, tag = "3")]
     pub values: ::core::option::Option<u64>,
+}
+/// Innermost aggregations of protected queries, of the steps that closed since the report before.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryPartials {
+    /// Steps in (from_ms, until_ms\] are complete with this report and those before.
+    #[prost(uint64, tag = "1")]
+    pub from_ms: u64,
+    #[prost(uint64, tag = "2")]
+    pub until_ms: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub steps: ::prost::alloc::vec::Vec<QueryStep>,
+    /// Points whose step had closed before they came.
+    #[prost(uint64, tag = "4")]
+    pub late: u64,
+    /// Innermost aggregations that were not evaluated, and why.
+    #[prost(map = "uint32, string", tag = "5")]
+    pub unchecked: ::std::collections::HashMap<u32, ::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryStep {
+    /// Place in the list of ExperimentAssignment.queries.
+    #[prost(uint32, tag = "1")]
+    pub inner: u32,
+    /// End of the step, Unix epoch milliseconds.
+    #[prost(uint64, tag = "2")]
+    pub end_ms: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub groups: ::prost::alloc::vec::Vec<QueryGroup>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryGroup {
+    #[prost(map = "string, string", tag = "1")]
+    pub labels: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    #[prost(double, tag = "2")]
+    pub sum: f64,
+    #[prost(uint64, tag = "3")]
+    pub count: u64,
+    #[prost(double, tag = "4")]
+    pub min: f64,
+    #[prost(double, tag = "5")]
+    pub max: f64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Volume {

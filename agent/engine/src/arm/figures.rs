@@ -36,6 +36,7 @@ impl Arm {
             identity_conflicts: self.conflicts,
             entities: self.entities.as_ref().map(|e| e.cardinality(shared)),
             unassigned: (self.side == 0 && self.entities.is_some()).then(|| self.unassigned()),
+            queries: None,
         }
     }
 

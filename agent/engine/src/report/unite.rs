@@ -3,6 +3,7 @@
 
 use super::{ArmFigures, Cardinality, MetricFigures, Protected, Report, StageFigures, Volume};
 use crate::ledger::Ledger;
+use crate::query::partial::Partials;
 use std::collections::BTreeMap;
 
 impl Report {
@@ -43,6 +44,7 @@ impl ArmFigures {
         unite(&mut self.entities, other.entities, Cardinality::unite);
         let add = |own: &mut Volume, theirs: Volume| own.add(&theirs);
         unite(&mut self.unassigned, other.unassigned, add);
+        unite(&mut self.queries, other.queries, Partials::unite);
     }
 }
 
