@@ -448,6 +448,7 @@ impl Machine {
         self.outcome(PlanState::RolledBack, &candidate.hash, vec![], reason);
         if let Some(status) = self.outcomes.last_mut() {
             status.experiment = experiment.to_owned();
+            status.experiment_revision = candidate.trial.revision;
             self.ended = Some(Ended {
                 experiment: experiment.to_owned(),
                 revision: candidate.trial.revision,

@@ -120,7 +120,9 @@ pub struct ExperimentAssignment {
     pub candidate: ::core::option::Option<Pipeline>,
     #[prost(enumeration = "Mode", tag = "4")]
     pub mode: i32,
-    /// Split only: entity key attributes and the candidate's share, 0 \< percent \< 100.
+    /// Split only. With an entity: its key attributes, and the candidate's share of entities, 0 \< percent
+    /// \< 100. Without one the node is the unit: percent is 100 (the candidate takes everything in scope) or 0
+    /// (the baseline does, and reports as such).
     #[prost(string, repeated, tag = "5")]
     pub entity: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(double, tag = "6")]
@@ -134,10 +136,34 @@ pub struct ExperimentAssignment {
     /// The candidate runs until this long after receipt; without renewal the agent returns to the baseline.
     #[prost(uint32, tag = "9")]
     pub lease_ms: u32,
+    /// JSON array of matchers (as in a pipeline's `protect`); empty, or an empty array: every metric. What no
+    /// matcher takes runs on the baseline only and is outside the comparison (`unassigned`).
+    #[prost(string, tag = "10")]
+    pub scope: ::prost::alloc::string::String,
+    /// Watched by the agent itself, also while the control plane is away.
+    #[prost(message, optional, tag = "11")]
+    pub guardrails: ::core::option::Option<Guardrails>,
     /// JSON: the innermost aggregations of protected queries, evaluated on what both arms write
     /// (`phoenix_engine::query::Queries`); empty: none.
     #[prost(string, tag = "12")]
     pub queries: ::prost::alloc::string::String,
+}
+/// What makes an agent go back to the baseline by itself. A panic of the candidate and a ledger that does not
+/// balance always do; a limit that is absent is not watched.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Guardrails {
+    /// Resident memory of the agent while the candidate runs against before it ran.
+    #[prost(double, optional, tag = "1")]
+    pub max_memory_ratio: ::core::option::Option<f64>,
+    /// Mean time spent in the candidate's arm beyond the baseline's, a request, in a window.
+    #[prost(uint64, optional, tag = "2")]
+    pub max_added_latency_ns: ::core::option::Option<u64>,
+    /// Share of the protected points that must leave the candidate unchanged, 0..=1.
+    #[prost(double, optional, tag = "3")]
+    pub protected_retention: ::core::option::Option<f64>,
+    /// Failed exports of the candidate's arm since it began to run.
+    #[prost(uint64, optional, tag = "4")]
+    pub max_export_errors: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Problem {
@@ -172,6 +198,12 @@ pub struct Status {
     pub candidate_hash: ::prost::alloc::string::String,
     #[prost(string, tag = "10")]
     pub experiment: ::prost::alloc::string::String,
+    /// Revision of that experiment: a step of an experiment is a revision.
+    #[prost(uint64, tag = "11")]
+    pub experiment_revision: u64,
+    /// Rolled back only.
+    #[prost(enumeration = "Harm", tag = "12")]
+    pub harm: i32,
 }
 /// Counts of points. received = exported + filtered + merged + sampled_out + suppressed + rejected
 ///
@@ -499,6 +531,48 @@ impl Mode {
             "MODE_UNSPECIFIED" => Some(Self::Unspecified),
             "MODE_SHADOW" => Some(Self::Shadow),
             "MODE_SPLIT" => Some(Self::Split),
+            _ => None,
+        }
+    }
+}
+/// Why an agent rolled a plan back by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Harm {
+    Unspecified = 0,
+    Panic = 1,
+    Memory = 2,
+    Latency = 3,
+    Protected = 4,
+    Ledger = 5,
+    Export = 6,
+}
+impl Harm {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "HARM_UNSPECIFIED",
+            Self::Panic => "HARM_PANIC",
+            Self::Memory => "HARM_MEMORY",
+            Self::Latency => "HARM_LATENCY",
+            Self::Protected => "HARM_PROTECTED",
+            Self::Ledger => "HARM_LEDGER",
+            Self::Export => "HARM_EXPORT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "HARM_UNSPECIFIED" => Some(Self::Unspecified),
+            "HARM_PANIC" => Some(Self::Panic),
+            "HARM_MEMORY" => Some(Self::Memory),
+            "HARM_LATENCY" => Some(Self::Latency),
+            "HARM_PROTECTED" => Some(Self::Protected),
+            "HARM_LEDGER" => Some(Self::Ledger),
+            "HARM_EXPORT" => Some(Self::Export),
             _ => None,
         }
     }

@@ -97,6 +97,7 @@ impl Machine {
         // by `applied` a moment later.
         let candidate = self.candidate.as_ref().filter(|_| self.candidate_runs);
         let experiment = candidate.map(|c| c.trial.id.clone());
+        let step = candidate.map(|c| c.trial.revision);
         Status {
             store_id: self.store_id.clone(),
             revision: self.revision,
@@ -104,6 +105,7 @@ impl Machine {
             active_hash: self.baseline.hash().to_owned(),
             candidate_hash: candidate.map(|c| c.hash.clone()).unwrap_or_default(),
             experiment: experiment.unwrap_or_else(|| outcome.experiment.clone()),
+            experiment_revision: step.unwrap_or(outcome.experiment_revision),
             ..outcome.clone()
         }
     }
