@@ -1,6 +1,6 @@
 //! What an agent is to run: a pure function of the documents and of what is known of the agent.
 
-use crate::documents::Mode;
+use crate::documents::Share;
 use crate::model::{Agent, Assignment, Experiment, Identity, Phase};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -22,9 +22,7 @@ pub struct DesiredExperiment {
     pub id: String,
     pub revision: u64,
     pub candidate: String,
-    pub mode: Mode,
-    pub entity: Vec<String>,
-    pub percent: f64,
+    pub share: Share,
     pub window_ms: u64,
     /// JSON array of matchers.
     pub protect: String,
@@ -79,7 +77,7 @@ pub fn desired(assignments: &[Assignment], experiments: &[Experiment], agent: &A
         // Initializing waits for the agents to take the candidate, so they are given it.
         e.tenant == *tenant
             && matches!(e.phase, Phase::Initializing | Phase::Running)
-            && e.spec.selector.matches(&labels)
+            && e.spec.scope.selector.matches(&labels)
     });
     let mut wanted = assigned(assignments, tenant, &labels).map(|a| a.hash.clone());
     if let Some(e) = experiment.filter(|e| e.spec.baseline.is_some()) {
@@ -94,7 +92,7 @@ pub fn desired(assignments: &[Assignment], experiments: &[Experiment], agent: &A
     };
     let experiment = experiment
         .filter(|e| e.baseline_hash == baseline && !barred(agent, &e.candidate_hash))
-        .map(second_arm);
+        .and_then(second_arm);
     let attempt = agent
         .quarantine
         .iter()
@@ -108,17 +106,15 @@ pub fn desired(assignments: &[Assignment], experiments: &[Experiment], agent: &A
     }
 }
 
-fn second_arm(e: &Experiment) -> DesiredExperiment {
-    DesiredExperiment {
+fn second_arm(e: &Experiment) -> Option<DesiredExperiment> {
+    Some(DesiredExperiment {
         id: e.id.clone(),
         revision: e.revision,
         candidate: e.candidate_hash.clone(),
-        mode: e.spec.mode,
-        entity: e.spec.entity.clone(),
-        percent: e.spec.percent,
+        share: e.current()?.share,
         window_ms: e.spec.window.0,
         protect: serde_json::Value::Array(e.spec.guardrails.protect.clone()).to_string(),
-    }
+    })
 }
 
 fn barred(agent: &Agent, hash: &str) -> bool {

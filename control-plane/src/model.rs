@@ -1,6 +1,6 @@
 //! The objects that the control plane keeps, as the store holds them and the use cases see them.
 
-use crate::documents::{AssignmentSpec, ExperimentSpec};
+use crate::documents::{AssignmentSpec, ExperimentSpec, Step};
 use phoenix_engine::document::Problem;
 use phoenix_proto::control::ArmReport;
 use serde::{Deserialize, Serialize};
@@ -127,8 +127,11 @@ pub struct Experiment {
     pub row: u64,
     pub spec: ExperimentSpec,
     pub phase: Phase,
-    /// What runs while in `Running`: `shadow` or `split`.
+    /// Name of the present step: `shadow`, `ramp 25%`, ...
     pub step: String,
+    /// Its place among the steps.
+    #[serde(default)]
+    pub at: usize,
     /// Why it is in this phase, one sentence.
     pub reason: String,
     /// Fixed at the start; `None` = nothing is assigned, the agents pass everything through.
@@ -149,6 +152,13 @@ pub struct Experiment {
     #[serde(default)]
     pub memory: serde_json::Value,
     pub actor: String,
+}
+
+impl Experiment {
+    /// The present step.
+    pub fn current(&self) -> Option<Step> {
+        self.spec.course().into_iter().nth(self.at)
+    }
 }
 
 /// What a phase change writes besides the phase. `None` leaves a field as it is.

@@ -112,7 +112,12 @@ impl App {
             id: uuid::Uuid::new_v4().to_string(),
             revision: old.map_or(0, |e| e.revision),
             row: old.map_or(0, |e| e.row),
-            step: spec.mode.name().into(),
+            step: spec
+                .course()
+                .first()
+                .map(|s| s.name.clone())
+                .unwrap_or_default(),
+            at: 0,
             spec,
             phase: Phase::Pending,
             reason: "not started".into(),
@@ -169,7 +174,7 @@ impl App {
         let agents = self.store.agents(Some(&experiment.tenant)).await?;
         Ok(agents
             .into_iter()
-            .filter(|a| experiment.spec.selector.matches(&labels(a)))
+            .filter(|a| experiment.spec.scope.selector.matches(&labels(a)))
             .map(|agent| Member {
                 connected: self.live.connected(&agent.identity),
                 agent,
@@ -219,7 +224,9 @@ pub fn document(e: &Experiment) -> serde_json::Value {
 /// An agent is in one experiment at a time.
 fn refuse_overlap(all: &[Experiment], name: &str, spec: &ExperimentSpec) -> Result<(), Error> {
     let other = all.iter().find(|e| {
-        e.name != name && !e.phase.is_terminal() && e.spec.selector.overlaps(&spec.selector)
+        e.name != name
+            && !e.phase.is_terminal()
+            && e.spec.scope.selector.overlaps(&spec.scope.selector)
     });
     match other {
         None => Ok(()),

@@ -3,7 +3,7 @@
 
 use super::{App, Error};
 use crate::desired::{Desired, desired};
-use crate::documents::Mode;
+use crate::documents::Share;
 use crate::model::{Agent, Identity, NewEvent};
 use crate::store::Change;
 use futures_util::stream::{self, StreamExt};
@@ -68,22 +68,21 @@ impl App {
             None => None,
         };
         let experiment = match &wanted.experiment {
-            Some(e) => Some(proto::ExperimentAssignment {
-                experiment: e.id.clone(),
-                experiment_revision: e.revision,
-                candidate: Some(self.text(tenant, &e.candidate).await?),
-                mode: match e.mode {
-                    Mode::Shadow => proto::Mode::Shadow,
-                    Mode::Split => proto::Mode::Split,
-                }
-                .into(),
-                entity: e.entity.clone(),
-                percent: e.percent,
-                window_ms: u32::try_from(e.window_ms).unwrap_or(u32::MAX),
-                protect: e.protect.clone(),
-                lease_ms: self.timing.lease_ms,
-                ..Default::default()
-            }),
+            Some(e) => {
+                let (mode, entity, percent) = divided(&e.share);
+                Some(proto::ExperimentAssignment {
+                    experiment: e.id.clone(),
+                    experiment_revision: e.revision,
+                    candidate: Some(self.text(tenant, &e.candidate).await?),
+                    mode: mode.into(),
+                    entity,
+                    percent,
+                    window_ms: u32::try_from(e.window_ms).unwrap_or(u32::MAX),
+                    protect: e.protect.clone(),
+                    lease_ms: self.timing.lease_ms,
+                    ..Default::default()
+                })
+            }
             None => None,
         };
         Ok(proto::DesiredState {
@@ -104,6 +103,14 @@ impl App {
             name: pipeline.name.clone(),
             document: pipeline.document.clone(),
         })
+    }
+}
+
+/// How a share is told to an agent.
+fn divided(share: &Share) -> (proto::Mode, Vec<String>, f64) {
+    match share {
+        Share::Entities { entity, percent } => (proto::Mode::Split, entity.clone(), *percent),
+        _ => (proto::Mode::Shadow, Vec::new(), 0.0),
     }
 }
 

@@ -54,8 +54,8 @@ fn agent(labels: &[(&str, &str)]) -> Agent {
 
 fn running(labels: &str, baseline: Option<&str>, candidate: &str) -> Experiment {
     let text = format!(
-        "apiVersion: phoenix/v1\nkind: Experiment\nmetadata: {{ name: e }}\nspec: {{ selector: \
-         {{ matchLabels: {labels} }}, candidate: c, goal: {{ saving: points, target: 0.2 }} }}"
+        "apiVersion: phoenix/v1\nkind: Experiment\nmetadata: {{ name: e }}\nspec: {{ scope: {{ selector: \
+         {{ matchLabels: {labels} }} }}, candidate: c, goal: {{ saving: points, target: 0.2 }} }}"
     );
     Experiment {
         tenant: "default".into(),
@@ -66,6 +66,7 @@ fn running(labels: &str, baseline: Option<&str>, candidate: &str) -> Experiment 
         spec: parse_experiment(&text).unwrap().spec,
         phase: Phase::Running,
         step: "shadow".into(),
+        at: 0,
         reason: String::new(),
         baseline_hash: baseline.map(Into::into),
         candidate_hash: candidate.into(),

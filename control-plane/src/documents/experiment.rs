@@ -1,11 +1,16 @@
-//! `kind: Experiment`: which agents compare which pipelines, how, and what counts as success.
+//! `kind: Experiment`: which agents compare which pipelines, in which steps, and what counts as success.
+
+mod check;
+mod steps;
+
+pub use steps::{By, Kind, Portion, Share, Step, StepSpec, course};
 
 use super::parse::{Document, parse};
-use super::{Ratio, Selector, Span, check_name, problem};
-use phoenix_engine::document::{Problem, parse_matchers};
+use super::{Ratio, Selector, Span, problem};
+use phoenix_engine::document::{Problem, from_yaml};
 use serde::{Deserialize, Serialize};
 
-/// How traffic reaches the candidate.
+/// How an A/A step divides the traffic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -16,15 +21,6 @@ pub enum Mode {
     Split,
 }
 
-impl Mode {
-    pub fn name(self) -> &'static str {
-        match self {
-            Mode::Shadow => "shadow",
-            Mode::Split => "split",
-        }
-    }
-}
-
 /// What happens when the verdict is `promote`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -33,6 +29,17 @@ pub enum OnSuccess {
     /// Wait for a person.
     #[default]
     Hold,
+}
+
+/// What happens to the candidate when it is rejected. It is always taken back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// Quarantined where it did harm.
+    #[default]
+    Rollback,
+    /// Quarantined also where it only missed its goal or a guardrail.
+    Quarantine,
 }
 
 /// What is to be saved.
@@ -69,6 +76,9 @@ pub struct Guardrails {
     pub max_cpu_ratio: Option<f64>,
     /// Memory of the agent while the experiment runs against before; null: not judged.
     pub max_rss_ratio: Option<f64>,
+    /// Share of the expected reports that may be missing before the comparison is void.
+    #[schema(value_type = f64)]
+    pub max_missing: Ratio,
 }
 
 impl Default for Guardrails {
@@ -79,8 +89,20 @@ impl Default for Guardrails {
             max_export_errors: Some(0),
             max_cpu_ratio: None,
             max_rss_ratio: None,
+            max_missing: Ratio(0.5),
         }
     }
+}
+
+/// `scope`: what the experiment is about.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Scope {
+    /// Agents.
+    pub selector: Selector,
+    /// Metrics, matchers as in a pipeline's `protect`; empty: all.
+    #[serde(rename = "match")]
+    pub metrics: Vec<serde_json::Value>,
 }
 
 /// `spec` of an experiment.
@@ -88,47 +110,46 @@ impl Default for Guardrails {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExperimentSpec {
     #[serde(default)]
-    pub selector: Selector,
+    pub scope: Scope,
     /// Name or hash; left out: what is assigned.
     #[serde(default)]
     pub baseline: Option<String>,
     /// Name or hash.
     pub candidate: String,
-    #[serde(default)]
-    pub mode: Mode,
-    /// Split only: key attributes of the entity.
-    #[serde(default)]
-    pub entity: Vec<String>,
-    /// Split only: the candidate's share of entities.
-    #[serde(default = "default_percent")]
-    pub percent: f64,
     #[serde(default = "default_window")]
     #[schema(value_type = String)]
     pub window: Span,
-    /// Comparable windows that a verdict needs.
-    #[serde(default = "default_min_windows")]
-    pub min_windows: u32,
+    /// Of all steps together.
     #[serde(default = "default_max_duration")]
     #[schema(value_type = String)]
     pub max_duration: Span,
+    /// In this order: lint, replay, aa, shadow, ramp, bake; each may be left out.
+    #[serde(default = "default_steps")]
+    pub steps: Vec<StepSpec>,
     pub goal: Goal,
     #[serde(default)]
     pub guardrails: Guardrails,
     #[serde(default)]
     pub on_success: OnSuccess,
+    #[serde(default)]
+    pub on_failure: OnFailure,
 }
 
-fn default_percent() -> f64 {
-    50.0
+impl ExperimentSpec {
+    /// All steps in the order in which they are run.
+    pub fn course(&self) -> Vec<Step> {
+        course(&self.steps)
+    }
 }
+
 fn default_window() -> Span {
     Span::from_secs(10)
 }
-fn default_min_windows() -> u32 {
-    6
-}
 fn default_max_duration() -> Span {
-    Span::from_secs(600)
+    Span::from_secs(3600)
+}
+fn default_steps() -> Vec<StepSpec> {
+    vec![StepSpec::plain(Kind::Shadow)]
 }
 
 /// Reads an experiment from YAML or JSON.
@@ -136,12 +157,12 @@ fn default_max_duration() -> Span {
 /// # Errors
 /// Every problem found, with its path.
 pub fn parse_experiment(text: &str) -> Result<Document<ExperimentSpec>, Vec<Problem>> {
+    let moved = moved(text);
+    if !moved.is_empty() {
+        return Err(moved);
+    }
     let document: Document<ExperimentSpec> = parse(text, "Experiment")?;
-    let mut problems = Vec::new();
-    check_name("metadata.name", &document.metadata.name, &mut problems);
-    check_traffic(&document.spec, &mut problems);
-    check_time(&document.spec, &mut problems);
-    check_criteria(&document.spec, &mut problems);
+    let problems = check::check(&document);
     if problems.is_empty() {
         Ok(document)
     } else {
@@ -149,89 +170,38 @@ pub fn parse_experiment(text: &str) -> Result<Document<ExperimentSpec>, Vec<Prob
     }
 }
 
-fn check_traffic(spec: &ExperimentSpec, problems: &mut Vec<Problem>) {
-    if spec.candidate.is_empty() {
-        problems.push(problem(
-            "spec.candidate",
-            "write the name or the hash of a pipeline",
-        ));
-    }
-    if spec.baseline.as_deref() == Some("") {
-        problems.push(problem(
-            "spec.baseline",
-            "write the name or the hash of a pipeline, or leave it out for what is assigned",
-        ));
-    }
-    if spec.mode == Mode::Split && spec.entity.is_empty() {
-        problems.push(problem(
-            "spec.entity",
-            "a split needs the attribute keys that name an entity, such as [host.name, process.pid]",
-        ));
-    }
-    if spec.entity.iter().any(String::is_empty) {
-        problems.push(problem("spec.entity", "a key is empty"));
-    }
-    if !(spec.percent > 0.0 && spec.percent < 100.0) {
-        problems.push(problem(
-            "spec.percent",
-            format!("{} is not between 0 and 100 (both excluded)", spec.percent),
-        ));
-    }
+/// Keys of documents from before there were steps, and where they went.
+const MOVED: [(&str, &str); 5] = [
+    ("selector", "write it as spec.scope.selector"),
+    (
+        "mode",
+        "write steps: `[ { step: shadow } ]`, or for a split \
+         `[ { step: ramp, by: entity, entity: [host.name], to: [50%] } ]`",
+    ),
+    (
+        "entity",
+        "write it in the step that splits: `{ step: ramp, by: entity, entity: [host.name] }`",
+    ),
+    (
+        "percent",
+        "write it as `to` of the step that splits: `{ step: ramp, by: entity, to: [50%] }`",
+    ),
+    (
+        "minWindows",
+        "write it in the step: `{ step: shadow, minWindows: 6 }`",
+    ),
+];
+
+fn moved(text: &str) -> Vec<Problem> {
+    let Ok(document) = from_yaml::<serde_json::Value>(text) else {
+        return Vec::new();
+    };
+    MOVED
+        .iter()
+        .filter(|(key, _)| document.pointer(&format!("/spec/{key}")).is_some())
+        .map(|(key, remedy)| problem(&format!("spec.{key}"), *remedy))
+        .collect()
 }
 
-fn check_time(spec: &ExperimentSpec, problems: &mut Vec<Problem>) {
-    if spec.window < Span::from_secs(1) || spec.window > Span::from_secs(3600) {
-        problems.push(problem("spec.window", "a window lasts between 1s and 1h"));
-    }
-    if spec.min_windows == 0 {
-        problems.push(problem("spec.minWindows", "write at least 1"));
-    }
-    // The first window of an arm is warm-up and is not compared. Time for fewer windows than
-    // `minWindows` is no mistake: the verdict then says how many there were.
-    let least = spec.window.0.saturating_mul(3);
-    if spec.max_duration.0 < least {
-        problems.push(problem(
-            "spec.maxDuration",
-            format!(
-                "too short for a window of {} ms after the warm-up: write at least {} s",
-                spec.window.0,
-                least.div_ceil(1000)
-            ),
-        ));
-    }
-}
-
-fn check_criteria(spec: &ExperimentSpec, problems: &mut Vec<Problem>) {
-    let target = spec.goal.target.0;
-    if !(target > 0.0 && target < 1.0) {
-        problems.push(problem(
-            "spec.goal.target",
-            "a saving is a share between 0 and 1, such as 0.2 or 20%",
-        ));
-    }
-    let rails = &spec.guardrails;
-    if !(0.0..=1.0).contains(&rails.protected_retention.0) {
-        problems.push(problem(
-            "spec.guardrails.protectedRetention",
-            "a share between 0 and 1",
-        ));
-    }
-    for (key, ratio) in [
-        ("maxCpuRatio", rails.max_cpu_ratio),
-        ("maxRssRatio", rails.max_rss_ratio),
-    ] {
-        if ratio.is_some_and(|r| !(r.is_finite() && r > 0.0)) {
-            problems.push(problem(
-                &format!("spec.guardrails.{key}"),
-                "write a ratio above 0, such as 1.5",
-            ));
-        }
-    }
-    let protect = serde_json::Value::Array(rails.protect.clone()).to_string();
-    if let Err(wrong) = parse_matchers(&protect) {
-        problems.extend(wrong.into_iter().map(|p| Problem {
-            path: format!("spec.guardrails.protect{}", p.path),
-            ..p
-        }));
-    }
-}
+#[cfg(test)]
+mod tests;

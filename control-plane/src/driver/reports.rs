@@ -1,6 +1,6 @@
 //! From stored windows to what the judge reads, and from an experiment to what it is asked.
 
-use crate::documents::{Mode, Saving};
+use crate::documents::{Saving, Share};
 use crate::driver::next::Memory;
 use crate::model::{Experiment, Window};
 use phoenix_analysis as judge;
@@ -87,10 +87,12 @@ pub fn expected_until(experiment: &Experiment, now_ms: u64) -> u64 {
 pub fn criteria(experiment: &Experiment, memory: &Memory, until_ms: u64) -> judge::Criteria {
     let spec = &experiment.spec;
     let rails = &spec.guardrails;
-    let mode = match spec.mode {
-        Mode::Shadow => judge::Mode::Shadow,
-        Mode::Split => judge::Mode::Split,
+    let step = experiment.current();
+    let (mode, percent) = match step.as_ref().map(|s| &s.share) {
+        Some(Share::Entities { percent, .. }) => (judge::Mode::Split, *percent),
+        _ => (judge::Mode::Shadow, 50.0),
     };
+    let min_windows = step.as_ref().map_or(1, |s| s.min_windows);
     let goal = judge::Goal {
         saving: match spec.goal.saving {
             Saving::Points => judge::Measure::Points,
@@ -100,13 +102,14 @@ pub fn criteria(experiment: &Experiment, memory: &Memory, until_ms: u64) -> judg
         target: spec.goal.target.0,
     };
     judge::Criteria {
-        percent: spec.percent,
+        percent,
         guardrails: judge::Guardrails {
             protects: !rails.protect.is_empty(),
             protected_retention: rails.protected_retention.0,
             max_export_errors: rails.max_export_errors,
             max_cpu_ratio: rails.max_cpu_ratio,
             max_rss_ratio: rails.max_rss_ratio,
+            max_missing: rails.max_missing.0,
             ..judge::Guardrails::default()
         },
         agents: memory.agents.clone(),
@@ -116,7 +119,7 @@ pub fn criteria(experiment: &Experiment, memory: &Memory, until_ms: u64) -> judg
         candidate_hash: Some(experiment.candidate_hash.clone()),
         rss_before_bytes: memory.rss_before_bytes.clone(),
         closed: memory.closed,
-        ..judge::Criteria::new(mode, spec.window.0, spec.min_windows, goal)
+        ..judge::Criteria::new(mode, spec.window.0, min_windows, goal)
     }
 }
 

@@ -25,7 +25,7 @@ impl Story {
     fn new(rest: &str) -> Story {
         let text = format!(
             "apiVersion: phoenix/v1\nkind: Experiment\nmetadata: {{ name: e }}\n\
-             spec: {{ candidate: c, minWindows: 3, maxDuration: 2m, goal: {{ saving: points, target: 20% }}{rest} }}\n"
+             spec: {{ candidate: c, maxDuration: 2m, steps: [{{ step: shadow, minWindows: 3 }}], goal: {{ saving: points, target: 20% }}{rest} }}\n"
         );
         let spec = parse_experiment(&text).unwrap().spec;
         Story {
@@ -35,7 +35,8 @@ impl Story {
                 id: "id".into(),
                 revision: 1,
                 row: 1,
-                step: spec.mode.name().into(),
+                step: "shadow".into(),
+                at: 0,
                 spec,
                 phase: Phase::Initializing,
                 reason: String::new(),

@@ -177,3 +177,6 @@ impl Store for Sqlite {
         read::last_event(&self.readers, tenant).await
     }
 }
+
+#[cfg(test)]
+mod tests;

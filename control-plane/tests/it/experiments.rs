@@ -79,7 +79,7 @@ async fn an_experiment_with_mistakes_or_without_its_pipelines_is_refused() {
     let plane = Plane::start().await;
     let rest = &plane.rest;
     let answer = rest
-        .put("/experiments/e", "kind: Experiment\nspec: { mode: both }")
+        .put("/experiments/e", "kind: Experiment\nspec: { window: 1 }")
         .await;
     answer.refused(422, "invalid-document");
     assert!(

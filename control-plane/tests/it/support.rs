@@ -114,8 +114,9 @@ pub fn assignment(name: &str, pipeline: &str, priority: i64) -> String {
 
 pub fn experiment(name: &str, candidate: &str) -> String {
     format!(
-        "apiVersion: phoenix/v1\nkind: Experiment\nmetadata: {{ name: {name} }}\nspec: {{ selector: \
-         {{ matchLabels: {{ env: prod }} }}, candidate: {candidate}, window: 1s, minWindows: 2, \
+        "apiVersion: phoenix/v1\nkind: Experiment\nmetadata: {{ name: {name} }}\nspec: {{ scope: {{ selector: \
+         {{ matchLabels: {{ env: prod }} }} }}, candidate: {candidate}, window: 1s, \
+         steps: [{{ step: shadow, minWindows: 2 }}], \
          maxDuration: 1m, goal: {{ saving: points, target: 20% }}, onSuccess: hold }}\n"
     )
 }

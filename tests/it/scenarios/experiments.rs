@@ -22,7 +22,7 @@ const DROPS_PROTECTED: &str = r#"  stages:
 
 fn experiment(name: &str, candidate: &str, rest: &str) -> String {
     format!(
-        "---\napiVersion: phoenix/v1\nkind: Experiment\nmetadata: {{ name: {name} }}\nspec: {{ selector: {{}}, baseline: all, candidate: {candidate}, window: 1s, {rest} }}\n"
+        "---\napiVersion: phoenix/v1\nkind: Experiment\nmetadata: {{ name: {name} }}\nspec: {{ baseline: all, candidate: {candidate}, window: 1s, {rest} }}\n"
     )
 }
 
@@ -93,7 +93,7 @@ fn stream(arm: &Value) -> (u64, u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shadow_saving_is_the_one_counted_at_two_sinks_and_promotion_swaps() {
     let (world, fleet) = begin(&[]).await;
-    let rest = "mode: shadow, minWindows: 6, maxDuration: 60s, goal: { saving: points, target: 20% }, onSuccess: promote";
+    let rest = "steps: [ { step: shadow, minWindows: 6 } ], maxDuration: 60s, goal: { saving: points, target: 20% }, onSuccess: promote";
     let ended = world.run("fold", &experiment("fold", "fold", rest)).await;
     assert_eq!(ended["phase"], "Completed", "{ended}");
     assert_eq!(ended["verdict"]["outcome"], "promote", "{ended:#}");
@@ -162,7 +162,7 @@ async fn a_split_is_divided_by_the_published_hash() {
     let half = r#"  protect: [ { attributes: { process.executable.name: [nginx, postgres] } } ]
   stages: [ { id: thin, filter: { drop: [ { metric: "process.memory.*" } ] } } ]"#;
     world.apply(&pipeline("thin", half)).await;
-    let rest = "mode: split, entity: [host.name, process.pid], percent: 40, minWindows: 5, maxDuration: 30s, goal: { saving: points, target: 1% }, onSuccess: hold";
+    let rest = "steps: [ { step: ramp, by: entity, entity: [host.name, process.pid], to: [40%], minWindows: 5 } ], maxDuration: 30s, goal: { saving: points, target: 1% }, onSuccess: hold";
     let ended = world.run("split", &experiment("split", "thin", rest)).await;
     assert_eq!(ended["phase"], "Completed", "{ended:#}");
     assert_eq!(ended["verdict"]["outcome"], "promote", "{ended:#}");
@@ -199,7 +199,7 @@ async fn a_split_is_divided_by_the_published_hash() {
 async fn a_candidate_that_drops_a_protected_series_is_rejected_and_never_promoted() {
     let (world, _fleet) = begin(&[]).await;
     let before = world.control.api.get("/assignments/all").await;
-    let rest = "mode: shadow, minWindows: 3, maxDuration: 60s, goal: { saving: points, target: 1% }, onSuccess: promote";
+    let rest = "steps: [ { step: shadow, minWindows: 3 } ], maxDuration: 60s, goal: { saving: points, target: 1% }, onSuccess: promote";
     let ended = world
         .run("drops", &experiment("drops", "drops", rest))
         .await;
@@ -223,7 +223,7 @@ async fn a_candidate_that_drops_a_protected_series_is_rejected_and_never_promote
 async fn too_little_data_is_inconclusive_and_keeps_the_baseline() {
     let (mut world, _fleet) = begin(&[]).await;
     let before = world.control.api.get("/assignments/all").await;
-    let rest = "mode: shadow, minWindows: 12, maxDuration: 15s, goal: { saving: points, target: 20% }, onSuccess: promote";
+    let rest = "steps: [ { step: shadow, minWindows: 12 } ], maxDuration: 15s, goal: { saving: points, target: 20% }, onSuccess: promote";
     world.apply(&experiment("short", "fold", rest)).await;
     world
         .control
@@ -252,7 +252,7 @@ async fn too_little_data_is_inconclusive_and_keeps_the_baseline() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_split_that_would_mix_the_arms_is_refused_with_the_stage_named() {
     let (world, _fleet) = begin(&[]).await;
-    let rest = "mode: split, entity: [process.pid], percent: 50, minWindows: 3, maxDuration: 30s, goal: { saving: points, target: 1% }";
+    let rest = "steps: [ { step: ramp, by: entity, entity: [process.pid], to: [50%], minWindows: 3 } ], maxDuration: 30s, goal: { saving: points, target: 1% }";
     let (status, body) = world
         .control
         .api

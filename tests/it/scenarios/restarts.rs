@@ -15,7 +15,7 @@ async fn an_experiment_outlives_the_control_plane_and_the_agent() {
         .apply(&(pipeline("all", "  stages: []") + &pipeline("fold", SPEC)))
         .await;
     world.assign("all").await;
-    let document = "apiVersion: phoenix/v1\nkind: Experiment\nmetadata: { name: fold }\nspec: { selector: {}, baseline: all, candidate: fold, mode: shadow, window: 1s, minWindows: 12, maxDuration: 90s, goal: { saving: points, target: 20% }, onSuccess: promote }\n";
+    let document = "apiVersion: phoenix/v1\nkind: Experiment\nmetadata: { name: fold }\nspec: { baseline: all, candidate: fold, window: 1s, steps: [ { step: shadow, minWindows: 12 } ], maxDuration: 90s, goal: { saving: points, target: 20% }, onSuccess: promote }\n";
     let _fleet = Fleet::start(world.agent.grpc, &["--interval-ms", "150"]).await;
     world.apply(document).await;
     world

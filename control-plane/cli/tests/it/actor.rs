@@ -135,6 +135,7 @@ fn status(desired: &DesiredState, stubborn: bool) -> Status {
             .and_then(|e| e.candidate.as_ref().map(hash))
             .unwrap_or_default(),
         experiment: experiment.map(|e| e.experiment.clone()).unwrap_or_default(),
+        experiment_revision: experiment.map_or(0, |e| e.experiment_revision),
         ..Status::default()
     }
 }

@@ -34,7 +34,7 @@ fn without_a_server_or_a_token_it_says_what_to_start_or_set() {
 #[test]
 fn documents_are_applied_in_the_order_that_they_need_and_shown_again() {
     let server = Server::start();
-    let all = experiment("e", "minWindows: 3")
+    let all = experiment("e", "steps: [{ step: shadow, minWindows: 3 }]")
         + &assignment("all", "base")
         + &pipeline("base", "")
         + &pipeline("cut", "a.*");

@@ -32,7 +32,11 @@ fn assigned(server: &Server) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_good_candidate_is_promoted_and_wait_exits_with_0() {
-    let (server, _actor) = begin(Manner::default(), "minWindows: 4, onSuccess: promote").await;
+    let (server, _actor) = begin(
+        Manner::default(),
+        "steps: [{ step: shadow, minWindows: 4 }], onSuccess: promote",
+    )
+    .await;
     server.phoenix(&["experiment", "start", "e"]).good();
     let run = server.phoenix(&["experiment", "wait", "e", "--timeout", "60"]);
     assert_eq!(run.code, 0, "{run:?}");
@@ -63,7 +67,11 @@ async fn a_good_candidate_is_promoted_and_wait_exits_with_0() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hold_waits_for_promote_which_may_be_said_twice() {
-    let (server, _actor) = begin(Manner::default(), "minWindows: 4, onSuccess: hold").await;
+    let (server, _actor) = begin(
+        Manner::default(),
+        "steps: [{ step: shadow, minWindows: 4 }], onSuccess: hold",
+    )
+    .await;
     server.phoenix(&["experiment", "start", "e"]).good();
     assert_eq!(server.phoenix(&["experiment", "wait", "e"]).code, 0);
     assert_eq!(assigned(&server), "base");
@@ -81,7 +89,11 @@ async fn harm_rejects_at_once_and_wait_exits_with_2() {
         protected: 9,
         ..Manner::default()
     };
-    let (server, _actor) = begin(manner, "minWindows: 4, onSuccess: promote").await;
+    let (server, _actor) = begin(
+        manner,
+        "steps: [{ step: shadow, minWindows: 4 }], onSuccess: promote",
+    )
+    .await;
     server.phoenix(&["experiment", "start", "e"]).good();
     let run = server.phoenix(&["experiment", "wait", "e", "--timeout", "60"]);
     assert_eq!(run.code, 2, "{run:?}");
@@ -104,7 +116,11 @@ async fn too_little_data_exits_with_3_and_none_with_4() {
             windows,
             ..Manner::default()
         };
-        let (server, _actor) = begin(manner, "minWindows: 40, maxDuration: 3s").await;
+        let (server, _actor) = begin(
+            manner,
+            "steps: [{ step: shadow, minWindows: 40 }], maxDuration: 3s",
+        )
+        .await;
         server.phoenix(&["experiment", "start", "e"]).good();
         let run = server.phoenix(&["experiment", "wait", "e", "--timeout", "60"]);
         assert_eq!(run.code, code, "{run:?}");
@@ -114,7 +130,11 @@ async fn too_little_data_exits_with_3_and_none_with_4() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_killed_in_every_phase_comes_to_the_same_verdict() {
-    let (mut server, _actor) = begin(Manner::default(), "minWindows: 4, onSuccess: promote").await;
+    let (mut server, _actor) = begin(
+        Manner::default(),
+        "steps: [{ step: shadow, minWindows: 4 }], onSuccess: promote",
+    )
+    .await;
     server.phoenix(&["experiment", "start", "e"]).good();
     let phase = |server: &Server| {
         let e = server.phoenix(&["get", "experiment", "e", "-o", "json"]);
@@ -148,7 +168,7 @@ async fn cancel_ends_it_and_may_be_said_twice() {
             windows: 0,
             ..Manner::default()
         },
-        "minWindows: 4",
+        "steps: [{ step: shadow, minWindows: 4 }]",
     )
     .await;
     server.phoenix(&["experiment", "start", "e"]).good();

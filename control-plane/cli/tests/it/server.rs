@@ -160,7 +160,7 @@ pub fn assignment(name: &str, pipeline: &str) -> String {
 pub fn experiment(name: &str, rest: &str) -> String {
     format!(
         "---\napiVersion: phoenix/v1\nkind: Experiment\nmetadata: {{ name: {name} }}\n\
-         spec: {{ selector: {{}}, candidate: cut, window: 1s, \
+         spec: {{ candidate: cut, window: 1s, \
          goal: {{ saving: points, target: 20% }}, {rest} }}\n"
     )
 }

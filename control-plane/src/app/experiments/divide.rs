@@ -2,7 +2,7 @@
 
 use super::WHAT;
 use crate::app::{App, Error};
-use crate::documents::{ExperimentSpec, Mode};
+use crate::documents::{ExperimentSpec, Share};
 use phoenix_engine::compile::{self, Candidate, Division, Plan};
 use std::sync::Arc;
 
@@ -16,29 +16,40 @@ impl App {
         baseline: Option<&str>,
         candidate: &str,
     ) -> Result<(), Error> {
-        if spec.mode != Mode::Split {
+        let splits: Vec<(Vec<String>, f64)> = spec
+            .course()
+            .into_iter()
+            .filter_map(|step| match step.share {
+                Share::Entities { entity, percent } => Some((entity, percent)),
+                Share::Both {
+                    entity, percent, ..
+                } => Some((entity, percent)),
+                _ => None,
+            })
+            .collect();
+        if splits.is_empty() {
             return Ok(());
         }
         let baseline = match baseline {
             Some(hash) => self.compiled(tenant, hash).await?,
             None => compile::Pipeline::pass_through(),
         };
-        let candidate = Candidate {
-            pipeline: self.compiled(tenant, candidate).await?,
-            experiment: String::new(),
-            division: Division::Split {
-                entity: spec.entity.clone(),
-                percent: spec.percent,
-            },
-            protect: Vec::new(),
-        };
-        match Plan::new(baseline, Some(candidate)) {
-            Ok(_) => Ok(()),
-            Err(problems) => Err(Error::Invalid {
-                what: WHAT,
-                problems,
-            }),
+        let pipeline = self.compiled(tenant, candidate).await?;
+        for (entity, percent) in splits {
+            let candidate = Candidate {
+                pipeline: pipeline.clone(),
+                experiment: String::new(),
+                division: Division::Split { entity, percent },
+                protect: Vec::new(),
+            };
+            if let Err(problems) = Plan::new(baseline.clone(), Some(candidate)) {
+                return Err(Error::Invalid {
+                    what: WHAT,
+                    problems,
+                });
+            }
         }
+        Ok(())
     }
 
     async fn compiled(&self, tenant: &str, hash: &str) -> Result<Arc<compile::Pipeline>, Error> {

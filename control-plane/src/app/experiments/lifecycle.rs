@@ -185,7 +185,7 @@ impl App {
             let moved = agents.iter().find(|a| {
                 let labels = labels(a);
                 let hash = |all| assigned(all, &e.tenant, &labels).map(|x| x.hash.clone());
-                e.spec.selector.matches(&labels) && hash(before) != hash(after)
+                e.spec.scope.selector.matches(&labels) && hash(before) != hash(after)
             });
             if let Some(agent) = moved {
                 let change = PhaseChange {
@@ -225,7 +225,7 @@ pub fn baseline_of(
     let mut hashes: Vec<Option<String>> = agents
         .iter()
         .map(labels)
-        .filter(|labels| e.spec.selector.matches(labels))
+        .filter(|labels| e.spec.scope.selector.matches(labels))
         .map(|labels| assigned(assignments, &e.tenant, &labels).map(|a| a.hash.clone()))
         .collect();
     hashes.sort();

@@ -103,7 +103,7 @@ impl App {
         let serving = self.serving(e, &before).await?;
         let same = before
             .iter()
-            .filter(|a| a.spec.selector == e.spec.selector)
+            .filter(|a| a.spec.selector == e.spec.scope.selector)
             .find(|a| serving.iter().all(|s| *s == a.name));
         // By name while the name still leads to what was measured, else pinned.
         let newest = self.resolve(&e.tenant, &e.spec.candidate).await?;
@@ -112,7 +112,7 @@ impl App {
             _ => e.candidate_hash.clone(),
         };
         let mut spec = AssignmentSpec {
-            selector: e.spec.selector.clone(),
+            selector: e.spec.scope.selector.clone(),
             pipeline,
             priority: same.map_or_else(|| above(&before, &serving, e), |a| a.spec.priority),
         };
@@ -148,7 +148,7 @@ impl App {
         let mut names: Vec<String> = agents
             .iter()
             .map(labels)
-            .filter(|labels| e.spec.selector.matches(labels))
+            .filter(|labels| e.spec.scope.selector.matches(labels))
             .filter_map(|labels| assigned(all, &e.tenant, &labels).map(|a| a.name.clone()))
             .collect();
         names.sort();
@@ -162,7 +162,7 @@ fn above(all: &[Assignment], serving: &[String], e: &Experiment) -> i64 {
     all.iter()
         .filter(|a| {
             serving.contains(&a.name)
-                || (serving.is_empty() && a.spec.selector.overlaps(&e.spec.selector))
+                || (serving.is_empty() && a.spec.selector.overlaps(&e.spec.scope.selector))
         })
         .map(|a| a.spec.priority.saturating_add(1))
         .max()

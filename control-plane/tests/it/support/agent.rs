@@ -167,6 +167,8 @@ impl FakeAgent {
                 .unwrap_or_default(),
             candidate_hash: candidate.map(|p| p.hash.clone()).unwrap_or_default(),
             experiment: e.map(|e| e.experiment.clone()).unwrap_or_default(),
+            experiment_revision: e.map_or(0, |e| e.experiment_revision),
+            ..Status::default()
         }))
         .await;
     }
