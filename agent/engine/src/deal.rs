@@ -4,15 +4,17 @@
 //! the hash of the resource's canonical attributes. It is computed once for each way of writing a
 //! resource and remembered by a hash of the raw bytes. A request whose resources all belong to one
 //! worker goes on as it is. Any other is validated as a whole first, so that it is refused before a
-//! part of it has changed anything, and is then divided by copying ranges.
+//! part of it has changed anything, and is then divided by copying ranges. What was valid before is not
+//! looked into again: the dealer has a memo of its own.
 
 use crate::engine::{Limits, Refusal};
 use crate::identity::put_attributes;
 use crate::wire::attributes;
 use crate::wire::cursor::Cursor;
-use crate::wire::index::Index;
+use crate::series::memo::Memo;
+use crate::wire::index::{Index, Reject, UNKNOWN};
 use crate::wire::otlp::{request, resource, resource_metrics};
-use crate::wire::walk::{NoMemo, walk};
+use crate::wire::walk::walk;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -31,6 +33,8 @@ pub struct Dealer {
     /// Workers by hash of the raw bytes of a resource.
     known: HashMap<u128, u32>,
     index: Index,
+    /// Keys of what was valid; its series mean nothing here.
+    valid: Memo,
     canonical: Vec<u8>,
     /// Worker and range of each top-level field.
     pieces: Vec<(usize, usize, usize)>,
@@ -51,6 +55,7 @@ impl Dealer {
         Dealer {
             workers: workers.max(1),
             seed,
+            valid: Memo::new(limits.series, seed),
             limits,
             known: HashMap::new(),
             index: Index::default(),
@@ -92,7 +97,12 @@ impl Dealer {
         if !divided {
             return Ok(Dealt::Whole(first.unwrap_or(0)));
         }
-        walk(data, &self.limits, &mut NoMemo, &mut self.index)?;
+        walk(data, &self.limits, &mut self.valid, &mut self.index)?;
+        for point in &self.index.points {
+            if point.series == UNKNOWN && point.reject == Reject::No {
+                self.valid.insert(point.key, 0);
+            }
+        }
         Ok(Dealt::Parts(self.parts(data)))
     }
 
@@ -253,15 +263,21 @@ mod tests {
             .map(|n| of(vec![text("pid", &n.to_string())]))
             .collect();
         let mut broken = bytes(all).to_vec();
+        let whole = broken.len();
         // A scope whose body ends early.
         let mut body = of(vec![text("pid", "x")]).encode_to_vec();
         crate::wire::write::put_bytes(&mut body, resource_metrics::SCOPE_METRICS, &[0x0A, 5, 1]);
         crate::wire::write::put_bytes(&mut broken, request::RESOURCE_METRICS, &body);
-        let refused = dealer(2).deal(&broken.into());
-        assert!(
-            matches!(refused, Err(Refusal::Malformed { .. })),
-            "{refused:?}"
-        );
+        let mut dealer = dealer(2);
+        for known in [false, true] {
+            let refused = dealer.deal(&Bytes::from(broken.clone()));
+            assert!(
+                matches!(refused, Err(Refusal::Malformed { .. })),
+                "known: {known}: {refused:?}"
+            );
+            let dealt = dealer.deal(&Bytes::copy_from_slice(&broken[..whole]));
+            assert!(matches!(dealt, Ok(Dealt::Parts(_))), "{dealt:?}");
+        }
     }
 
     #[test]
