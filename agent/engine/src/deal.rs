@@ -9,9 +9,9 @@
 
 use crate::engine::{Limits, Refusal};
 use crate::identity::put_attributes;
+use crate::series::memo::Memo;
 use crate::wire::attributes;
 use crate::wire::cursor::Cursor;
-use crate::series::memo::Memo;
 use crate::wire::index::{Index, Reject, UNKNOWN};
 use crate::wire::otlp::{request, resource, resource_metrics};
 use crate::wire::walk::walk;

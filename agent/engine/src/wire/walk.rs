@@ -6,6 +6,7 @@
 
 mod lazy;
 mod points;
+mod usual;
 
 use super::check::{self, Bounds};
 use super::cursor::{Cursor, Field, WireError};

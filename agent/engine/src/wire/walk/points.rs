@@ -4,7 +4,7 @@ use super::super::check::{self, Found};
 use super::super::cursor::{Cursor, Field, WireError};
 use super::super::index::{MetricEntry, PointEntry, Reject, Span, UNKNOWN};
 use super::super::otlp::{exponential_point, histogram_point, number_point, point, summary_point};
-use super::{Memo, Stop, Walk};
+use super::{Memo, Stop, Walk, usual};
 use crate::view::{MetricType, Number};
 
 impl<M: Memo> Walk<'_, M> {
@@ -18,7 +18,10 @@ impl<M: Memo> Walk<'_, M> {
         let mut found = Found::default();
         let numeric = matches!(kind, MetricType::Gauge | MetricType::Sum);
         let elements = if numeric {
-            self.number_point(&mut entry, &mut found)?
+            match usual::number_point(self.data, &mut entry) {
+                Some(attributes) => attributes,
+                None => self.number_point(&mut entry, &mut found)?,
+            }
         } else {
             self.other_point(&mut entry, kind, &mut found)?
         };
