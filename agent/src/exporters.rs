@@ -7,14 +7,18 @@ pub mod headers;
 pub mod otlp;
 pub mod proxy;
 pub mod queue;
+pub mod remote_write;
 pub mod tls;
 pub mod transport;
 
 use crate::settings::{Batch, Retry};
 use file::FileSink;
 use otlp::OtlpSink;
+use phoenix_engine::prometheus::Unfit;
 use queue::{Outgoing, Queue};
 use rand::Rng;
+use remote_write::RemoteWriteSink;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,11 +28,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const DRAIN_PAUSE: Duration = Duration::from_secs(1);
 /// At most one line about failures in this time.
 const QUIET: Duration = Duration::from_secs(10);
+/// Most requests that one is divided into to find the points that the next hop refuses.
+const MOST_PIECES: usize = 64;
 
 /// A destination.
 pub enum Sink {
-    /// Over the network.
+    /// OTLP over the network.
     Otlp(Box<OtlpSink>),
+    /// Prometheus remote write.
+    RemoteWrite(Box<RemoteWriteSink>),
     /// Into a file.
     File(FileSink),
 }
@@ -46,7 +54,12 @@ pub enum Outcome {
         sent: usize,
     },
     /// It will never be taken.
-    Refused(String),
+    Refused {
+        /// Its reason.
+        reason: String,
+        /// Parts of it may be taken.
+        divide: bool,
+    },
     /// Worth another try, not before `after` if the next hop said so.
     Retry {
         /// What went wrong.
@@ -54,6 +67,16 @@ pub enum Outcome {
         /// Pause that the next hop asked for.
         after: Option<Duration>,
     },
+}
+
+impl Outcome {
+    /// Refused, and no part of it would fare better.
+    pub fn refused(reason: String) -> Outcome {
+        Outcome::Refused {
+            reason,
+            divide: false,
+        }
+    }
 }
 
 /// One destination's task.
@@ -96,8 +119,12 @@ impl Exporter {
     /// Sends until the queue is closed and empty.
     pub async fn run(mut self) {
         while let Some(request) = self.next().await {
-            for piece in divide::divide(request, self.batch.bytes) {
-                self.deliver(&piece).await;
+            let mut left = VecDeque::from(divide::divide(request, self.batch.bytes));
+            let mut pieces = MOST_PIECES;
+            while let Some(piece) = left.pop_front() {
+                let halves = self.deliver(&piece, pieces).await;
+                pieces -= halves.len();
+                halves.into_iter().rev().for_each(|h| left.push_front(h));
             }
         }
         if let Sink::File(file) = &mut self.sink
@@ -114,13 +141,19 @@ impl Exporter {
         }
     }
 
-    /// Tries until the request is taken, refused or given up.
-    async fn deliver(&mut self, request: &Outgoing) {
+    /// Tries until the request is taken, refused or given up. Gives what is to be delivered in its
+    /// place, at most `pieces`: its halves, where parts of it may be taken.
+    async fn deliver(&mut self, request: &Outgoing, pieces: usize) -> Vec<Outgoing> {
         let began = Instant::now();
+        let unfit = match &mut self.sink {
+            Sink::RemoteWrite(remote) => remote.take(request),
+            Sink::Otlp(_) | Sink::File(_) => [0; Unfit::ALL.len()],
+        };
         let mut bound = self.retry.initial;
         loop {
             let outcome = match &mut self.sink {
                 Sink::Otlp(otlp) => otlp.send(request).await,
+                Sink::RemoteWrite(remote) => remote.send(request).await,
                 Sink::File(file) => file.write(request),
             };
             let (reason, after) = match outcome {
@@ -131,20 +164,32 @@ impl Exporter {
                 } => {
                     if rejected > 0 {
                         self.complain(&format!("{rejected} points rejected: {message}"));
+                    } else if !message.is_empty() {
+                        self.complain(&message);
                     }
-                    return self.queue.resolve(request, rejected, sent);
+                    self.queue.resolve(request, rejected, sent);
+                    self.queue.count_unfit(request.lane, unfit);
+                    return Vec::new();
                 }
-                Outcome::Refused(reason) => {
+                Outcome::Refused { reason, divide } => {
                     self.queue.count_error(request.lane);
+                    let halves = divide.then(|| divide::halve(request)).flatten();
+                    if let Some(halves) = halves.filter(|h| h.len() <= pieces) {
+                        return halves;
+                    }
                     self.complain(&format!("{} points refused: {reason}", request.points));
-                    return self.queue.resolve(request, request.points, 0);
+                    self.queue.resolve(request, request.points, 0);
+                    self.queue.count_unfit(request.lane, unfit);
+                    return Vec::new();
                 }
                 Outcome::Retry { reason, after } => (reason, after),
             };
             self.queue.count_error(request.lane);
             if self.retry.give_up.is_some_and(|t| began.elapsed() >= t) {
                 self.complain(&format!("{} points given up: {reason}", request.points));
-                return self.queue.resolve(request, request.points, 0);
+                self.queue.resolve(request, request.points, 0);
+                self.queue.count_unfit(request.lane, unfit);
+                return Vec::new();
             }
             let pause = pause(bound, after);
             self.complain(&format!(

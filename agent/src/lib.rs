@@ -12,6 +12,7 @@ pub mod memory;
 pub mod pipeline_file;
 pub mod process;
 pub mod receivers;
+pub mod remote_write;
 pub mod rpc;
 pub mod settings;
 pub mod worker;

@@ -8,6 +8,7 @@ mod reader;
 
 use crate::exporters::headers::Headers;
 use phoenix_engine::document::Problem;
+use phoenix_engine::prometheus::Naming;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -107,6 +108,8 @@ pub struct ProcessRules {
 pub struct Exporters {
     /// The next hop.
     pub otlp: Option<OtlpExporter>,
+    /// A receiver of Prometheus remote write.
+    pub remote_write: Option<RemoteWriteExporter>,
     /// A capture of what is exported.
     pub file: Option<FileExporter>,
     /// Where a shadow candidate's output goes.
@@ -118,6 +121,8 @@ pub struct Exporters {
 pub enum ShadowExporter {
     /// To an OTLP endpoint.
     Otlp(Box<OtlpExporter>),
+    /// To a receiver of Prometheus remote write.
+    RemoteWrite(Box<RemoteWriteExporter>),
     /// To a capture.
     File(FileExporter),
 }
@@ -163,6 +168,44 @@ pub struct OtlpExporter {
     pub queue_bytes: usize,
     /// Pauses between tries.
     pub retry: Retry,
+}
+
+/// `exporters.remote_write`.
+#[derive(Debug, Clone)]
+pub struct RemoteWriteExporter {
+    /// The whole URL, like `http://127.0.0.1:9090/api/v1/write`.
+    pub endpoint: http::Uri,
+    /// Which message is sent.
+    pub version: RemoteWriteVersion,
+    /// Of one try, connecting included.
+    pub timeout: Duration,
+    /// Sent with every request; values are never printed.
+    pub headers: Headers,
+    /// For https endpoints.
+    pub tls: Tls,
+    /// What of resource and scope becomes labels.
+    pub naming: Naming,
+    /// Labels on every series that has none of the same name.
+    pub labels: BTreeMap<String, String>,
+    /// Whether resources are told of as `target_info`.
+    pub target_info: bool,
+    /// When a request is full, before its translation.
+    pub batch: Batch,
+    /// Bytes that may wait.
+    pub queue_bytes: usize,
+    /// Pauses between tries.
+    pub retry: Retry,
+}
+
+/// `exporters.remote_write.version`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoteWriteVersion {
+    /// 2.0 where the receiver takes it, else 1.0.
+    Auto,
+    /// `prometheus.WriteRequest`
+    One,
+    /// `io.prometheus.write.v2.Request`
+    Two,
 }
 
 /// `tls` of an https endpoint; without `ca_file` the system's roots are trusted.
@@ -274,11 +317,9 @@ fn list(problems: &[Problem]) -> String {
 impl Settings {
     /// What an operator should know before the agent runs: what can be lost, what is open.
     pub fn warnings(&self) -> Vec<String> {
-        let queue = self
-            .exporters
-            .otlp
-            .as_ref()
-            .map_or(crate::process::FILE_QUEUE, |otlp| otlp.queue_bytes);
+        let remote = self.exporters.remote_write.as_ref().map(|r| r.queue_bytes);
+        let otlp = self.exporters.otlp.as_ref().map(|o| o.queue_bytes);
+        let queue = otlp.or(remote).unwrap_or(crate::process::FILE_QUEUE);
         let mut lines = vec![format!(
             "what is held in memory is lost if this process is killed: open windows and up to {queue} bytes of queue; SIGTERM and SIGINT write both"
         )];

@@ -21,7 +21,7 @@ use crate::series::{Entry, Table};
 use crate::stage::Closing;
 use crate::wire::index::Index;
 use bytes::Bytes;
-pub use look::{count_points, earliest_time, latest_time};
+pub use look::{count_points, earliest_time, for_each_point, latest_time};
 pub use settings::{Limits, Place, Refusal, Settings};
 use share::Hands;
 pub use share::{Decisions, Share};

@@ -1,16 +1,18 @@
 //! `/metrics`: one consistent snapshot, written in the OpenMetrics text format.
 
 use super::{Page, State, respond, text};
-use crate::exporters::queue::Account;
+use crate::exporters::queue::{Account, Queue};
 use crate::limits;
 use crate::worker::Figures;
 use http::StatusCode;
 use phoenix_engine::ledger::Ledger;
+use phoenix_engine::prometheus::Unfit;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -306,6 +308,7 @@ fn exporters(state: &State) -> Vec<Family> {
                 .collect(),
         })
         .collect();
+    families.push(unfit(&queues));
     families.push(Family {
         name: "phoenix_agent_queue_limit_bytes",
         help: "Bytes at which the queue refuses",
@@ -316,6 +319,25 @@ fn exporters(state: &State) -> Vec<Family> {
             .collect(),
     });
     families
+}
+
+/// Part of the refused points, by why they have no form at the destination.
+fn unfit(queues: &[(&'static str, &Arc<Queue>)]) -> Family {
+    let mut rows = Vec::new();
+    for (exporter, queue) in queues {
+        for (unfit, points) in Unfit::ALL.iter().zip(queue.account().unfit) {
+            if points > 0 {
+                let labels = labels([("exporter", exporter), ("reason", unfit.name())]);
+                rows.push((labels, points as f64));
+            }
+        }
+    }
+    Family {
+        name: "phoenix_agent_export_points_unfit",
+        help: "Refused points that have no form at the destination (remote write has no deltas)",
+        kind: MetricType::Counter,
+        rows,
+    }
 }
 
 /// Since the last cut: a minute, or a window of the experiment.

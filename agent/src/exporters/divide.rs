@@ -34,7 +34,18 @@ pub fn divide(request: Outgoing, limit: usize) -> Vec<Outgoing> {
     if points != request.points {
         return vec![request];
     }
-    share_bytes(outgoing, request.bytes)
+    share_bytes(outgoing, request.held)
+}
+
+/// About halves of a request, so that what is wrong in one is not laid on the other. `None`: it
+/// cannot be divided.
+pub fn halve(request: &Outgoing) -> Option<Vec<Outgoing>> {
+    let whole = Outgoing {
+        parts: vec![Bytes::from(request.parts.concat())],
+        ..request.clone()
+    };
+    let pieces = divide(whole, request.bytes / 2);
+    (pieces.len() > 1).then_some(pieces)
 }
 
 /// Cuts between resources, without a copy; a resource that is too large by itself is copied into

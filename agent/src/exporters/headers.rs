@@ -41,7 +41,11 @@ impl Header {
             .map_err(|_| "is no valid header name".to_owned())?;
         if matches!(
             name.as_str(),
-            "content-type" | "content-encoding" | "te" | "host"
+            "content-type"
+                | "content-encoding"
+                | "te"
+                | "host"
+                | "x-prometheus-remote-write-version"
         ) {
             return Err("is set by the exporter itself; remove it".to_owned());
         }

@@ -79,7 +79,12 @@ impl OtlpSink {
         if self.open.as_ref().is_none_or(|o| o.connection.is_closed()) {
             self.open = Some(Open {
                 headers: self.settings.headers.resolve()?,
-                connection: transport::connect(&self.settings, &self.target).await?,
+                connection: transport::connect(
+                    self.settings.protocol,
+                    &self.settings.tls,
+                    &self.target,
+                )
+                .await?,
             });
         }
         let Some(open) = &mut self.open else {
@@ -102,7 +107,8 @@ impl OtlpSink {
     }
 }
 
-fn agent() -> HeaderValue {
+/// Who asks.
+pub fn agent() -> HeaderValue {
     HeaderValue::from_static(concat!("phoenix-agent/", env!("CARGO_PKG_VERSION")))
 }
 
@@ -154,6 +160,12 @@ fn body(settings: &OtlpExporter, request: &Outgoing) -> (Chunks, usize) {
     (chunks, sent)
 }
 
+/// The pause that an answer asks for, where it is given in seconds.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse();
+    seconds.ok().map(Duration::from_secs)
+}
+
 async fn grpc_answer(response: Response<Incoming>, sent: usize) -> Result<Outcome, String> {
     let (head, body) = response.into_parts();
     if let Some(status) = Status::from_headers(&head.headers)
@@ -187,7 +199,7 @@ fn refusal(status: Status) -> Outcome {
     if Code(status.code).is_retryable(after.is_some()) {
         Outcome::Retry { reason, after }
     } else {
-        Outcome::Refused(reason)
+        Outcome::refused(reason)
     }
 }
 
@@ -211,11 +223,7 @@ async fn http_answer(response: Response<Incoming>, sent: usize) -> Result<Outcom
         return Ok(accepted(&whole, sent));
     }
     let retry = matches!(head.status.as_u16(), 429 | 502..=504);
-    let after = head
-        .headers
-        .get(RETRY_AFTER)
-        .and_then(|v| v.to_str().ok()?.trim().parse().ok())
-        .map(Duration::from_secs);
+    let after = retry_after(&head.headers);
     let said = Status::decode(&whole[..])
         .map(|s| s.message)
         .unwrap_or_default();
@@ -227,7 +235,7 @@ fn http_refusal(retry: bool, status: StatusCode, after: Option<Duration>, said: 
     if retry {
         Outcome::Retry { reason, after }
     } else {
-        Outcome::Refused(reason)
+        Outcome::refused(reason)
     }
 }
 

@@ -9,6 +9,7 @@ mod gate;
 use crate::settings::Batch;
 use bytes::Bytes;
 use gate::Gate;
+use phoenix_engine::prometheus::Unfit;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -62,8 +63,10 @@ pub struct Account {
     pub written: u64,
     /// Points that the next hop took.
     pub accepted: u64,
-    /// Points that it refused for good.
+    /// Points that it refused for good, and those that have no form there.
     pub refused: u64,
+    /// Of these, points that have no form there, by `Unfit as usize`.
+    pub unfit: [u64; Unfit::ALL.len()],
     /// Bytes that wait or are being sent.
     pub bytes: usize,
     /// Tries that failed, retried or not.
@@ -82,6 +85,7 @@ impl Account {
         self.written += other.written;
         self.accepted += other.accepted;
         self.refused += other.refused;
+        add_unfit(&mut self.unfit, other.unfit);
         self.bytes += other.bytes;
         self.errors += other.errors;
         self.requests += other.requests;
@@ -261,6 +265,11 @@ impl Queue {
         (0..self.lanes.len()).any(|lane| self.state(lane).closed)
     }
 
+    /// Says of refused points that they have no form there; once they were counted as refused.
+    pub fn count_unfit(&self, lane: usize, unfit: [u64; Unfit::ALL.len()]) {
+        add_unfit(&mut self.state(lane).account.unfit, unfit);
+    }
+
     /// Notes what became of a request that `next` gave.
     pub fn resolve(&self, request: &Outgoing, refused: u64, sent: usize) {
         let mut state = self.state(request.lane);
@@ -370,6 +379,12 @@ impl Queue {
         }
         state.take(lane, limits)
     }
+}
+
+fn add_unfit(sum: &mut [u64; Unfit::ALL.len()], more: [u64; Unfit::ALL.len()]) {
+    sum.iter_mut()
+        .zip(more)
+        .for_each(|(sum, more)| *sum += more);
 }
 
 enum Step {

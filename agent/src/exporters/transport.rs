@@ -2,7 +2,7 @@
 //! or HTTP/1.1.
 
 use super::{proxy, tls};
-use crate::settings::{OtlpExporter, Protocol};
+use crate::settings::{Protocol, Tls};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -86,7 +86,11 @@ enum Sender {
 ///
 /// # Errors
 /// Which step failed and why.
-pub async fn connect(settings: &OtlpExporter, target: &Uri) -> Result<Connection, String> {
+pub async fn connect(
+    protocol: Protocol,
+    tls_settings: &Tls,
+    target: &Uri,
+) -> Result<Connection, String> {
     let secure = target.scheme_str() == Some("https");
     let host = target.host().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -100,20 +104,20 @@ pub async fn connect(settings: &OtlpExporter, target: &Uri) -> Result<Connection
         .await
         .map_err(|e| format!("cannot connect to {to}:{to_port}: {e}"))?;
     let _nodelay = stream.set_nodelay(true);
-    let whole_url = proxy.is_some() && !secure && settings.protocol == Protocol::Http;
+    let whole_url = proxy.is_some() && !secure && protocol == Protocol::Http;
     if let Some(proxy) = proxy.as_ref().filter(|_| !whole_url) {
         proxy::tunnel(&mut stream, proxy, host, port).await?;
     }
     let sender = if secure {
-        let config = tls::client(&settings.tls, settings.protocol)?;
+        let config = tls::client(tls_settings, protocol)?;
         let name = ServerName::try_from(bare.to_owned()).map_err(|e| format!("TLS: {e}"))?;
         let stream = tokio_rustls::TlsConnector::from(config)
             .connect(name, stream)
             .await
             .map_err(|e| format!("TLS with {host}:{port}: {e}"))?;
-        handshake(settings.protocol, stream).await
+        handshake(protocol, stream).await
     } else {
-        handshake(settings.protocol, stream).await
+        handshake(protocol, stream).await
     };
     Ok(Connection {
         sender: sender.map_err(|e| format!("HTTP with {host}:{port}: {e}"))?,

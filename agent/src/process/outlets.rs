@@ -4,8 +4,11 @@ use super::StartError;
 use crate::exporters::file::FileSink;
 use crate::exporters::otlp::OtlpSink;
 use crate::exporters::queue::Queue;
+use crate::exporters::remote_write::RemoteWriteSink;
 use crate::exporters::{Exporter, Sink};
-use crate::settings::{Batch, FileExporter, OtlpExporter, Retry, Settings, ShadowExporter};
+use crate::settings::{
+    Batch, FileExporter, OtlpExporter, RemoteWriteExporter, Retry, Settings, ShadowExporter,
+};
 use crate::worker::Outlets;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +22,21 @@ pub fn exporters(settings: &Settings) -> Result<(Outlets, Vec<Exporter>), StartE
     if let Some(otlp) = &settings.exporters.otlp {
         next.extend(otlp_exporters("otlp", otlp, settings.workers)?);
     }
+    if let Some(remote) = &settings.exporters.remote_write {
+        next.extend(remote_write_exporters(
+            "remote_write",
+            remote,
+            settings.workers,
+        )?);
+    }
     if let Some(file) = &settings.exporters.file {
         next.push(file_exporter("file", file.clone(), settings.workers)?);
     }
     let shadow = match &settings.exporters.shadow {
         Some(ShadowExporter::Otlp(otlp)) => otlp_exporters("shadow", otlp, settings.workers)?,
+        Some(ShadowExporter::RemoteWrite(remote)) => {
+            remote_write_exporters("shadow", remote, settings.workers)?
+        }
         Some(ShadowExporter::File(file)) => {
             vec![file_exporter("shadow", file.clone(), settings.workers)?]
         }
@@ -47,22 +60,41 @@ pub fn exporters(settings: &Settings) -> Result<(Outlets, Vec<Exporter>), StartE
     Ok((outlets, next))
 }
 
-/// One a worker, each with its lane and its connection, on the worker's thread.
 fn otlp_exporters(
     name: &'static str,
     otlp: &OtlpExporter,
     workers: usize,
 ) -> Result<Vec<Exporter>, StartError> {
     let queue = Arc::new(Queue::with_lanes(otlp.queue_bytes, workers));
+    let sink = || OtlpSink::new(otlp.clone()).map(|sink| Sink::Otlp(Box::new(sink)));
+    one_a_lane(name, &queue, sink, (otlp.batch, otlp.retry))
+}
+
+fn remote_write_exporters(
+    name: &'static str,
+    remote: &RemoteWriteExporter,
+    workers: usize,
+) -> Result<Vec<Exporter>, StartError> {
+    let queue = Arc::new(Queue::with_lanes(remote.queue_bytes, workers));
+    let sink =
+        || RemoteWriteSink::new(remote.clone()).map(|sink| Sink::RemoteWrite(Box::new(sink)));
+    one_a_lane(name, &queue, sink, (remote.batch, remote.retry))
+}
+
+/// One a worker, each with its lane and its connection, on the worker's thread.
+fn one_a_lane(
+    name: &'static str,
+    queue: &Arc<Queue>,
+    sink: impl Fn() -> Result<Sink, String>,
+    (batch, retry): (Batch, Retry),
+) -> Result<Vec<Exporter>, StartError> {
     let one = |lane| {
-        let sink = OtlpSink::new(otlp.clone())
-            .map_err(|message| StartError::Exporter { name, message })?;
-        let sink = Sink::Otlp(Box::new(sink));
-        let mut exporter = Exporter::new(name, queue.clone(), sink, otlp.batch, otlp.retry);
+        let sink = sink().map_err(|message| StartError::Exporter { name, message })?;
+        let mut exporter = Exporter::new(name, queue.clone(), sink, batch, retry);
         exporter.lane = Some(lane);
         Ok(exporter)
     };
-    (0..workers.max(1)).map(one).collect()
+    (0..queue.lanes()).map(one).collect()
 }
 
 /// One for all workers: a file has one writer.

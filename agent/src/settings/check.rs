@@ -67,13 +67,12 @@ fn whole(root: &Section, settings: &Settings) {
             "none is set; add `otlp: { grpc: \"127.0.0.1:4317\" }`, `host:` or `file:`",
         );
     }
-    if settings.exporters.otlp.is_none()
-        && settings.exporters.file.is_none()
-        && !root.has("exporters")
+    let to = &settings.exporters;
+    if to.otlp.is_none() && to.remote_write.is_none() && to.file.is_none() && !root.has("exporters")
     {
         root.wrong(
             "exporters",
-            "none is set, so every point would be lost; add `otlp: { endpoint: ... }` or `file: { path: ... }`",
+            "none is set, so every point would be lost; add `otlp: { endpoint: ... }`, `remote_write: { endpoint: ... }` or `file: { path: ... }`",
         );
     }
     if settings.pipeline_file.is_some() && settings.control_plane.is_some() {

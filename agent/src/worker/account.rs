@@ -1,5 +1,6 @@
 //! The ledger at the level of the process: the engine's `exported` becomes what the next hop
-//! accepted, what waits in the queue (`held`) and what it refused (`dropped{next_hop}`).
+//! accepted, what waits in the queue (`held`), what it refused (`dropped{next_hop}`) and what has no
+//! form there (`dropped` by its reason).
 //!
 //! In a split both arms share one stream. Which arm's points a settled request held is known at
 //! marks alone, set on every tick: an arm's points count as exported once the mark behind them has
@@ -8,6 +9,7 @@
 use super::cuts::Cuts;
 use crate::exporters::queue::{Account as QueueAccount, Passed, Queue};
 use phoenix_engine::ledger::Ledger;
+use phoenix_engine::prometheus::Unfit;
 use phoenix_engine::report::{ArmFigures, Report};
 use std::collections::VecDeque;
 
@@ -173,6 +175,7 @@ impl Account {
             add(&mut node, arm);
         }
         settle(&mut node, queue.refused, queue.waiting());
+        name_unfit(&mut node, queue);
         self.settle_arms(&mut baseline, candidate.as_mut().filter(|_| split), queue);
         let split_bytes = |f: fn(&Totals) -> u64, g: fn(&ArmFigures) -> u64| {
             self.candidate.as_ref().filter(|_| split).map_or(0, f)
@@ -209,6 +212,10 @@ impl Account {
             // Since the last mark all points are the baseline's.
             let refused = s.baseline_refused + queue.refused - s.refused;
             settle(baseline, refused, queue.waiting());
+            if s.candidates_refused == 0 {
+                // Else it cannot be told whose points they were.
+                name_unfit(baseline, queue);
+            }
             return;
         }
         let waiting = baseline.exported.saturating_sub(s.baseline_written);
@@ -238,6 +245,21 @@ fn settle(ledger: &mut Ledger, refused: u64, waiting: u64) {
     if refused > 0 {
         *ledger.dropped.entry("next_hop".to_owned()).or_default() += refused;
     }
+}
+
+/// Of the refused points, calls those that have no form at the next hop by their reason.
+fn name_unfit(ledger: &mut Ledger, queue: &QueueAccount) {
+    for (unfit, points) in Unfit::ALL.iter().zip(queue.unfit) {
+        let refused = ledger.dropped.get_mut("next_hop");
+        let Some(refused) = refused.filter(|refused| points > 0 && **refused >= points) else {
+            continue;
+        };
+        *refused -= points;
+        *ledger.dropped.entry(unfit.name().to_owned()).or_default() += points;
+    }
+    ledger
+        .dropped
+        .retain(|reason, points| *points > 0 || reason != "next_hop");
 }
 
 /// Adds `more` to `sum`.

@@ -7,6 +7,7 @@ mod drain;
 mod files;
 mod http;
 mod proxy;
+mod remote_write;
 mod settings;
 mod support;
 mod tls;

@@ -161,3 +161,66 @@ fn the_program_prints_the_mistakes_and_fails() {
         "{help}"
     );
 }
+
+#[test]
+fn the_settings_in_the_page_on_remote_write_are_valid_and_name_the_defaults() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/remote-write.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let block = page.split("```yaml").nth(1).unwrap();
+    let block = block.split("```").next().unwrap();
+    let shown = load(
+        Some(
+            file(&format!(
+                "receivers: {{ otlp: {{}} }}\nlimits: {{ memory: 1GiB }}\n{block}"
+            ))
+            .path(),
+        ),
+        &[],
+    );
+    let shown = shown.unwrap().exporters.remote_write.unwrap();
+    let bare = "receivers: { otlp: {} }\nlimits: { memory: 1GiB }\nexporters: { remote_write: { endpoint: \"http://127.0.0.1:9090/api/v1/write\" } }";
+    let default = load(Some(file(bare).path()), &[]).unwrap();
+    let default = default.exporters.remote_write.unwrap();
+    // What has no default, or an empty one.
+    let mut expected = shown.clone();
+    expected.headers = default.headers.clone();
+    expected.naming.promote.clear();
+    expected.labels.clear();
+    assert_eq!(format!("{expected:?}"), format!("{default:?}"));
+    assert_eq!(shown.naming.promote, ["k8s.namespace.name", "k8s.pod.name"]);
+    assert_eq!(shown.labels["cluster"], "eu-1");
+}
+
+#[test]
+fn mistakes_in_remote_write_are_reported_with_a_remedy() {
+    let wrong = "
+receivers: { otlp: {} }
+exporters:
+  remote_write:
+    endpoint: \"http://127.0.0.1:9090\"
+    version: 3
+    labels: { a.b: x, __name__: y }
+    headers: { x-prometheus-remote-write-version: 1 }
+    compression: gzip
+  shadow: { remote_write: {} }
+";
+    let Err(SettingsError::Wrong(problems)) = load(Some(file(wrong).path()), &[]) else {
+        panic!("must be refused");
+    };
+    for (path, word) in [
+        ("exporters.remote_write.endpoint", "/api/v1/write"),
+        ("exporters.remote_write.version", "auto, 1.0 or 2.0"),
+        ("exporters.remote_write.labels.a.b", "letters, digits"),
+        ("exporters.remote_write.labels.__name__", "letters, digits"),
+        (
+            "exporters.remote_write.headers.x-prometheus-remote-write-version",
+            "remove it",
+        ),
+        ("exporters.remote_write.compression", "known are"),
+        ("exporters.shadow.remote_write.endpoint", "is missing"),
+    ] {
+        let found = problems.iter().find(|p| p.path == path);
+        let found = found.unwrap_or_else(|| panic!("{path} is not in {problems:?}"));
+        assert!(found.message.contains(word), "{path}: {}", found.message);
+    }
+}

@@ -3,7 +3,11 @@
 use super::{Kind, Unfit};
 use crate::view::{MetricView, PointView};
 use crate::wire::fields;
-use crate::wire::otlp::{histogram_point, summary_point};
+use crate::wire::otlp::{exponential_point, histogram_point, summary_point};
+
+/// Prometheus' coarsest scale of a native histogram. What is finer than its finest can be made
+/// coarser; the other way round it cannot.
+pub const COARSEST: i64 = -4;
 
 /// Samples of a point: 1 for a number and for a native histogram; for a histogram its buckets,
 /// `+Inf`, `_count` and, where it has one, `_sum`; for a summary its quantiles, `_sum` and `_count`.
@@ -15,6 +19,7 @@ pub fn samples(metric: &MetricView<'_>, point: &PointView<'_>) -> Result<u64, Un
         Kind::Counter | Kind::Gauge if point.number.is_none() && !point.no_recorded_value() => {
             return Err(Unfit::NoValue);
         }
+        Kind::NativeHistogram if scale(point.body) < COARSEST => return Err(Unfit::TooCoarse),
         Kind::Counter | Kind::Gauge | Kind::NativeHistogram => 1,
         Kind::Histogram => histogram(point.body),
         Kind::Summary => {
@@ -39,4 +44,12 @@ fn histogram(body: &[u8]) -> u64 {
         }
     }
     bounds as u64 + 2 + sum
+}
+
+fn scale(body: &[u8]) -> i64 {
+    let raw = fields(body)
+        .filter(|field| field.number == exponential_point::SCALE)
+        .last()
+        .map_or(0, |field| field.value.bits());
+    (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed()
 }

@@ -339,5 +339,15 @@ fn only_what_is_cumulative_has_a_form_and_its_samples_are_counted() {
     );
     assert_eq!(count(MetricType::Histogram, &bare.encode_to_vec()), Ok(2));
     assert_eq!(count(MetricType::ExponentialHistogram, &[]), Ok(1));
+    let coarse = |scale| pb::ExponentialHistogramDataPoint {
+        scale,
+        ..Default::default()
+    };
+    let kind = MetricType::ExponentialHistogram;
+    assert_eq!(count(kind, &coarse(-4).encode_to_vec()), Ok(1));
+    assert_eq!(
+        count(kind, &coarse(-5).encode_to_vec()),
+        Err(Unfit::TooCoarse)
+    );
     assert_eq!(count(MetricType::Summary, &summary.encode_to_vec()), Ok(4));
 }

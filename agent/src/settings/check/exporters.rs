@@ -4,6 +4,10 @@ use super::super::reader::Section;
 use super::super::*;
 use super::{MIB, endpoint, required, tls};
 use crate::exporters::headers::Header;
+use phoenix_engine::prometheus::label_name;
+
+/// A histogram is a dozen samples, and receivers refuse requests that are large.
+const REMOTE_WRITE_POINTS: usize = 2000;
 
 pub fn exporters(root: &Section, memory: usize) -> Exporters {
     let Some(section) = root.section("exporters") else {
@@ -13,13 +17,19 @@ pub fn exporters(root: &Section, memory: usize) -> Exporters {
         otlp: section
             .section("otlp")
             .and_then(|s| otlp_exporter(&s, memory)),
+        remote_write: section
+            .section("remote_write")
+            .and_then(|s| remote_write_exporter(&s, memory)),
         file: section.section("file").and_then(|s| file_exporter(&s)),
         shadow: section.section("shadow").and_then(|s| shadow(&s, memory)),
     };
-    if !["otlp", "file"].iter().any(|k| section.has(k)) {
+    if !["otlp", "remote_write", "file"]
+        .iter()
+        .any(|k| section.has(k))
+    {
         root.wrong(
             "exporters",
-            "has no `otlp` and no `file`, so every point would be lost; add one",
+            "has no `otlp`, no `remote_write` and no `file`, so every point would be lost; add one",
         );
     }
     section.finish();
@@ -28,16 +38,69 @@ pub fn exporters(root: &Section, memory: usize) -> Exporters {
 
 fn shadow(s: &Section, memory: usize) -> Option<ShadowExporter> {
     let otlp = s.section("otlp").map(|s| otlp_exporter(&s, memory));
+    let remote = s
+        .section("remote_write")
+        .map(|s| remote_write_exporter(&s, memory));
     let file = s.section("file").map(|s| file_exporter(&s));
     s.finish();
-    match (otlp, file) {
-        (Some(otlp), None) => Some(ShadowExporter::Otlp(Box::new(otlp?))),
-        (None, Some(file)) => Some(ShadowExporter::File(file?)),
+    match (otlp, remote, file) {
+        (Some(otlp), None, None) => Some(ShadowExporter::Otlp(Box::new(otlp?))),
+        (None, Some(remote), None) => Some(ShadowExporter::RemoteWrite(Box::new(remote?))),
+        (None, None, Some(file)) => Some(ShadowExporter::File(file?)),
         _ => {
-            s.wrong("", "needs exactly one of `otlp` and `file`");
+            s.wrong("", "needs exactly one of `otlp`, `remote_write` and `file`");
             None
         }
     }
+}
+
+fn remote_write_exporter(s: &Section, memory: usize) -> Option<RemoteWriteExporter> {
+    let version = s.parsed("version", |t| match t {
+        "auto" => Ok(RemoteWriteVersion::Auto),
+        "1" | "1.0" => Ok(RemoteWriteVersion::One),
+        "2" | "2.0" => Ok(RemoteWriteVersion::Two),
+        _ => Err(format!("{t:?} must be auto, 1.0 or 2.0")),
+    });
+    let endpoint = endpoint(s, "endpoint", "http://127.0.0.1:9090/api/v1/write");
+    if endpoint.as_ref().is_some_and(|e| e.path() == "/") {
+        s.wrong(
+            "endpoint",
+            "has no path; write the whole URL, like http://127.0.0.1:9090/api/v1/write",
+        );
+    }
+    let exporter = RemoteWriteExporter {
+        version: version.unwrap_or(RemoteWriteVersion::Auto),
+        timeout: s.duration("timeout").unwrap_or(Duration::from_secs(10)),
+        headers: headers(s),
+        tls: tls(s, endpoint.as_ref()),
+        naming: Naming {
+            promote: s.texts("promote").unwrap_or_default(),
+            scope: s.flag("scope_labels").unwrap_or(true),
+        },
+        labels: external_labels(s),
+        target_info: s.flag("target_info").unwrap_or(true),
+        batch: batch(s, REMOTE_WRITE_POINTS),
+        queue_bytes: queue(s, memory),
+        retry: retry(s),
+        endpoint: endpoint.clone().unwrap_or_default(),
+    };
+    s.finish();
+    endpoint.map(|_| exporter)
+}
+
+fn external_labels(s: &Section) -> BTreeMap<String, String> {
+    let mut labels = s.table("labels").unwrap_or_default();
+    for name in labels.keys() {
+        let valid = label_name(name).is_some_and(|valid| valid == *name);
+        if !valid || name.starts_with("__") {
+            s.wrong(
+                &format!("labels.{name}"),
+                "is no name of a label; use letters, digits and single underscores, with no digit first",
+            );
+        }
+    }
+    labels.retain(|_, text| !text.is_empty());
+    labels
 }
 
 fn otlp_exporter(s: &Section, memory: usize) -> Option<OtlpExporter> {
@@ -53,7 +116,7 @@ fn otlp_exporter(s: &Section, memory: usize) -> Option<OtlpExporter> {
         timeout: s.duration("timeout").unwrap_or(Duration::from_secs(10)),
         headers: headers(s),
         tls: tls(s, endpoint.as_ref()),
-        batch: batch(s),
+        batch: batch(s, 8192),
         queue_bytes: queue(s, memory),
         retry: retry(s),
         endpoint: endpoint.clone().unwrap_or_default(),
@@ -62,11 +125,11 @@ fn otlp_exporter(s: &Section, memory: usize) -> Option<OtlpExporter> {
     endpoint.map(|_| exporter)
 }
 
-fn batch(s: &Section) -> Batch {
+fn batch(s: &Section, points: usize) -> Batch {
     let section = s.section("batch");
     let s = section.as_ref();
     let batch = Batch {
-        points: s.and_then(|s| s.count("points", 1)).unwrap_or(8192) as u64,
+        points: s.and_then(|s| s.count("points", 1)).unwrap_or(points) as u64,
         bytes: s.and_then(|s| s.size("bytes")).unwrap_or(MIB),
         timeout: s
             .and_then(|s| s.duration("timeout"))
