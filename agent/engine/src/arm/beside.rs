@@ -3,7 +3,7 @@
 //! The way behind the stage is resolved together with the series' route, while it is known what was
 //! known of the series, and kept by the series' seat: a point that passes costs no second resolve.
 
-use super::{Arm, Around, Event, Origin};
+use super::{Arm, Around, Event};
 use crate::aggregate::Seat;
 use crate::input::{Input, Observation};
 use crate::route::{End, Place, Route};
@@ -127,10 +127,7 @@ impl Arm {
 fn behind<'a>(event: &Event<'a>, stage: u16) -> Event<'a> {
     Event {
         entry: stage + 1,
-        origin: match event.origin {
-            Origin::Received => Origin::Released,
-            other => other,
-        },
+        origin: event.origin.rewritten(),
         ..*event
     }
 }

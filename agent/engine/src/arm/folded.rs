@@ -1,6 +1,7 @@
 //! Series at a `topk` or `limit`: where they go when their route is found, and each of their points.
 
 use super::close::{Moment, Out};
+use super::weight::ask_again;
 use super::{Arm, Around, Event, Origin};
 use crate::aggregate::{TABLE_FULL, Written};
 use crate::compile::{self, Action, Decide};
@@ -60,13 +61,8 @@ impl Arm {
         };
         let place = match fold.join(&meets, event.tracked, &mut running.tally) {
             Met::Ticket(ticket) => {
-                if fold.weigh(ticket, &meets)
-                    && let Some(table) = &mut running.outputs
-                    && let Some(entry) =
-                        table.find(event.written().0).and_then(|n| table.get_mut(n))
-                {
-                    // The stages behind are told when they are asked again.
-                    entry.routes[0].generation = 0;
+                if fold.weigh(ticket, &meets) {
+                    ask_again(&mut running.outputs, event.written().0);
                 }
                 if let Some(further) = fold.further(ticket) {
                     // What returns is new to the stages behind, too: they are asked again.
@@ -181,10 +177,7 @@ impl Arm {
         };
         let inner = Event {
             entry: number + 1,
-            origin: match event.origin {
-                Origin::Merged => Origin::Merged,
-                Origin::Received | Origin::Released => Origin::Released,
-            },
+            origin: event.origin.rewritten(),
             weight,
             ..*event
         };

@@ -1,7 +1,8 @@
 //! Points at a gate: decided one by one; what passes takes the way that its series' slot caches.
 
 use super::resolve::{is_cumulative, outputs};
-use super::{Arm, Around, Event, Origin};
+use super::weight::ask_again;
+use super::{Arm, Around, Event};
 use crate::aggregate::TABLE_FULL;
 use crate::input::{Input, Observation};
 use crate::route::{End, Place, Route, Way};
@@ -86,12 +87,8 @@ impl Arm {
         if forgotten {
             gate.returns(slot);
         }
-        if gate.weigh(slot, event.weight)
-            && let Some(table) = &mut running.outputs
-            && let Some(entry) = table.get_mut(slot)
-        {
-            // The stages behind are told when they are asked again.
-            entry.routes[0].generation = 0;
+        if gate.weigh(slot, event.weight) {
+            ask_again(&mut running.outputs, identity);
         }
         way.end = End::Gate;
         Some(Place::Slot(slot))
@@ -168,13 +165,9 @@ impl Arm {
         let Some((mut table, mut scratch)) = self.take_out(number) else {
             return false;
         };
-        let origin = match event.origin {
-            Origin::Received | Origin::Released => Origin::Released,
-            Origin::Merged => Origin::Merged,
-        };
         let behind = Event {
             entry: number + 1,
-            origin,
+            origin: event.origin.rewritten(),
             ..*event
         };
         let kept = match table.get_mut(slot) {

@@ -2,7 +2,7 @@
 
 use super::disguise::{Disguise, keeps_points};
 use super::gated::known;
-use super::weight::weight_at;
+use super::weight::{ask_again, weight_at};
 use super::{Arm, Around, Event, Origin};
 use crate::aggregate::{Joined, TABLE_FULL};
 use crate::compile::{Action, Decision, Filter, Method};
@@ -212,12 +212,8 @@ impl Arm {
         };
         match ticket {
             Some((ticket, new)) => {
-                if every.weigh(ticket, weight)
-                    && let Some(table) = &mut running.outputs
-                    && let Some(entry) = table.find(identity).and_then(|n| table.get_mut(n))
-                {
-                    // The stages behind are told when they are asked again.
-                    entry.routes[0].generation = 0;
+                if every.weigh(ticket, weight) {
+                    ask_again(&mut running.outputs, identity);
                 }
                 // What it lets go is the same series: later stages do not start blind either.
                 if let Some(input) = known(input, new) {

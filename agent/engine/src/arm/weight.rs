@@ -3,6 +3,7 @@
 
 use super::{Arm, Around};
 use crate::compile::{Action, Method, Stage};
+use crate::series::Table;
 use crate::view::SeriesView;
 
 /// The weight that a stage gives to a series that it lets pass, as the series is called there: that of
@@ -25,6 +26,16 @@ pub(super) fn weight_at(stage: &Stage, series: &SeriesView<'_>, around: &mut Aro
         *weight
     } else {
         1.0
+    }
+}
+
+/// The weight of a series has changed: the stages behind one that lets its points go later are told
+/// when they are asked again.
+pub(super) fn ask_again(outputs: &mut Option<Box<Table>>, identity: u128) {
+    if let Some(table) = outputs
+        && let Some(entry) = table.find(identity).and_then(|n| table.get_mut(n))
+    {
+        entry.routes[0].generation = 0;
     }
 }
 

@@ -7,10 +7,12 @@
 
 pub mod epoch;
 pub mod limit;
+pub mod slot;
+pub mod slots;
 pub mod topk;
 
 use super::Tally;
-use super::entity::{Part, Ticket as Measured};
+use super::entity::Part;
 use crate::Nanos;
 use crate::aggregate::{
     Added, Aggregation, Joined, Seat, TABLE_FULL, Written, overflow_attribute, string_attribute,
@@ -18,16 +20,19 @@ use crate::aggregate::{
 use crate::arm::Event;
 use crate::compile::{self, Mark, Rename};
 use crate::engine::Settings;
-use crate::input::{Increment, Observation};
+use crate::input::Observation;
 use crate::route::Route;
 use crate::splice::assemble::{Shared, Surroundings, assemble};
 use crate::stage::Closing;
-use crate::view::{MetricType, MetricView, SeriesView, Temporality};
+use crate::view::{SeriesView, Temporality};
 use crate::wire::attributes::raw_attributes;
 use crate::wire::write;
 use epoch::{Epoch, Wrote};
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
 use limit::Budgets;
+use slot::{Own, Slot, enter, is_counter, leave};
+use slots::Slots;
+pub use slots::Ticket;
 use std::sync::Arc;
 use topk::Ranking;
 
@@ -36,13 +41,6 @@ const OTHER: &str = "phoenix.other";
 
 /// Reason of points that cannot be merged with others: summaries, or of unspecified temporality.
 pub const NOT_FOLDABLE: &str = "not_foldable";
-
-/// A series' place in the stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
-    slot: u32,
-    generation: u32,
-}
 
 /// Who stays.
 #[derive(Debug)]
@@ -69,53 +67,12 @@ pub struct Fold {
     limit: usize,
     /// Where the others go; `None`: they are filtered.
     other: Option<Box<Aggregation>>,
-    slots: Vec<Option<Slot>>,
-    generations: Vec<u32>,
-    free: Vec<u32>,
-    by_identity: HashTable<u32>,
+    slots: Slots,
     around: HashMap<u128, Arc<Surroundings>>,
     shared: Shared,
     /// Points written anew, and ends of series, on their way to the later stages.
     early: Vec<(Arc<Surroundings>, Vec<u8>)>,
     spare: Vec<Vec<u8>>,
-}
-
-/// One series.
-#[derive(Debug)]
-struct Slot {
-    identity: u128,
-    /// The engine's now when it last spoke.
-    seen: Nanos,
-    /// Up to here its increments have been counted, and its own series has been written.
-    told: Nanos,
-    /// Its entity or its budget.
-    unit: u64,
-    /// Series that came before have smaller ones.
-    order: u64,
-    counter: bool,
-    delta: bool,
-    /// Never folded: it only tells how loaded the node is.
-    exempt: bool,
-    seat: Option<Seat>,
-    measured: Option<Measured>,
-    load: Option<Measured>,
-    /// For how many series its increments stand.
-    weight: f64,
-    own: Option<Box<Own>>,
-}
-
-/// A series that stays.
-#[derive(Debug)]
-struct Own {
-    /// Its way through the later stages, while it passes untouched.
-    further: Route,
-    /// It was folded once: its points are written anew.
-    epoch: Option<Epoch>,
-    around: Option<Arc<Surroundings>>,
-    /// Fields of its points: the attributes.
-    attributes: Vec<u8>,
-    /// Its last point had the no-recorded-value flag.
-    ended: bool,
 }
 
 /// A series that meets the stage.
@@ -194,10 +151,7 @@ impl Fold {
             began: created.max(settings.began),
             limit,
             other,
-            slots: Vec::new(),
-            generations: Vec::new(),
-            free: Vec::new(),
-            by_identity: HashTable::new(),
+            slots: Slots::default(),
             around: HashMap::new(),
             shared: Shared::default(),
             early: Vec::new(),
@@ -212,12 +166,11 @@ impl Fold {
 
     /// A place for a series; the one that it has, if it has one.
     pub fn join(&mut self, meets: &Meets<'_>, tracked: bool, tally: &mut Tally) -> Met {
-        if let Some(slot) = self.find(meets.identity) {
-            let generation = self.generations.get(slot as usize).copied().unwrap_or(0);
-            return Met::Ticket(Ticket { slot, generation });
+        if let Some(ticket) = self.slots.find(meets.identity) {
+            return Met::Ticket(ticket);
         }
         let metric = &meets.series.metric;
-        if !tracked || self.by_identity.len() >= self.limit {
+        if !tracked || self.slots.len() >= self.limit {
             let delta = metric.temporality == Temporality::Delta && meets.unit.is_some();
             let seat = self.other.as_mut().filter(|_| delta);
             let seat =
@@ -258,13 +211,12 @@ impl Fold {
                 again.then(|| Epoch::new(self.closed_to.max(self.began))),
             ));
         }
-        Met::Ticket(self.add(slot))
+        Met::Ticket(self.slots.add(slot))
     }
 
     /// Notes for how many series the increments of a series stand; true where that has changed.
     pub fn weigh(&mut self, ticket: Ticket, meets: &Meets<'_>) -> bool {
-        let slots = &mut self.slots;
-        let Some(slot) = slots.get_mut(ticket.slot as usize).and_then(Option::as_mut) else {
+        let Some(slot) = self.slots.get_mut(ticket) else {
             return false;
         };
         if slot.weight == meets.weight {
@@ -285,21 +237,18 @@ impl Fold {
 
     /// For how many series the increments of a series stand.
     pub fn weight(&self, identity: u128) -> f64 {
-        let slot = self.find(identity);
-        let slot = slot.and_then(|n| self.slots.get(n as usize)?.as_ref());
-        slot.map_or(1.0, |slot| slot.weight)
+        let ticket = self.slots.find(identity);
+        ticket.map_or(1.0, |ticket| self.weight_at(ticket))
     }
 
     /// The same of a series that has a place.
     pub fn weight_at(&self, ticket: Ticket) -> f64 {
-        let slot = self.slots.get(ticket.slot as usize);
-        slot.and_then(Option::as_ref)
-            .map_or(1.0, |slot| slot.weight)
+        self.slots.get(ticket).map_or(1.0, |slot| slot.weight)
     }
 
     /// Where the way through the later stages is kept, of a series that passes untouched.
     pub fn further(&mut self, ticket: Ticket) -> Option<&mut Route> {
-        let own = self.slot_mut(ticket)?.own.as_mut()?;
+        let own = self.slots.get_mut(ticket)?.own.as_mut()?;
         own.epoch.is_none().then_some(&mut own.further)
     }
 
@@ -311,10 +260,7 @@ impl Fold {
         seen: Option<&Observation<'_>>,
         tally: &mut Tally,
     ) -> Took {
-        let slots = &mut self.slots;
-        let slot = slots.get_mut(ticket.slot as usize).and_then(Option::as_mut);
-        let generation = self.generations.get(ticket.slot as usize);
-        let Some(slot) = slot.filter(|_| generation == Some(&ticket.generation)) else {
+        let Some(slot) = self.slots.get_mut(ticket) else {
             return Took::Stale;
         };
         let view = event.view();
@@ -429,7 +375,7 @@ impl Fold {
         if let Decide::Topk(ranking) = &mut self.decide
             && ranking.close(now)
         {
-            for slot in self.slots.iter_mut().flatten().filter(|s| !s.exempt) {
+            for slot in self.slots.iter_mut().filter(|s| !s.exempt) {
                 let stays = ranking.stays(slot.unit);
                 if stays && slot.own.is_none() {
                     leaving.extend(slot.seat.take());
@@ -442,18 +388,11 @@ impl Fold {
         self.expire(now);
         if let Decide::Limit(budgets) = &mut self.decide {
             budgets.alarm(tally);
-            let mut waiting: Vec<(u64, u32)> = (0u32..)
-                .zip(&self.slots)
-                .filter_map(|(n, slot)| Some((n, slot.as_ref()?)))
-                .filter(|(_, slot)| slot.own.is_none())
-                .map(|(n, slot)| (slot.order, n))
-                .collect();
-            waiting.sort_unstable();
-            for (_, number) in waiting {
-                let slot = self.slots.get_mut(number as usize);
-                if let Some(slot) = slot.and_then(Option::as_mut)
-                    && budgets.take_place(slot.unit)
-                {
+            let waits = |slot: &&mut Slot| slot.own.is_none();
+            let mut waiting: Vec<&mut Slot> = self.slots.iter_mut().filter(waits).collect();
+            waiting.sort_unstable_by_key(|slot| slot.order);
+            for slot in waiting {
+                if budgets.take_place(slot.unit) {
                     *tally.counts.entry("admitted").or_default() += 1;
                     leaving.extend(slot.seat.take());
                     enter(slot, due, self.began);
@@ -500,7 +439,7 @@ impl Fold {
 
     /// Whether the series stays, and if so whether its points are written anew.
     pub fn standing(&self, ticket: Ticket) -> Option<bool> {
-        let slot = self.slots.get(ticket.slot as usize)?.as_ref()?;
+        let slot = self.slots.get(ticket)?;
         slot.own.as_ref().map(|own| own.epoch.is_some())
     }
 
@@ -511,20 +450,12 @@ impl Fold {
 
     /// An estimate of the bytes it takes.
     pub fn bytes(&self) -> usize {
-        let own: usize = self
-            .slots
-            .iter()
-            .flatten()
-            .filter_map(|slot| slot.own.as_ref())
-            .map(|own| size_of::<Own>() + own.attributes.capacity())
-            .sum();
         let decide = match &self.decide {
             Decide::Topk(ranking) => ranking.bytes(),
             Decide::Limit(budgets) => budgets.bytes(),
         };
-        own + decide
-            + self.slots.capacity() * size_of::<Option<Slot>>()
-            + self.by_identity.capacity() * 5
+        decide
+            + self.slots.bytes()
             + self.other.as_ref().map_or(0, |other| other.size().2)
             + self.around.values().map(|s| s.bytes()).sum::<usize>()
             + self.shared.bytes()
@@ -532,108 +463,12 @@ impl Fold {
 
     /// Forgets series that have been silent for longer than the expiry.
     fn expire(&mut self, now: Nanos) {
-        for (number, place) in (0u32..).zip(self.slots.iter_mut()) {
-            let silent = |slot: &Slot| now.saturating_sub(slot.seen) > self.expiry;
-            if !place.as_ref().is_some_and(silent) {
-                continue;
-            }
-            let Some(slot) = place.take() else { continue };
-            let found = self
-                .by_identity
-                .find_entry(slot.identity as u64, |n| *n == number);
-            if let Ok(found) = found {
-                found.remove();
-            }
-            if let Some(generation) = self.generations.get_mut(number as usize) {
-                *generation += 1;
-            }
-            self.free.push(number);
-            match &mut self.decide {
-                Decide::Topk(ranking) => ranking.leave(slot.measured, slot.load),
-                Decide::Limit(budgets) if slot.own.is_some() => budgets.free_place(slot.unit),
-                Decide::Limit(_) => {}
-            }
-        }
-    }
-
-    fn find(&self, identity: u128) -> Option<u32> {
-        let same = |n: &u32| {
-            let slot = self.slots.get(*n as usize).and_then(Option::as_ref);
-            slot.is_some_and(|slot| slot.identity == identity)
-        };
-        self.by_identity.find(identity as u64, same).copied()
-    }
-
-    fn slot_mut(&mut self, ticket: Ticket) -> Option<&mut Slot> {
-        let generation = self.generations.get(ticket.slot as usize)?;
-        if *generation != ticket.generation {
-            return None;
-        }
-        self.slots.get_mut(ticket.slot as usize)?.as_mut()
-    }
-
-    fn add(&mut self, slot: Slot) -> Ticket {
-        let identity = slot.identity;
-        let number = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.generations.push(0);
-            (self.slots.len() - 1) as u32
+        let decide = &mut self.decide;
+        self.slots.expire(now, self.expiry, |slot| match decide {
+            Decide::Topk(ranking) => ranking.leave(slot.measured, slot.load),
+            Decide::Limit(budgets) if slot.own.is_some() => budgets.free_place(slot.unit),
+            Decide::Limit(_) => {}
         });
-        if let Some(place) = self.slots.get_mut(number as usize) {
-            *place = Some(slot);
-        }
-        let slots = &self.slots;
-        self.by_identity
-            .insert_unique(identity as u64, number, |n| {
-                let slot = slots.get(*n as usize).and_then(Option::as_ref);
-                slot.map_or(0, |slot| slot.identity as u64)
-            });
-        let generation = self.generations.get(number as usize).copied().unwrap_or(0);
-        Ticket {
-            slot: number,
-            generation,
-        }
-    }
-}
-
-/// A series stays from here on. Of counters an epoch begins, where the folded part ends.
-fn enter(slot: &mut Slot, edge: Nanos, began: Nanos) {
-    let start = if slot.told > 0 { slot.told } else { edge };
-    let start = start.max(began);
-    slot.own = Some(Own::new(slot.counter.then(|| Epoch::new(start))));
-}
-
-/// A series stays no longer: the point that ends it, if it has written one.
-fn leave(slot: &mut Slot, own: Own, edge: Nanos) -> Option<(Arc<Surroundings>, Vec<u8>)> {
-    let around = own.around.filter(|_| !own.ended)?;
-    let stamp = edge.max(slot.told.saturating_add(1));
-    slot.told = stamp;
-    let mut body = Vec::new();
-    epoch::put_end(around.data_kind(), stamp, &own.attributes, &mut body);
-    Some((around, body))
-}
-
-impl Slot {
-    /// A point came; of counters only a newer one tells something.
-    fn hears(&mut self, time: Nanos, seen: Option<&Observation<'_>>) {
-        let tells = |seen: &Observation<'_>| {
-            seen.advanced && !matches!(seen.increment, Increment::NotANumber)
-        };
-        if !self.counter || seen.is_some_and(tells) {
-            self.told = self.told.max(time);
-        }
-    }
-}
-
-impl Own {
-    fn new(epoch: Option<Epoch>) -> Box<Own> {
-        Box::new(Own {
-            further: Route::VOID,
-            epoch,
-            around: None,
-            attributes: Vec::new(),
-            ended: false,
-        })
     }
 }
 
@@ -686,14 +521,4 @@ fn intern(
     let new = Arc::new(new);
     known.insert(key, new.clone());
     Some(new)
-}
-
-/// Whether points of a series add increments to what came before.
-fn is_counter(metric: &MetricView<'_>) -> bool {
-    metric.temporality == Temporality::Cumulative
-        && match metric.kind {
-            MetricType::Sum => metric.monotonic,
-            MetricType::Histogram | MetricType::ExponentialHistogram => true,
-            MetricType::Gauge | MetricType::Summary => false,
-        }
 }
