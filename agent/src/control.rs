@@ -89,13 +89,13 @@ pub struct Boot {
 impl Boot {
     /// Reads the state folder. Where it cannot be read the agent passes everything through: the
     /// control plane sends the plan again.
-    pub fn read(state: &Path, workers: usize) -> Boot {
+    pub fn read(state: &Path) -> Boot {
         let (plans, problem) = match plans::load(state) {
             Ok(plans) => (plans, None),
             Err(problem) => (plans::Plans::default(), Some(problem.to_string())),
         };
         let has_plan = plans.proven.is_some();
-        let (machine, mut effects) = Machine::boot(plans, workers);
+        let (machine, mut effects) = Machine::boot(plans);
         effects.extend(problem.map(|text| Effect::Say { loud: true, text }));
         Boot {
             machine,

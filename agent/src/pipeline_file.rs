@@ -79,9 +79,7 @@ impl Watched {
         let Some(text) = self.changed() else {
             return;
         };
-        let plan = compile(&text)
-            .and_then(|pipeline| Plan::new(pipeline, None))
-            .and_then(|plan| plan.fits_workers(worker.workers()).map(|()| plan));
+        let plan = compile(&text).and_then(|pipeline| Plan::new(pipeline, None));
         match plan {
             Ok(plan) => {
                 let (name, hash) = (plan.baseline.name.clone(), plan.baseline.hash.clone());

@@ -112,7 +112,7 @@ impl Agent {
         let boot = settings
             .control_plane
             .as_ref()
-            .map(|_| control::Boot::read(plans::state_folder(&settings), settings.workers));
+            .map(|_| control::Boot::read(plans::state_folder(&settings)));
         let (handle, notices, mut worker) = worker::spawn(Start {
             engine: engine_settings(&settings, boot.as_ref()),
             plan: boot.as_ref().map_or_else(pass_through, control::Boot::plan),

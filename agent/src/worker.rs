@@ -404,11 +404,6 @@ impl WorkerHandle {
     pub fn deal_seed(&self) -> u64 {
         self.shared.deal_seed
     }
-
-    /// How many workers there are.
-    pub fn workers(&self) -> usize {
-        self.requests.len()
-    }
 }
 
 fn pass_through() -> Arc<Plan> {

@@ -139,7 +139,7 @@ impl Running {
                 let kind = match filter {
                     Filter::Rules(rules) => Values::of(rules).map(Kind::Values),
                     Filter::Entities(entities) => {
-                        let idle = Idle::new(entities, created, settings.stage_series());
+                        let idle = Idle::new(entities, created, settings);
                         Some(Kind::Entities(Box::new(idle)))
                     }
                 };
@@ -199,14 +199,16 @@ impl Running {
         match (&mut self.state, how) {
             (State::None | State::Rewrite(_), _) => now,
             (State::Gate(gate), _) => {
-                gate.close(now);
+                if let Some(idle) = gate.entities() {
+                    idle.close(now);
+                }
                 now
             }
             (State::Every(every), how) => {
                 every.close(now, how, written, &mut self.tally);
                 now
             }
-            (State::Fold(fold), how) => fold.close(now, how, written),
+            (State::Fold(fold), how) => fold.close(now, how, Vec::new(), written, &mut self.tally),
             (State::Aggregate(aggregation), Closing::Due) => {
                 aggregation.close(now, written);
                 now

@@ -39,8 +39,6 @@ enum Example {
         entity: Vec<String>,
         percent: f64,
     },
-    /// A stage on a node of so many workers.
-    Workers { stage: String, workers: usize },
 }
 
 fn document(stages: &str) -> String {
@@ -71,9 +69,6 @@ impl Example {
                 code(stage),
                 code(&format!("[{}]", entity.join(", ")))
             ),
-            Example::Workers { stage, workers } => {
-                format!("{}, {workers} workers", code(stage))
-            }
         }
     }
 
@@ -102,14 +97,6 @@ impl Example {
                 Plan::new(Pipeline::pass_through(), Some(candidate))
                     .err()
                     .unwrap_or_default()
-            }
-            Example::Workers {
-                stage: action,
-                workers,
-            } => {
-                let pipeline = compile(&stage(action)).expect("a right pipeline");
-                let plan = Plan::new(pipeline, None).expect("a right plan");
-                plan.fits_workers(*workers).err().unwrap_or_default()
             }
         }
     }

@@ -91,7 +91,6 @@ struct Ended {
 /// The decisions of one agent.
 #[derive(Debug)]
 pub struct Machine {
-    workers: usize,
     store_id: String,
     revision: u64,
     fleet_seed: u64,
@@ -117,13 +116,12 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine that runs the plan last proven healthy, or passes everything through. A plan that
-    /// cannot run on so many workers is refused.
-    pub fn boot(plans: Plans, workers: usize) -> (Machine, Vec<Effect>) {
-        let mut machine = Machine::empty(plans.clone(), workers);
+    /// A machine that runs the plan last proven healthy, or passes everything through.
+    pub fn boot(plans: Plans) -> (Machine, Vec<Effect>) {
+        let mut machine = Machine::empty(plans.clone());
         let mut effects = Vec::new();
         if let Some(stored) = plans.proven {
-            match prepare::baseline(&stored, workers) {
+            match prepare::baseline(&stored) {
                 Ok(baseline) => {
                     machine.baseline = Baseline {
                         proven: true,
@@ -156,9 +154,8 @@ impl Machine {
         (machine, effects)
     }
 
-    fn empty(saved: Plans, workers: usize) -> Machine {
+    fn empty(saved: Plans) -> Machine {
         Machine {
-            workers,
             store_id: saved.store_id.clone(),
             revision: saved.revision,
             fleet_seed: saved.fleet_seed,
@@ -262,7 +259,7 @@ impl Machine {
         if self.refused.contains(&pipeline.hash) {
             return None;
         }
-        match prepare::baseline(&prepare::stored(pipeline), self.workers) {
+        match prepare::baseline(&prepare::stored(pipeline)) {
             Ok(baseline) => Some(baseline),
             Err(problems) => {
                 self.refused.push(pipeline.hash.clone());
@@ -341,7 +338,7 @@ impl Machine {
             return None;
         }
         let present = self.candidate.as_ref();
-        match prepare::candidate(baseline, assignment, present, self.workers) {
+        match prepare::candidate(baseline, assignment, present) {
             Ok(candidate) => Some(candidate),
             Err((hash, problems)) => {
                 self.outcome(PlanState::Rejected, &hash, problems, "");

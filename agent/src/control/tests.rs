@@ -219,7 +219,7 @@ struct Agent {
 }
 
 fn agent(options: Options) -> Agent {
-    let boot = Boot::read(&options.state, 1);
+    let boot = Boot::read(&options.state);
     let engine = phoenix_engine::engine::Settings {
         fleet_seed: boot.fleet_seed(),
         ..Default::default()

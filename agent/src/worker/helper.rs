@@ -40,7 +40,10 @@ impl Helper {
                             return;
                         }
                     }
-                    Some(Order::Decide(decisions)) => self.core.engine.decide(&decisions),
+                    Some(Order::Decide(decisions)) => {
+                        let emitted = self.core.engine.decide(&decisions);
+                        self.core.emit(emitted);
+                    }
                     None => return,
                 },
                 Some(question) = self.questions.recv() => question.answer(&self.core.engine),

@@ -4,10 +4,11 @@ use crate::support::{
     Process, Sink, agent, client, http_request, own_metric, page, text, to, values,
 };
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, metric, number_data_point};
 use phoenix_agent::process::Agent;
 use prost::Message;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -197,6 +198,94 @@ async fn swaps_under_load_lose_and_double_nothing() {
     // Every increment of every resource is in exactly one epoch of one output.
     let sum: i64 = totals(&sink.requests()).values().sum();
     assert_eq!(sum, last * RESOURCES as i64);
+}
+
+/// Who ranks first among resources that may be dealt to either worker, and the sum of all others.
+const BUSIEST: &str = "[ { id: t, topk: { entity: [pid], rank: { metric: requests, by: rate }, k: 3, interval: 1s, lateness: 500ms } } ]";
+
+/// As `round`, but number `n` counts `n + 1` times as fast, and all spoke at once.
+fn race(start: u64, value: i64) -> ExportMetricsServiceRequest {
+    let mut request = round(start, value);
+    let time = now();
+    for (of, weight) in request.resource_metrics.iter_mut().zip(1..) {
+        if let Some(metric::Data::Sum(sum)) = &mut of.scope_metrics[0].metrics[0].data {
+            for point in &mut sum.data_points {
+                point.time_unix_nano = time;
+                point.value = Some(number_data_point::Value::AsInt(value * weight));
+            }
+        }
+    }
+    request
+}
+
+/// Last value by resource (of `other`: none) and start.
+fn by_entity(requests: &[ExportMetricsServiceRequest]) -> BTreeMap<(Option<String>, u64), i64> {
+    let mut totals = BTreeMap::new();
+    for of in requests.iter().flat_map(|r| &r.resource_metrics) {
+        let pid = of.resource.iter().flat_map(|r| &r.attributes);
+        let pid = pid.filter(|kv| kv.key == "pid").find_map(|kv| {
+            match kv.value.as_ref()?.value.as_ref()? {
+                any_value::Value::StringValue(pid) => Some(pid.clone()),
+                _ => None,
+            }
+        });
+        for metric in of.scope_metrics.iter().flat_map(|s| &s.metrics) {
+            let Some(metric::Data::Sum(sum)) = &metric.data else {
+                continue;
+            };
+            for point in &sum.data_points {
+                if let Some(number_data_point::Value::AsInt(n)) = point.value {
+                    let known: &mut i64 = totals
+                        .entry((pid.clone(), point.start_time_unix_nano))
+                        .or_default();
+                    assert!(n >= *known, "an output fell");
+                    *known = n;
+                }
+            }
+        }
+    }
+    totals
+}
+
+#[tokio::test]
+async fn two_workers_rank_all_entities_and_lose_nothing() {
+    let (sink, address) = Sink::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.yaml");
+    pipeline(&path, BUSIEST);
+    let agent = two(address, &path).await;
+    let start = now();
+    let mut client = client(&agent).await;
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    let mut last = 0;
+    let members = |totals: &BTreeMap<(Option<String>, u64), i64>| -> BTreeSet<String> {
+        totals.keys().filter_map(|(pid, _)| pid.clone()).collect()
+    };
+    // Until every member has spoken for itself for a while.
+    loop {
+        last += 1;
+        client.export(race(start, last)).await.unwrap();
+        let totals = by_entity(&sink.requests());
+        let own: i64 = totals
+            .iter()
+            .filter(|((pid, _), _)| pid.is_some())
+            .map(|(_, n)| n)
+            .sum();
+        if members(&totals).len() >= 3 && own > 1_000 {
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "no members: {totals:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(imbalance(&ledger(&agent).await), 0);
+    assert_eq!(agent.drain().await.lost, 0);
+    let totals = by_entity(&sink.requests());
+    let expected: BTreeSet<String> = ["17", "18", "19"].map(String::from).into();
+    assert_eq!(members(&totals), expected);
+    // Every increment of every resource is in a member's own series or in `other`.
+    let sum: i64 = totals.values().sum();
+    let weights: i64 = (1..=RESOURCES as i64).sum();
+    assert_eq!(sum, last * weights);
 }
 
 #[tokio::test]

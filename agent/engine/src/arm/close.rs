@@ -48,10 +48,11 @@ impl Arm {
             let Some(running) = self.stages.get_mut(number) else {
                 return;
             };
-            running.close_by(number, (at.now, how), hand, &mut written);
+            let edge = (at.now, how, around.expiry);
+            running.close_by(number, edge, hand, &mut written);
             self.written(number, written, at, number + 1, node, around, out);
             self.release_rewritten(number, at, node, around, out);
-            self.edge(number, how, at, node, around, out);
+            self.release_folded(number, at, node, around, out);
         }
     }
 

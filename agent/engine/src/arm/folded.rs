@@ -9,10 +9,11 @@ use crate::document::Per;
 use crate::input::{Input, Observation};
 use crate::route::{End, Place, Route, Rule, Way};
 use crate::series::Table;
+use crate::stage::State;
 use crate::stage::entity::Part;
 use crate::stage::fold::{Fold, Meets, Met, Ticket, Took};
-use crate::stage::{Closing, State};
 use crate::view::SeriesView;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Reason of a series that a `topk` lets pass: it lacks a key of the entity.
 pub const NO_ENTITY: &str = "no_entity";
@@ -189,29 +190,6 @@ impl Arm {
         kept
     }
 
-    /// After the windows of a stage have closed: who stays from here on, and what tells of it.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn edge(
-        &mut self,
-        number: usize,
-        how: Closing,
-        at: Moment,
-        node: &Table,
-        around: &mut Around<'_>,
-        out: &mut Out,
-    ) {
-        let Some(running) = self.stages.get_mut(number) else {
-            return;
-        };
-        let State::Fold(fold) = &mut running.state else {
-            return;
-        };
-        if how == Closing::Due {
-            fold.edge(at.now, &mut running.tally);
-        }
-        self.release_folded(number, at, node, around, out);
-    }
-
     /// What a stage wrote anew goes on.
     pub(super) fn release_folded(
         &mut self,
@@ -285,7 +263,8 @@ fn unit(
             let unit = match &limit.per {
                 _ if !matches => None,
                 Per::Plan => Some(0),
-                Per::Metric => Some(u64::from(around.names.number(series.metric.name))),
+                // The same on every worker.
+                Per::Metric => Some(xxh3_64(series.metric.name.as_bytes())),
                 Per::Attribute(key) => {
                     let keys = std::slice::from_ref(key);
                     let hash = around.canonical.entity_hash(series, keys, 0);

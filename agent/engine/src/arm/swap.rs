@@ -51,7 +51,7 @@ impl Arm {
             let Some(running) = self.stages.get_mut(number) else {
                 continue;
             };
-            let ending = (at.now, Closing::Swap);
+            let ending = (at.now, Closing::Swap, around.expiry);
             let last = running.close_by(number, ending, hand, &mut written);
             estate.last = estate.last.max(last);
             // Past the last stage: they enter no stage of the old plan, and none of the new.

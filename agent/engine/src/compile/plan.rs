@@ -85,24 +85,6 @@ impl Plan {
         }
     }
 
-    /// Whether a node of so many workers can run it.
-    ///
-    /// # Errors
-    /// A stage that must see all series of an entity, which may be dealt to different workers.
-    pub fn fits_workers(&self, workers: usize) -> Result<(), Vec<Problem>> {
-        let candidate = self.candidate.as_ref().map(|c| ("candidate", &c.pipeline));
-        let arms = std::iter::once(("baseline", &self.baseline)).chain(candidate);
-        let problems: Vec<Problem> = arms
-            .filter(|_| workers > 1)
-            .flat_map(|(arm, pipeline)| divided_entities(arm, pipeline, workers))
-            .collect();
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(problems)
-        }
-    }
-
     /// The plan that passes everything through.
     pub fn pass_through() -> Arc<Plan> {
         Arc::new(Plan {
@@ -110,27 +92,6 @@ impl Plan {
             candidate: None,
         })
     }
-}
-
-fn divided_entities(arm: &str, pipeline: &Pipeline, workers: usize) -> Vec<Problem> {
-    let stages = pipeline.stages.iter().enumerate();
-    stages
-        .filter_map(|(index, stage)| {
-            let (field, what) = match &stage.action {
-                Action::Filter(Filter::Entities(_)) => ("filter.drop_when", "about whole entities"),
-                Action::Fold(_) => (stage.kind(), "for the whole node"),
-                _ => return None,
-            };
-            Some(Problem::new(
-                format!("{arm}.spec.stages[{index}].{field}"),
-                format!(
-                    "stage `{}` of pipeline `{}` decides {what}, whose series would be dealt to {workers} workers: run the \
-                     agent with one worker, or leave the stage out",
-                    stage.id, pipeline.name
-                ),
-            ))
-        })
-        .collect()
 }
 
 /// A transform that changes an entity key could give series of both arms one identity.

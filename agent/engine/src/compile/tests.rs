@@ -220,14 +220,3 @@ fn a_split_must_not_divide_the_entities_of_a_filter() {
     assert_eq!(problems[0].path, "candidate.spec.stages[0].filter.entity");
     assert!(problems[0].message.contains("host.name"));
 }
-
-#[test]
-fn a_filter_of_entities_is_for_one_worker() {
-    let stage = "filter: {match: {}, entity: [k], drop_when: [{metric: m, below: 1}]}";
-    let plan = Plan::new(pipeline(&[stage]).unwrap(), None).unwrap();
-    assert!(plan.fits_workers(1).is_ok());
-    assert!(Plan::pass_through().fits_workers(4).is_ok());
-    let problems = plan.fits_workers(2).unwrap_err();
-    assert_eq!(problems[0].path, "baseline.spec.stages[0].filter.drop_when");
-    assert!(problems[0].message.contains("one worker"));
-}

@@ -6,8 +6,9 @@
 //! output reaches the same window of the next. An edge has one time for all: a worker's own now may
 //! be past it, windows and stamps follow the edge.
 
-use super::{Emitted, Engine};
+use super::{Emitted, Engine, Outs};
 use crate::Nanos;
+use crate::arm::close::Moment;
 use crate::compile::Plan;
 use crate::stage::Closing;
 use crate::stage::partial::{Decision, Hand, Partial};
@@ -21,16 +22,15 @@ pub struct Share {
     ending: [Vec<Partial>; 2],
 }
 
-/// What worker 0 decided at an edge: of both arms, by stage of the plan that runs now. Every other
-/// worker hears of it before its next edge.
+/// What worker 0 decided at an edge: of both arms, with the number of the stage in the plan that runs
+/// now. Every other worker hears of it before its next edge.
 #[derive(Debug, Clone, Default)]
-pub struct Decisions([Vec<Decision>; 2]);
+pub struct Decisions([Vec<(usize, Decision)>; 2]);
 
 impl Decisions {
     /// Whether there is nothing to be followed.
     pub fn is_empty(&self) -> bool {
-        let nothing = |d: &Decision| matches!(d, Decision::None);
-        self.0.iter().flatten().all(nothing)
+        self.0.iter().all(Vec::is_empty)
     }
 }
 
@@ -180,13 +180,20 @@ impl Engine {
         self.candidate.as_ref().map_or(0, crate::arm::Arm::panics)
     }
 
-    /// Another worker than 0: follows what worker 0 decided at the last edge.
-    pub fn decide(&mut self, decisions: &Decisions) {
-        let limit = self.settings.limits.series;
-        let arms = std::iter::once(&mut self.baseline).chain(&mut self.candidate);
-        for (arm, decided) in arms.zip(&decisions.0) {
-            arm.decide(decided, &self.table, limit);
-        }
+    /// Another worker than 0: follows what worker 0 decided at the last edge. What its stages wrote for
+    /// that leaves at once.
+    pub fn decide(&mut self, decisions: &Decisions) -> Emitted {
+        let mut outs = Outs::default();
+        let at = Moment {
+            now: self.now,
+            window: self.window,
+        };
+        self.both(&mut outs, |arm, node, around, out| {
+            if let Some(decided) = decisions.0.get(arm.side) {
+                arm.decide(decided, at, node, around, out);
+            }
+        });
+        self.emitted(outs)
     }
 
     fn decisions(&mut self) -> Decisions {

@@ -132,9 +132,10 @@ impl Measured {
     }
 
     /// Takes what another worker measured in the same window.
-    // With one worker there is nothing to unite.
-    #[allow(dead_code)]
     pub fn unite(&mut self, other: &Measured) {
+        if other.entities.is_empty() {
+            return;
+        }
         let width = if self.entities.is_empty() {
             other.width()
         } else {

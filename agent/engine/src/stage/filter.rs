@@ -1,6 +1,7 @@
 //! What a filter decides point by point: comparisons of values; and, in a file of its own, about
 //! whole entities.
 
+pub mod agree;
 pub mod entities;
 
 use super::gate::Verdict;

@@ -1,10 +1,11 @@
 //! `topk` and `limit`: some series stay as they are, all others are folded together.
 //!
-//! Who stays changes only when a window closes ([`Fold::edge`]). An increment is never counted twice:
+//! Who stays changes only when a window closes ([`edge`]). An increment is never counted twice:
 //! what was folded once and stays from now on is written anew, in an epoch of its own that starts where
 //! the folded part ends ([`epoch`]); what stays no longer ends with a no-recorded-value point, and its
 //! next increment goes to the folded ones. Only a series that was never folded passes untouched.
 
+pub mod edge;
 pub mod epoch;
 pub mod limit;
 pub mod slot;
@@ -23,14 +24,14 @@ use crate::engine::Settings;
 use crate::input::Observation;
 use crate::route::Route;
 use crate::splice::assemble::{Shared, Surroundings, assemble};
-use crate::stage::Closing;
 use crate::view::{SeriesView, Temporality};
 use crate::wire::attributes::raw_attributes;
 use crate::wire::write;
+use edge::Decided;
 use epoch::{Epoch, Wrote};
 use hashbrown::HashMap;
 use limit::Budgets;
-use slot::{Own, Slot, enter, is_counter, leave};
+use slot::{Own, Slot, is_counter};
 use slots::Slots;
 pub use slots::Ticket;
 use std::sync::Arc;
@@ -60,6 +61,11 @@ pub struct Fold {
     expiry: Nanos,
     /// Windows that end here or before are closed.
     closed_to: Nanos,
+    /// The engine's now when the last of them closed.
+    edge: Nanos,
+    /// Worker 0 of several: what it decided then, until the others are told.
+    decided: Option<Decided>,
+    shared: bool,
     /// The swap that made it; 0 at the start of an engine.
     created: Nanos,
     /// What starts before is not of this stage.
@@ -69,7 +75,7 @@ pub struct Fold {
     other: Option<Box<Aggregation>>,
     slots: Slots,
     around: HashMap<u128, Arc<Surroundings>>,
-    shared: Shared,
+    pool: Shared,
     /// Points written anew, and ends of series, on their way to the later stages.
     early: Vec<(Arc<Surroundings>, Vec<u8>)>,
     spare: Vec<Vec<u8>>,
@@ -131,7 +137,9 @@ impl Fold {
             compile::Decide::Topk(topk) => {
                 Decide::Topk(Box::new(Ranking::new(topk, windows, created, limit)))
             }
-            compile::Decide::Limit(limit) => Decide::Limit(Box::new(Budgets::new(limit))),
+            compile::Decide::Limit(limit) => {
+                Decide::Limit(Box::new(Budgets::new(limit, settings.place)))
+            }
         };
         let other = stage.merge.as_ref().map(|merge| {
             let mark = match &merge.mark {
@@ -147,13 +155,16 @@ impl Fold {
             lateness: stage.lateness,
             expiry: stage.expiry,
             closed_to: created - created % stage.interval.max(1),
+            edge: created,
+            decided: None,
+            shared: settings.is_shared(),
             created,
             began: created.max(settings.began),
             limit,
             other,
             slots: Slots::default(),
             around: HashMap::new(),
-            shared: Shared::default(),
+            pool: Shared::default(),
             early: Vec::new(),
             spare: Vec::new(),
         }
@@ -197,7 +208,7 @@ impl Fold {
                 Decide::Topk(ranking) => ranking.stays(slot.unit),
                 Decide::Limit(budgets) => {
                     *tally.counts.entry("new_series").or_default() += 1;
-                    slot.order = budgets.arrives();
+                    slot.order = budgets.arrives(meets.now);
                     budgets.take_place(slot.unit)
                 }
             };
@@ -294,7 +305,7 @@ impl Fold {
             .get(event.point.metric as usize)
             .map_or(0, |of| of.key);
         if own.around.as_ref().is_none_or(|around| around.key() != key) {
-            own.around = intern(&mut self.around, &mut self.shared, key, event);
+            own.around = intern(&mut self.around, &mut self.pool, key, event);
         }
         let Some(epoch) = &mut own.epoch else {
             slot.told = slot.told.max(event.point.time);
@@ -350,63 +361,6 @@ impl Fold {
         }
     }
 
-    /// Closes windows of what is folded. Gives the time from which a successor counts.
-    pub fn close(&mut self, now: Nanos, how: Closing, written: &mut Written) -> Nanos {
-        let Some(other) = &mut self.other else {
-            return now;
-        };
-        match how {
-            Closing::Due => other.close(now, written),
-            Closing::All => other.close_all(now, written),
-            Closing::Swap => return other.close_for_swap(now, written),
-        }
-        now
-    }
-
-    /// After [`Fold::close`]: where a window has ended, decides who stays from here on.
-    pub fn edge(&mut self, now: Nanos, tally: &mut Tally) {
-        let due = now.saturating_sub(self.lateness);
-        let due = due - due % self.interval;
-        if due <= self.closed_to {
-            return;
-        }
-        self.closed_to = due;
-        let mut leaving = Vec::new();
-        if let Decide::Topk(ranking) = &mut self.decide
-            && ranking.close(now)
-        {
-            for slot in self.slots.iter_mut().filter(|s| !s.exempt) {
-                let stays = ranking.stays(slot.unit);
-                if stays && slot.own.is_none() {
-                    leaving.extend(slot.seat.take());
-                    enter(slot, due, self.began);
-                } else if !stays && let Some(own) = slot.own.take() {
-                    self.early.extend(leave(slot, *own, due));
-                }
-            }
-        }
-        self.expire(now);
-        if let Decide::Limit(budgets) = &mut self.decide {
-            budgets.alarm(tally);
-            let waits = |slot: &&mut Slot| slot.own.is_none();
-            let mut waiting: Vec<&mut Slot> = self.slots.iter_mut().filter(waits).collect();
-            waiting.sort_unstable_by_key(|slot| slot.order);
-            for slot in waiting {
-                if budgets.take_place(slot.unit) {
-                    *tally.counts.entry("admitted").or_default() += 1;
-                    leaving.extend(slot.seat.take());
-                    enter(slot, due, self.began);
-                }
-            }
-        }
-        if let Some(other) = &mut self.other {
-            other.leave(&leaving);
-        }
-        self.around
-            .retain(|_, around| Arc::strong_count(around) > 1);
-        self.shared.sweep();
-    }
-
     /// Whether points wait to go on.
     pub fn has_early(&self) -> bool {
         !self.early.is_empty()
@@ -458,17 +412,7 @@ impl Fold {
             + self.slots.bytes()
             + self.other.as_ref().map_or(0, |other| other.size().2)
             + self.around.values().map(|s| s.bytes()).sum::<usize>()
-            + self.shared.bytes()
-    }
-
-    /// Forgets series that have been silent for longer than the expiry.
-    fn expire(&mut self, now: Nanos) {
-        let decide = &mut self.decide;
-        self.slots.expire(now, self.expiry, |slot| match decide {
-            Decide::Topk(ranking) => ranking.leave(slot.measured, slot.load),
-            Decide::Limit(budgets) if slot.own.is_some() => budgets.free_place(slot.unit),
-            Decide::Limit(_) => {}
-        });
+            + self.pool.bytes()
     }
 }
 

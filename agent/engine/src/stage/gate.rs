@@ -120,11 +120,11 @@ impl Gate {
         }
     }
 
-    /// Windows that are due at `now` close.
-    pub fn close(&mut self, now: Nanos) {
+    /// The filter of whole entities, if it is one.
+    pub fn entities(&mut self) -> Option<&mut Idle> {
         match &mut self.kind {
-            Kind::Entities(idle) => idle.close(now),
-            Kind::Values(_) | Kind::Quiet(_) => {}
+            Kind::Entities(idle) => Some(idle),
+            Kind::Values(_) | Kind::Quiet(_) => None,
         }
     }
 

@@ -46,10 +46,9 @@ fn pipeline(stored: &Stored) -> Result<Arc<Pipeline>, Problems> {
     Ok(pipeline)
 }
 
-pub(super) fn baseline(stored: &Stored, workers: usize) -> Result<Baseline, Problems> {
+pub(super) fn baseline(stored: &Stored) -> Result<Baseline, Problems> {
     let pipeline = pipeline(stored)?;
     let plan = Plan::new(pipeline.clone(), None)?;
-    plan.fits_workers(workers)?;
     Ok(Baseline {
         plan,
         pipeline,
@@ -63,7 +62,6 @@ pub(super) fn candidate(
     baseline: &Baseline,
     assignment: &ExperimentAssignment,
     present: Option<&Candidate>,
-    workers: usize,
 ) -> Result<Candidate, (String, Problems)> {
     let Some(wanted) = &assignment.candidate else {
         let problems = problem("experiment.candidate", "no candidate was sent");
@@ -87,7 +85,6 @@ pub(super) fn candidate(
         protect: protect(&assignment.protect).map_err(refuse)?,
     };
     let plan = Plan::new(baseline.pipeline.clone(), Some(arm)).map_err(refuse)?;
-    plan.fits_workers(workers).map_err(refuse)?;
     let window = Duration::from_millis(assignment.window_ms.into());
     if window.is_zero() {
         return Err(refuse(problem(

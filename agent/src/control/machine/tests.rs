@@ -67,11 +67,7 @@ struct Agent {
 
 impl Agent {
     fn boot(disk: Plans) -> Agent {
-        Agent::of_workers(1, disk)
-    }
-
-    fn of_workers(workers: usize, disk: Plans) -> Agent {
-        let (machine, effects) = Machine::boot(disk.clone(), workers);
+        let (machine, effects) = Machine::boot(disk.clone());
         let mut agent = Agent {
             running: machine.plan(),
             seed: machine.fleet_seed(),
@@ -188,22 +184,6 @@ fn a_plan_is_validated_active_and_healthy_only_after_its_bake() {
         [(Healthy, a.hash)]
     );
     assert_eq!((agent.generation, agent.disk.revision), (1, 2));
-}
-
-#[test]
-fn what_needs_one_worker_is_refused_by_several() {
-    let mut wanted = pipeline("idle");
-    wanted.document = "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: { name: idle }\nspec: { stages: [ { id: s, filter: { match: {}, entity: [k], drop_when: [ { metric: m, below: 1 } ] } } ] }\n".into();
-    wanted.hash = compile(&wanted.document).unwrap().hash.clone();
-    let mut one = Agent::of_workers(1, Plans::default());
-    one.connect();
-    let reports = one.desired(&state(1, Some(wanted.clone())));
-    assert_eq!(reports.last().unwrap(), &(Active, wanted.hash.clone()));
-    let mut two = Agent::of_workers(2, Plans::default());
-    two.connect();
-    let reports = two.desired(&state(1, Some(wanted.clone())));
-    assert_eq!(reports, [(Rejected, wanted.hash)]);
-    assert_eq!(two.generation, 0);
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! `topk` and `limit`: who stays, what is folded, and that nothing is lost or counted twice.
 
 use super::duel::{decoded, duel, plans, settings};
+use super::workers::Node;
 use super::{ALL, DECIDES, PLAIN, Wanted, for_all};
-use phoenix_engine::engine::{Emitted, Engine};
+use phoenix_engine::compile::Plan;
+use phoenix_engine::document;
+use phoenix_engine::engine::Emitted;
 use phoenix_model::reference::identity::{Identity, Kind, Temporality};
 use phoenix_model::reference::point::{Data, Point, points};
 use phoenix_model::reference::progress::{Amount, Last, Step, amount, step};
 use phoenix_model::traffic::pipelines::Menu;
 use phoenix_model::traffic::{Action, Body, Case, encode, request};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 const TOPK: Menu = Menu {
@@ -21,6 +24,12 @@ const TOPK: Menu = Menu {
 
 const LIMIT: Menu = Menu {
     topk: false,
+    limit: true,
+    ..TOPK
+};
+
+/// One of the two.
+const FOLDS: Menu = Menu {
     limit: true,
     ..TOPK
 };
@@ -112,8 +121,8 @@ fn ends(body: &Body) -> bool {
     }
 }
 
-/// Members, `other` and overflow together gained what came in.
-fn nothing_is_lost_or_counted_twice(case: &Case) -> Result<(), String> {
+/// Members, `other` and overflow together gained what came in, and no budget is passed.
+fn nothing_is_lost_or_counted_twice(case: &Case, workers: usize) -> Result<(), String> {
     let mut case = case.clone();
     for stage in case.pipelines.iter_mut().flat_map(|p| &mut p.stages) {
         // Who is silent for long is a baseline when it returns: a reader would not know.
@@ -130,11 +139,14 @@ fn nothing_is_lost_or_counted_twice(case: &Case) -> Result<(), String> {
     let Some((plan, _)) = plans(&case, &case.first) else {
         return Ok(());
     };
-    let mut engine = Engine::new(settings(case.began), plan, case.began);
+    let mut node = Node::new(&settings(case.began), &plan, case.began, workers);
+    node.slow = case.seed.is_multiple_of(2);
     let (mut came, mut left) = (Vec::new(), Vec::new());
     let mut now = case.began;
-    let mut keep = |emitted: Emitted| {
-        left.extend(decoded(&emitted.out)?);
+    let mut keep = |all: Vec<Emitted>| {
+        for emitted in all {
+            left.extend(decoded(&emitted.out)?);
+        }
         Ok::<(), String>(())
     };
     for action in &case.actions {
@@ -144,24 +156,25 @@ fn nothing_is_lost_or_counted_twice(case: &Case) -> Result<(), String> {
                 shape,
                 now: t,
             } => {
-                now = *t;
+                now = now.max(*t);
                 came.extend(points(&request(sent)));
-                let fed = engine.feed(&encode(sent, *shape).into(), now);
-                keep(fed.map_err(|e| e.to_string())?.emitted)?;
+                keep(node.feed(&encode(sent, *shape).into(), now)?)?;
             }
             Action::Tick { now: t } => {
-                now = *t;
-                keep(engine.tick(now))?;
+                now = now.max(*t);
+                keep(node.edge(false, now))?;
             }
             Action::Swap { .. } => {
                 let Some((same, _)) = plans(&case, &case.first) else {
                     continue;
                 };
-                keep(engine.swap(same, now))?;
+                now = node.swap_instant(now);
+                keep(node.swap(&same, now))?;
             }
         }
     }
-    keep(engine.finish(now))?;
+    keep(node.edge(true, now))?;
+    within_budget(&plan, &left)?;
     let (came, left) = (gained(&came, case.began), gained(&left, case.began));
     for (name, gain) in &came {
         let out = left.get(name).copied().unwrap_or(0.0);
@@ -172,23 +185,62 @@ fn nothing_is_lost_or_counted_twice(case: &Case) -> Result<(), String> {
     Ok(())
 }
 
+/// Nobody loses a place in these cases: as many series as there are places were written, at most.
+fn within_budget(plan: &Plan, left: &[Point]) -> Result<(), String> {
+    let pipeline = &plan.baseline.document.spec;
+    let [stage] = &pipeline.stages[..] else {
+        return Ok(());
+    };
+    let document::Action::Limit(limit) = &stage.action else {
+        return Ok(());
+    };
+    let all = limit.matches == document::Match::default()
+        || limit.matches.metric == Some(document::Patterns::any_of(vec!["*".into()]));
+    if !all || !pipeline.protect.is_empty() {
+        return Ok(());
+    }
+    let mut budgets: BTreeMap<String, BTreeSet<Rc<Identity>>> = BTreeMap::new();
+    let own = |p: &&Point| p.identity.lookup("otel.metric.overflow").is_none();
+    for point in left.iter().filter(own) {
+        let id = &point.identity;
+        let budget = match &limit.per {
+            document::Per::Plan => String::new(),
+            document::Per::Metric => id.name.clone(),
+            document::Per::Attribute(key) => format!("{:?}", id.lookup(key)),
+        };
+        budgets.entry(budget).or_default().insert(id.clone());
+    }
+    match budgets
+        .iter()
+        .find(|(_, ids)| ids.len() > limit.series as usize)
+    {
+        Some((budget, ids)) => Err(format!("{} series in budget {budget:?}", ids.len())),
+        None => Ok(()),
+    }
+}
+
 #[test]
 fn members_and_others_together_gain_what_came_in() {
-    let menu = Menu {
-        limit: true,
-        ..TOPK
-    };
     let wanted = Wanted {
-        menu,
+        menu: FOLDS,
         swaps: true,
         ..PLAIN
     };
-    for_all(
-        "exact over changes",
-        300,
-        wanted,
-        nothing_is_lost_or_counted_twice,
-    );
+    for_all("exact over changes", 300, wanted, |case| {
+        nothing_is_lost_or_counted_twice(case, 1)
+    });
+}
+
+#[test]
+fn on_several_workers_they_do_too_and_no_budget_is_passed() {
+    let wanted = Wanted {
+        menu: FOLDS,
+        swaps: true,
+        ..PLAIN
+    };
+    for_all("exact over changes, workers", 300, wanted, |case| {
+        nothing_is_lost_or_counted_twice(case, 2 + (case.seed % 3) as usize)
+    });
 }
 
 #[test]

@@ -95,30 +95,31 @@ impl Ranking {
         }
     }
 
-    /// Closes windows and ranks; whether members may have changed.
-    pub fn close(&mut self, now: Nanos) -> bool {
-        let windows = self.close_windows(now);
-        self.decide(&windows)
-    }
-
-    /// The worker side: what was measured in the windows that close.
-    pub fn close_windows(&mut self, now: Nanos) -> Vec<Window> {
-        let mut loads = match &mut self.load {
-            Some((measure, _, _)) => measure.close(now),
-            None => Vec::new(),
+    /// What was measured in the windows that close, oldest first.
+    pub fn close(&mut self, now: Nanos) -> Vec<Window> {
+        let of_entities = |measured| Window {
+            measured,
+            load: None,
         };
-        let windows = self.measure.close(now).into_iter().map(|measured| {
-            let load = loads.iter().position(|load| load.end == measured.end);
-            Window {
-                load: load.map(|at| loads.swap_remove(at)),
-                measured,
-            }
-        });
-        windows.collect()
+        let of_load = |load: Measured| Window {
+            measured: Measured {
+                end: load.end,
+                ..Measured::default()
+            },
+            load: Some(load),
+        };
+        let mut windows: Vec<Window> = Vec::new();
+        let entities = self.measure.close(now).into_iter();
+        unite(&mut windows, entities.map(of_entities).collect());
+        if let Some((measure, _, _)) = &mut self.load {
+            let loads = measure.close(now).into_iter();
+            unite(&mut windows, loads.map(of_load).collect());
+        }
+        windows
     }
 
-    /// The writer side: ranks window after window.
-    pub fn decide(&mut self, windows: &[Window]) -> bool {
+    /// Ranks window after window, as all workers measured them: who is a member from here on.
+    pub fn decide(&mut self, windows: &[Window]) -> Vec<u64> {
         let speaks = |window: &&Window| !window.measured.entities.is_empty();
         for window in windows.iter().filter(speaks) {
             let k = self.k(window.load.as_ref());
@@ -133,7 +134,12 @@ impl Ranking {
                 .collect();
             self.members = members;
         }
-        !windows.is_empty()
+        self.members.iter().copied().collect()
+    }
+
+    /// These are members from here on.
+    pub fn follow(&mut self, members: &[u64]) {
+        self.members = members.iter().copied().collect();
     }
 
     fn k(&self, load: Option<&Measured>) -> usize {
@@ -165,6 +171,24 @@ impl Ranking {
                 .as_ref()
                 .map_or(0, |(measure, _, _)| measure.bytes())
             + self.members.capacity() * 9
+    }
+}
+
+/// Puts more windows to those that there are; what was measured in the same one adds up.
+pub fn unite(windows: &mut Vec<Window>, more: Vec<Window>) {
+    for window in more {
+        let end = window.measured.end;
+        let at = windows.partition_point(|w| w.measured.end < end);
+        match windows.get_mut(at) {
+            Some(same) if same.measured.end == end => {
+                same.measured.unite(&window.measured);
+                match (&mut same.load, window.load) {
+                    (Some(load), Some(more)) => load.unite(&more),
+                    (none, more) => *none = none.take().or(more),
+                }
+            }
+            _ => windows.insert(at, window),
+        }
     }
 }
 
