@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod experiments;
 mod pipelines;
+mod quarantine;
 mod types;
 
 pub use error::ErrorBody;
@@ -25,11 +26,13 @@ use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 /// Largest request body: the engine reads documents of 1 MiB.
 const MAX_BODY: usize = 2 << 20;
+/// Largest body with the windows of a replay.
+const MAX_EVIDENCE: usize = 64 << 20;
 /// Longest time to the head of an answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -84,8 +87,11 @@ fn described() -> OpenApiRouter<Shared> {
         ))
         .routes(routes!(experiments::start))
         .routes(routes!(experiments::promote))
-        .routes(routes!(experiments::cancel))
+        .routes(routes!(experiments::abort))
+        .routes(routes!(experiments::evidence).layer(DefaultBodyLimit::max(MAX_EVIDENCE)))
         .routes(routes!(experiments::windows))
+        .routes(routes!(quarantine::list))
+        .routes(routes!(quarantine::lift))
         .routes(routes!(events::events))
 }
 

@@ -9,6 +9,7 @@ pub mod experiments;
 mod live;
 mod pipelines;
 mod plan;
+mod quarantine;
 
 pub use agents::AgentView;
 pub use assignments::RolledBack;

@@ -1,7 +1,10 @@
 //! What an agent is to run: a pure function of the documents and of what is known of the agent.
 
-use crate::documents::Share;
-use crate::model::{Agent, Assignment, Experiment, Identity, Phase};
+mod choose;
+
+pub use choose::choose;
+
+use crate::model::{Agent, AgentShare, Assignment, Experiment, Identity, Phase};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -22,10 +25,22 @@ pub struct DesiredExperiment {
     pub id: String,
     pub revision: u64,
     pub candidate: String,
-    pub share: Share,
+    pub share: AgentShare,
     pub window_ms: u64,
     /// JSON array of matchers.
     pub protect: String,
+    /// JSON array of matchers; empty: every metric.
+    pub scope: String,
+    pub guardrails: Rails,
+}
+
+/// What the agent watches by itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rails {
+    pub max_memory_ratio: Option<f64>,
+    pub max_added_latency_ns: Option<u64>,
+    pub protected_retention: Option<f64>,
+    pub max_export_errors: Option<u64>,
 }
 
 /// The labels that selectors see: the agent's own, and its node and cluster.
@@ -91,8 +106,8 @@ pub fn desired(assignments: &[Assignment], experiments: &[Experiment], agent: &A
         other => other,
     };
     let experiment = experiment
-        .filter(|e| e.baseline_hash == baseline && !barred(agent, &e.candidate_hash))
-        .and_then(second_arm);
+        .filter(|e| e.baseline_hash == baseline)
+        .and_then(|e| second_arm(e, agent));
     let attempt = agent
         .quarantine
         .iter()
@@ -106,14 +121,30 @@ pub fn desired(assignments: &[Assignment], experiments: &[Experiment], agent: &A
     }
 }
 
-fn second_arm(e: &Experiment) -> Option<DesiredExperiment> {
+fn second_arm(e: &Experiment, agent: &Agent) -> Option<DesiredExperiment> {
+    let step = e.current()?;
+    let share = e.share_of(&step, &agent.identity)?;
+    let candidate = e.second(&step).filter(|hash| !barred(agent, hash))?;
+    let rails = &e.spec.guardrails;
     Some(DesiredExperiment {
         id: e.id.clone(),
         revision: e.revision,
-        candidate: e.candidate_hash.clone(),
-        share: e.current()?.share,
+        candidate: candidate.into(),
+        share,
         window_ms: e.spec.window.0,
-        protect: serde_json::Value::Array(e.spec.guardrails.protect.clone()).to_string(),
+        protect: serde_json::Value::Array(rails.protect.clone()).to_string(),
+        scope: match e.spec.scope.metrics.as_slice() {
+            [] => String::new(),
+            some => serde_json::Value::Array(some.to_vec()).to_string(),
+        },
+        guardrails: Rails {
+            max_memory_ratio: rails.max_rss_ratio,
+            max_added_latency_ns: rails
+                .max_added_latency
+                .map(|span| span.0.saturating_mul(1_000_000)),
+            protected_retention: Some(rails.protected_retention.0),
+            max_export_errors: rails.max_export_errors,
+        },
     })
 }
 

@@ -3,18 +3,24 @@
 //! `next` decides, this looks and writes. Nothing is remembered between two looks but in the store,
 //! so that it makes no difference which process looks next.
 
+pub mod criteria;
 pub mod next;
 pub mod reports;
+mod run;
+mod settle;
+
+pub use settle::{Judged, conclude};
 
 #[cfg(test)]
 mod tests;
 
 use crate::app::experiments::Member;
 use crate::app::{App, Error};
-use crate::model::{Experiment, Fence, Phase, PhaseChange};
+use crate::documents::{Kind, Step};
+use crate::model::{Experiment, Fence, Phase, PhaseChange, StepResult};
 use crate::store;
-use next::{Action, Fact, Facts, Memory, next};
-use phoenix_analysis::Outcome;
+use next::{Action, Fact, Facts, Fallen, Memory, next};
+use phoenix_analysis::{Outcome, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -77,87 +83,146 @@ async fn look(app: &App) -> Result<(), Error> {
 
 /// One step of one experiment.
 async fn step(app: &App, fence: &Fence, e: &Experiment) -> Result<(), Error> {
-    let facts = facts(app, e).await?;
-    match next(e, &facts, app.now_ms()) {
-        Action::Wait => Ok(()),
+    let Some(present) = e.current() else {
+        return Ok(());
+    };
+    let facts = facts(app, e, &present).await?;
+    let change = match next(e, &facts, app.now_ms()) {
+        Action::Wait => return Ok(()),
+        Action::Choose(chosen) => PhaseChange {
+            reason: format!(
+                "{} nodes were chosen anew: those before are gone",
+                chosen.len()
+            ),
+            chosen: Some(chosen),
+            ..PhaseChange::default()
+        },
         Action::Go {
             phase,
             reason,
             memory,
-        } => {
-            info!(
-                experiment = e.name,
-                phase = phase.name(),
-                reason,
-                "experiment"
-            );
-            let change = PhaseChange {
-                phase: Some(phase),
-                reason,
-                memory: remembered(&memory),
-                ..PhaseChange::default()
-            };
-            app.set_phase(fence, e, change).await.map(|_| ())
-        }
+        } => PhaseChange {
+            phase: Some(phase),
+            reason,
+            memory: remembered(&memory),
+            ..PhaseChange::default()
+        },
+        Action::Advance {
+            result,
+            phase,
+            chosen,
+            reason,
+            memory,
+        } => PhaseChange {
+            phase: Some(phase),
+            at: Some(e.at + 1),
+            chosen: Some(chosen),
+            result: Some(*result),
+            reason,
+            memory: remembered(&memory),
+            ..PhaseChange::default()
+        },
+        Action::Fail {
+            result,
+            reason,
+            quarantine,
+        } => PhaseChange {
+            phase: Some(Phase::Failed),
+            result: Some(*result),
+            reason,
+            quarantine,
+            ..PhaseChange::default()
+        },
         Action::Complete {
+            result,
             verdict,
             promote,
-            memory,
-        } => {
-            let mut reason = format!("{}: {}", verdict.outcome.name(), verdict.reason);
-            if verdict.outcome == Outcome::Promote && !promote {
-                reason.push_str(" It waits for `phoenix experiment promote`.");
-            }
-            info!(experiment = e.name, promote, reason, "experiment completed");
-            let change = |reason: String| PhaseChange {
-                phase: Some(Phase::Completed),
-                reason,
-                verdict: serde_json::to_value(&verdict).ok(),
-                memory: remembered(&memory),
-                ..PhaseChange::default()
-            };
-            match app
-                .complete(fence, e, change(reason.clone()), promote)
+            quarantine,
+        } => return complete(app, fence, e, *result, *verdict, promote, quarantine).await,
+    };
+    let phase = change.phase.map_or(e.phase, |phase| phase).name();
+    info!(
+        experiment = e.name,
+        phase,
+        reason = change.reason,
+        "experiment"
+    );
+    app.set_phase(fence, e, change).await.map(|_| ())
+}
+
+async fn complete(
+    app: &App,
+    fence: &Fence,
+    e: &Experiment,
+    result: StepResult,
+    verdict: Verdict,
+    promote: bool,
+    quarantine: Option<String>,
+) -> Result<(), Error> {
+    let mut reason = format!("{}: {}", verdict.outcome.name(), verdict.reason);
+    if verdict.outcome == Outcome::Promote && !promote {
+        reason.push_str(" It waits for `phoenix experiment promote`.");
+    }
+    if quarantine.is_some() {
+        reason.push_str(" The candidate is quarantined.");
+    }
+    info!(experiment = e.name, promote, reason, "experiment completed");
+    let change = |reason: String| PhaseChange {
+        phase: Some(Phase::Completed),
+        result: Some(result.clone()),
+        reason,
+        verdict: serde_json::to_value(&verdict).ok(),
+        quarantine: quarantine.clone(),
+        ..PhaseChange::default()
+    };
+    match app
+        .complete(fence, e, change(reason.clone()), promote)
+        .await
+    {
+        // The verdict stands; what is in the way of the assignment is for a person.
+        Err(Error::Refused { message, .. } | Error::NotFound(message)) if promote => {
+            reason.push_str(&format!(" It could not be promoted: {message}."));
+            app.complete(fence, e, change(reason), false)
                 .await
-            {
-                // The verdict stands; what is in the way of the assignment is for a person.
-                Err(Error::Refused { message, .. } | Error::NotFound(message)) if promote => {
-                    reason.push_str(&format!(" It could not be promoted: {message}."));
-                    app.complete(fence, e, change(reason), false)
-                        .await
-                        .map(|_| ())
-                }
-                other => other.map(|_| ()),
-            }
+                .map(|_| ())
         }
+        other => other.map(|_| ()),
     }
 }
 
-async fn facts(app: &App, e: &Experiment) -> Result<Facts, Error> {
+async fn facts(app: &App, e: &Experiment, step: &Step) -> Result<Facts, Error> {
     let members = app.members(e).await?;
-    let rows = match e.phase {
-        Phase::Running | Phase::Analyzing => app.windows(&e.tenant, &e.id).await?,
-        _ => Vec::new(),
+    let mut facts = Facts {
+        agents: members.iter().map(|m| fact(app, e, step, m)).collect(),
+        ..Facts::default()
     };
-    Ok(Facts {
-        agents: members.iter().map(|m| fact(app, e, m)).collect(),
-        windows: reports::reports(e, &rows),
-        newest_ms: reports::newest(&rows),
-    })
+    match (e.phase, step.kind) {
+        (Phase::Running, Kind::Lint) => facts.problems = app.lint(e, &members).await?,
+        (Phase::Running, Kind::Replay) => {
+            (facts.windows, facts.newest_ms) = app.evidence(e).await?;
+        }
+        (Phase::Running | Phase::Analyzing, _) => {
+            let rows = app.windows(&e.tenant, &e.id).await?;
+            facts.windows = reports::reports(e, &rows);
+            facts.newest_ms = reports::newest(&rows);
+        }
+        _ => {}
+    }
+    Ok(facts)
 }
 
-fn fact(app: &App, e: &Experiment, member: &Member) -> Fact {
+fn fact(app: &App, e: &Experiment, step: &Step, member: &Member) -> Fact {
     let (agent, status) = (&member.agent, &member.agent.status);
-    let refused = agent
-        .quarantine
-        .iter()
-        .find(|q| q.hash == e.candidate_hash && q.barred());
+    let second = e.second(step).unwrap_or_default();
     let heartbeat = app.live().last(&agent.identity).and_then(|(h, _)| h);
     Fact {
         agent: agent.identity.to_string(),
         connected: member.connected,
-        runs_candidate: status.experiment == e.id && status.candidate_hash == e.candidate_hash,
-        refused: refused.map(|q| format!("{} ({})", q.state, q.reason)),
+        given: e.share_of(step, &agent.identity).is_some(),
+        runs: status.experiment == e.id
+            && status.experiment_revision == e.revision
+            && status.candidate_hash == second,
+        refused: refused(e, step, member),
         state: if status.state.is_empty() {
             "no answer yet".into()
         } else {
@@ -165,6 +230,24 @@ fn fact(app: &App, e: &Experiment, member: &Member) -> Fact {
         },
         rss_bytes: heartbeat.and_then(|h| h.rss_bytes),
     }
+}
+
+/// The candidate is barred on this agent, or its second arm of this step was taken back.
+fn refused(e: &Experiment, step: &Step, member: &Member) -> Option<Fallen> {
+    let status = &member.agent.status;
+    let said = |state: &str, reason: &str| Fallen {
+        reason: format!("{state} ({reason})"),
+        harm: state != "rejected",
+    };
+    let mut barred = member.agent.quarantine.iter();
+    if step.kind != Kind::Aa
+        && let Some(q) = barred.find(|q| q.hash == e.candidate_hash && q.barred())
+    {
+        return Some(said(&q.state, &q.reason));
+    }
+    let here = status.experiment == e.id && status.experiment_revision == e.revision;
+    let fell = here && status.state == "rolled-back" && status.candidate_hash.is_empty();
+    fell.then(|| said(&status.state, &status.reason))
 }
 
 fn remembered(memory: &Memory) -> Option<serde_json::Value> {

@@ -1,8 +1,11 @@
 //! The objects that the control plane keeps, as the store holds them and the use cases see them.
 
-use crate::documents::{AssignmentSpec, ExperimentSpec, Step};
+mod experiment;
+
+pub use experiment::{AgentShare, Experiment, Phase, PhaseChange, Quarantine, StepResult, Window};
+
+use crate::documents::AssignmentSpec;
 use phoenix_engine::document::Problem;
-use phoenix_proto::control::ArmReport;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -72,127 +75,6 @@ pub struct AssignmentChange {
     pub time_ms: u64,
 }
 
-/// Where an experiment stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub enum Phase {
-    Pending,
-    Initializing,
-    Running,
-    Analyzing,
-    Completed,
-    Failed,
-    Cancelled,
-}
-
-impl Phase {
-    /// Started and not ended: the driver looks after it, its agents are taken.
-    pub fn is_active(self) -> bool {
-        matches!(
-            self,
-            Phase::Initializing | Phase::Running | Phase::Analyzing
-        )
-    }
-
-    /// Completed, failed or cancelled.
-    pub fn is_terminal(self) -> bool {
-        matches!(self, Phase::Completed | Phase::Failed | Phase::Cancelled)
-    }
-
-    /// The public name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Phase::Pending => "Pending",
-            Phase::Initializing => "Initializing",
-            Phase::Running => "Running",
-            Phase::Analyzing => "Analyzing",
-            Phase::Completed => "Completed",
-            Phase::Failed => "Failed",
-            Phase::Cancelled => "Cancelled",
-        }
-    }
-}
-
-/// An experiment and where it stands.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Experiment {
-    pub tenant: String,
-    pub name: String,
-    /// UUID; seeds the split and keys the windows. Applying an ended experiment again gives a new one.
-    pub id: String,
-    /// Part of the windows' key; grows with every start.
-    pub revision: u64,
-    /// Count of writes as read; 0 = new.
-    #[serde(skip)]
-    pub row: u64,
-    pub spec: ExperimentSpec,
-    pub phase: Phase,
-    /// Name of the present step: `shadow`, `ramp 25%`, ...
-    pub step: String,
-    /// Its place among the steps.
-    #[serde(default)]
-    pub at: usize,
-    /// Why it is in this phase, one sentence.
-    pub reason: String,
-    /// Fixed at the start; `None` = nothing is assigned, the agents pass everything through.
-    pub baseline_hash: Option<String>,
-    /// Fixed when applied.
-    pub candidate_hash: String,
-    pub created_ms: u64,
-    /// When it entered the present phase.
-    pub phase_ms: u64,
-    /// When it entered `Running`.
-    pub started_ms: Option<u64>,
-    pub ended_ms: Option<u64>,
-    /// Set by promotion: the assignment that now serves the candidate.
-    pub promoted_to: Option<String>,
-    /// The judge's answer, as the driver wrote it.
-    pub verdict: Option<serde_json::Value>,
-    /// The driver's own memory between two looks.
-    #[serde(default)]
-    pub memory: serde_json::Value,
-    pub actor: String,
-}
-
-impl Experiment {
-    /// The present step.
-    pub fn current(&self) -> Option<Step> {
-        self.spec.course().into_iter().nth(self.at)
-    }
-}
-
-/// What a phase change writes besides the phase. `None` leaves a field as it is.
-#[derive(Debug, Clone, Default)]
-pub struct PhaseChange {
-    pub phase: Option<Phase>,
-    pub step: Option<String>,
-    pub reason: String,
-    pub verdict: Option<serde_json::Value>,
-    pub memory: Option<serde_json::Value>,
-}
-
-/// One window of one arm of one agent.
-#[derive(Debug, Clone)]
-pub struct Window {
-    pub identity: Identity,
-    pub incarnation: String,
-    pub experiment: String,
-    pub experiment_revision: u64,
-    /// `baseline` or `candidate`.
-    pub arm: String,
-    pub start_ms: u64,
-    pub end_ms: u64,
-    pub received_ms: u64,
-    /// Why this window must not be compared; empty: comparable.
-    pub void_reason: String,
-    /// The agent as a whole in this window.
-    pub cpu_seconds: Option<f64>,
-    pub rss_bytes: Option<u64>,
-    pub export_errors: u64,
-    pub requests_refused: u64,
-    pub report: ArmReport,
-}
-
 /// An agent as it last spoke. What changes every few seconds (heartbeats) is not here.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -237,6 +119,12 @@ pub struct AgentStatus {
     pub candidate_hash: String,
     /// Id of the experiment whose candidate runs.
     pub experiment: String,
+    /// Its revision: the step that runs.
+    #[serde(default)]
+    pub experiment_revision: u64,
+    /// Rolled back: `panic`, `memory`, `latency`, `protected`, `ledger`, `export`; empty: not said.
+    #[serde(default)]
+    pub harm: String,
 }
 
 /// A pipeline that one agent must not get (again).

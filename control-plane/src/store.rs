@@ -7,7 +7,7 @@ pub use sqlite::Sqlite;
 
 use crate::model::{
     Agent, Assignment, AssignmentChange, Event, Experiment, Fence, Identity, NewEvent, Pipeline,
-    Window,
+    Quarantine, Window,
 };
 
 /// What a store cannot do.
@@ -56,6 +56,18 @@ pub enum Change {
     DropExperiment(Experiment),
     /// Stored once by its key; a second one is left out.
     AddWindow(Box<Window>),
+    /// What a replay showed an experiment (by id): windows as JSON. Replaces what was there.
+    PutEvidence {
+        tenant: String,
+        experiment: String,
+        body: String,
+    },
+    /// One by hash; a second one replaces it.
+    PutQuarantine(Quarantine),
+    DropQuarantine {
+        tenant: String,
+        hash: String,
+    },
     PutAgent(Box<Agent>),
     /// The agent and its credential.
     DropAgent(Identity),
@@ -116,6 +128,15 @@ pub trait Store: Send + Sync + 'static {
     /// By start, agent and arm.
     async fn windows(&self, tenant: &str, experiment: &str) -> Result<Vec<Window>, Error>;
     async fn has_window(&self, window: &Window) -> Result<bool, Error>;
+    /// What a replay showed: JSON, and when it came.
+    async fn evidence(
+        &self,
+        tenant: &str,
+        experiment: &str,
+    ) -> Result<Option<(String, u64)>, Error>;
+
+    /// By time.
+    async fn quarantine(&self, tenant: &str) -> Result<Vec<Quarantine>, Error>;
 
     async fn agents(&self, tenant: Option<&str>) -> Result<Vec<Agent>, Error>;
     async fn agent(&self, identity: &Identity) -> Result<Option<Agent>, Error>;

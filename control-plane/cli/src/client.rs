@@ -85,6 +85,11 @@ impl Client {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    pub async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let body = ("application/json", body.to_string());
+        self.send(Method::PUT, path, Some(body)).await
+    }
+
     /// Sends a document as it was written.
     pub async fn document(
         &self,

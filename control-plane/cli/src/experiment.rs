@@ -1,5 +1,6 @@
-//! `experiment`: start, status, wait, promote, cancel, windows.
+//! `experiment`: start, status, wait, replay, promote, abort, windows.
 
+mod replay;
 mod show;
 
 pub use show::show;
@@ -27,8 +28,12 @@ pub enum ExperimentCommand {
         #[arg(long)]
         force: bool,
     },
-    /// End it without a verdict; its agents go back to the baseline.
-    Cancel {
+    /// Replay captures with both pipelines for an experiment whose step replay waits for them.
+    Replay(replay::ReplayArgs),
+    /// Take the candidate back, whatever the experiment is doing: agents go back to the baseline, a promotion
+    /// that still stands is rolled back. May be said again.
+    #[command(alias = "cancel")]
+    Abort {
         name: String,
         /// Why, for the record.
         #[arg(long)]
@@ -75,12 +80,17 @@ pub async fn run(client: &Client, command: &ExperimentCommand) -> anyhow::Result
                 text(&e, "/promotedTo")
             );
         }
-        ExperimentCommand::Cancel { name, reason } => {
+        ExperimentCommand::Replay(args) => replay::run(client, args).await?,
+        ExperimentCommand::Abort { name, reason } => {
             let body = reason
                 .as_ref()
                 .map_or(json!({}), |r| json!({ "reason": r }));
-            let e = client.post(&path(name, "/cancel"), &body).await?;
-            println!("experiment/{name} {}", phase(&e));
+            let done = client.post(&path(name, "/abort"), &body).await?;
+            println!(
+                "experiment/{name} {}: {}",
+                text(&done, "/experiment/phase"),
+                text(&done, "/did")
+            );
         }
         ExperimentCommand::Windows { name } => {
             let windows = client.get(&path(name, "/windows")).await?;

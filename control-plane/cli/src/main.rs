@@ -8,6 +8,7 @@ mod documents;
 mod experiment;
 mod get;
 mod output;
+mod quarantine;
 mod replay;
 mod rollback;
 mod validate;
@@ -49,6 +50,8 @@ enum Command {
     Agents(agents::AgentsArgs),
     #[command(subcommand, visible_alias = "exp")]
     Experiment(experiment::ExperimentCommand),
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
 }
 
 fn main() -> ExitCode {
@@ -99,6 +102,7 @@ async fn remote(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::History(args) => get::history(&client, args).await?,
         Command::Rollback(args) => rollback::rollback(&client, args).await?,
         Command::Agents(args) => agents::agents(&client, args).await?,
+        Command::Quarantine(command) => quarantine::run(&client, command).await?,
         Command::Experiment(command) => return experiment::run(&client, command).await,
         Command::Serve(_) | Command::Demo(_) | Command::Replay(_) | Command::Validate(_) => {}
     }

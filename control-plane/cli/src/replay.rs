@@ -1,5 +1,6 @@
 //! `phoenix replay`: a pipeline over captures, offline, in event time, with the engine of the agent.
 
+pub mod captures;
 mod merge;
 mod outcome;
 mod table;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Series whose state is kept. An agent is bounded by its memory; here the capture is.
-const SERIES: usize = 10_000_000;
+pub const SERIES: usize = 10_000_000;
 
 /// Run a pipeline over captures offline and show what it would cut.
 #[derive(Debug, Args)]

@@ -1,8 +1,8 @@
-//! Experiments: apply, start, look, promote, cancel.
+//! Experiments: apply, start, look, replay, promote, abort.
 
 use super::Shared;
 use super::error::{ApiError, ErrorBody};
-use super::types::{CancelRequest, ExperimentBody, PromoteRequest};
+use super::types::{AbortBody, AbortRequest, ExperimentBody, PromoteRequest};
 use crate::app::{App, Caller};
 use crate::driver::reports;
 use crate::model::Experiment;
@@ -94,26 +94,45 @@ pub async fn promote(
     Ok(Json(ExperimentBody::new(experiment, None)))
 }
 
-/// Ends it without a verdict.
-#[utoipa::path(post, path = "/experiments/{name}/cancel", tag = "experiments",
-    params(("name" = String, Path)), request_body = Option<CancelRequest>,
-    responses((status = 200, body = ExperimentBody), (status = 404, body = ErrorBody),
-        (status = 409, body = ErrorBody)))]
-pub async fn cancel(
+/// Takes the candidate back, whatever the experiment is doing: one that is not over ends without a verdict, a
+/// promotion that still stands is rolled back. Said again it does nothing more.
+#[utoipa::path(post, path = "/experiments/{name}/abort", tag = "experiments",
+    params(("name" = String, Path)), request_body = Option<AbortRequest>,
+    responses((status = 200, body = AbortBody), (status = 404, body = ErrorBody)))]
+pub async fn abort(
     State(shared): State<Shared>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     body: Bytes,
-) -> Result<Json<ExperimentBody>, ApiError> {
-    let request: CancelRequest = super::types::optional(&body)?;
-    let experiment = shared
+) -> Result<Json<AbortBody>, ApiError> {
+    let request: AbortRequest = super::types::optional(&body)?;
+    let aborted = shared
         .app
-        .cancel_experiment(&caller, &name, request.reason.as_deref())
+        .abort_experiment(&caller, &name, request.reason.as_deref())
         .await?;
+    Ok(Json(AbortBody {
+        experiment: ExperimentBody::new(aborted.experiment, None),
+        did: aborted.did,
+        changed: aborted.changed,
+    }))
+}
+
+/// Brings the windows of a replay of captures, in the form of `windows`, to the step that waits for them.
+#[utoipa::path(put, path = "/experiments/{name}/evidence", tag = "experiments",
+    params(("name" = String, Path)), request_body = Vec<serde_json::Value>,
+    responses((status = 200, body = ExperimentBody), (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub async fn evidence(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    Json(windows): Json<Vec<phoenix_analysis::Window>>,
+) -> Result<Json<ExperimentBody>, ApiError> {
+    let experiment = shared.app.put_evidence(&caller, &name, windows).await?;
     Ok(Json(ExperimentBody::new(experiment, None)))
 }
 
-/// The window reports of the present run, in the form that the judge reads: one object an agent and
+/// The window reports of all steps, in the form that the judge reads: one object an agent and
 /// window with both arms. `void_reason` is empty where the window was compared.
 #[utoipa::path(get, path = "/experiments/{name}/windows", tag = "experiments",
     params(("name" = String, Path)),
@@ -125,7 +144,9 @@ pub async fn windows(
 ) -> Result<Json<Vec<phoenix_analysis::Window>>, ApiError> {
     let experiment = shared.app.experiment(&caller.tenant, &name).await?;
     let windows = shared.app.windows(&caller.tenant, &experiment.id).await?;
-    Ok(Json(reports::detailed(&experiment, &windows)))
+    let (mut all, _) = shared.app.evidence(&experiment).await?;
+    all.extend(reports::detailed(&experiment, &windows));
+    Ok(Json(all))
 }
 
 /// Removes an experiment that does not run, with its windows.

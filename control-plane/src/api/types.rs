@@ -2,9 +2,11 @@
 
 mod agent;
 mod experiment;
+mod quarantine;
 
 pub use agent::AgentBody;
-pub use experiment::{CancelRequest, ExperimentBody, PromoteRequest};
+pub use experiment::{AbortBody, AbortRequest, ExperimentBody, PromoteRequest};
+pub use quarantine::QuarantineBody;
 
 use super::error::ApiError;
 use crate::app::{Applied, Validation};

@@ -166,6 +166,24 @@ impl App {
         Ok(())
     }
 
+    /// Forgets that an agent fell back from a pipeline: it may get it again.
+    pub(super) async fn forgive(
+        &self,
+        caller: &Caller,
+        identity: &Identity,
+        hash: &str,
+    ) -> Result<(), Error> {
+        let _lane = self.lane(identity).await;
+        let Some(mut agent) = self.store.agent(identity).await? else {
+            return Ok(());
+        };
+        agent.quarantine.retain(|q| q.hash != hash);
+        let mut event = about(identity, "agent.forgiven", json!({ "hash": hash }));
+        event.actor = caller.actor.clone();
+        let agent = self.keep(agent, event).await?;
+        self.plan(agent).await
+    }
+
     async fn keep(&self, mut agent: Agent, event: NewEvent) -> Result<Agent, Error> {
         let change = Change::PutAgent(Box::new(agent.clone()));
         self.write(None, vec![change], vec![event]).await?;
@@ -227,6 +245,8 @@ fn judge(agent: &mut Agent, news: &AgentStatus) {
                 agent.healthy_hash = Some(news.hash.clone());
             }
         }
+        // The second arm of A/A: its pipeline serves as baseline still.
+        "rejected" | "rolled-back" if news.hash == news.active_hash => {}
         state @ ("rejected" | "rolled-back" | "unproven") => {
             let incarnation = agent.incarnation.clone();
             let old = agent.quarantine.iter().position(|q| q.hash == news.hash);
@@ -286,6 +306,20 @@ fn known(status: &proto::Status, incarnation: &str) -> AgentStatus {
         active_hash: status.active_hash.clone(),
         candidate_hash: status.candidate_hash.clone(),
         experiment: status.experiment.clone(),
+        experiment_revision: status.experiment_revision,
+        harm: harm(status.harm()).into(),
+    }
+}
+
+fn harm(harm: proto::Harm) -> &'static str {
+    match harm {
+        proto::Harm::Unspecified => "",
+        proto::Harm::Panic => "panic",
+        proto::Harm::Memory => "memory",
+        proto::Harm::Latency => "latency",
+        proto::Harm::Protected => "protected",
+        proto::Harm::Ledger => "ledger",
+        proto::Harm::Export => "export",
     }
 }
 

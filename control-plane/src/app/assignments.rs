@@ -63,6 +63,8 @@ impl App {
                 ),
             ));
         };
+        self.refuse_quarantined(&caller.tenant, &pipeline.hash)
+            .await?;
         let before = self.store.assignments(&caller.tenant).await?;
         let old = before.iter().find(|a| a.name == name).cloned();
         if let Some(same) = old
@@ -227,6 +229,7 @@ impl App {
         let _turn = self.turn.lock().await;
         let current = self.assignment(&caller.tenant, name).await?;
         let to = self.rollback_target(&current, to).await?;
+        self.refuse_quarantined(&caller.tenant, &to).await?;
         let from = current.hash.clone();
         let before = self.store.assignments(&caller.tenant).await?;
         let mut spec = current.spec.clone();

@@ -1,11 +1,15 @@
 //! Experiments: documents, phases, windows, promotion. The driver decides; this writes.
 
+mod abort;
 mod divide;
+mod evidence;
 mod figures;
 mod lifecycle;
+mod lint;
 mod promote;
 mod windows;
 
+pub use abort::Aborted;
 pub use figures::{ArmFigures, Figures, figures};
 pub use lifecycle::baseline_of;
 
@@ -48,6 +52,13 @@ impl App {
                 ),
             ));
         }
+        let not_yet = document.spec.not_yet();
+        if !not_yet.is_empty() {
+            return Err(Error::Invalid {
+                what: WHAT,
+                problems: not_yet,
+            });
+        }
         let _turn = self.turn.lock().await;
         let all = self.store.experiments(Some(&caller.tenant)).await?;
         let old = all.iter().find(|e| e.name == name);
@@ -57,7 +68,12 @@ impl App {
             }
             return Err(Error::refused(
                 "experiment-running",
-                format!("experiment {name} is {}: cancel it first", old.phase.name()),
+                format!(
+                    "experiment {name} is {} (step {}): an experiment that runs is not changed, abort it \
+                     first",
+                    old.phase.name(),
+                    old.step
+                ),
             ));
         }
         if let Some(same) = old.filter(|e| e.phase == Phase::Pending && e.spec == document.spec) {
@@ -101,6 +117,7 @@ impl App {
             Some(reference) => Some(self.existing(caller, "spec.baseline", reference).await?),
             None => None,
         };
+        self.refuse_quarantined(&caller.tenant, &candidate).await?;
         if baseline.is_some() {
             self.check_split(&caller.tenant, &spec, baseline.as_deref(), &candidate)
                 .await?;
@@ -118,6 +135,9 @@ impl App {
                 .map(|s| s.name.clone())
                 .unwrap_or_default(),
             at: 0,
+            chosen: Vec::new(),
+            results: Vec::new(),
+            step_started_ms: None,
             spec,
             phase: Phase::Pending,
             reason: "not started".into(),
@@ -195,7 +215,7 @@ impl App {
             return Err(Error::refused(
                 "experiment-running",
                 format!(
-                    "experiment {name} is {}: cancel it first",
+                    "experiment {name} is {}: abort it first",
                     experiment.phase.name()
                 ),
             ));
@@ -233,7 +253,7 @@ fn refuse_overlap(all: &[Experiment], name: &str, spec: &ExperimentSpec) -> Resu
         Some(other) => Err(Error::refused(
             "experiment-overlap",
             format!(
-                "experiment {} ({}) can have the same agents: cancel it, or write selectors that \
+                "experiment {} ({}) can have the same agents: abort it, or write selectors that \
                  a label tells apart",
                 other.name,
                 other.phase.name()

@@ -97,6 +97,8 @@ impl App {
             if assignment.spec.pipeline != pipeline.name || assignment.hash == pipeline.hash {
                 continue;
             }
+            self.refuse_quarantined(&caller.tenant, &pipeline.hash)
+                .await?;
             let from = std::mem::replace(&mut assignment.hash, pipeline.hash.clone());
             assignment.updated_ms = self.now_ms();
             changes.push(Change::PutAssignment(assignment.clone()));
@@ -208,10 +210,7 @@ impl App {
             {
                 return Err(Error::refused(
                     "pipeline-in-experiment",
-                    format!(
-                        "experiment {} uses pipeline {name}: cancel it first",
-                        e.name
-                    ),
+                    format!("experiment {} uses pipeline {name}: abort it first", e.name),
                 ));
             }
         }

@@ -2,9 +2,8 @@
 //! content a new revision, and hands it to their sessions.
 
 use super::{App, Error};
-use crate::desired::{Desired, desired};
-use crate::documents::Share;
-use crate::model::{Agent, Identity, NewEvent};
+use crate::desired::{Desired, DesiredExperiment, desired};
+use crate::model::{Agent, AgentShare, Identity, NewEvent};
 use crate::store::Change;
 use futures_util::stream::{self, StreamExt};
 use phoenix_proto::control as proto;
@@ -69,19 +68,8 @@ impl App {
         };
         let experiment = match &wanted.experiment {
             Some(e) => {
-                let (mode, entity, percent) = divided(&e.share);
-                Some(proto::ExperimentAssignment {
-                    experiment: e.id.clone(),
-                    experiment_revision: e.revision,
-                    candidate: Some(self.text(tenant, &e.candidate).await?),
-                    mode: mode.into(),
-                    entity,
-                    percent,
-                    window_ms: u32::try_from(e.window_ms).unwrap_or(u32::MAX),
-                    protect: e.protect.clone(),
-                    lease_ms: self.timing.lease_ms,
-                    ..Default::default()
-                })
+                let candidate = self.text(tenant, &e.candidate).await?;
+                Some(assignment(e, candidate, self.timing.lease_ms))
             }
             None => None,
         };
@@ -106,11 +94,33 @@ impl App {
     }
 }
 
-/// How a share is told to an agent.
-fn divided(share: &Share) -> (proto::Mode, Vec<String>, f64) {
-    match share {
-        Share::Entities { entity, percent } => (proto::Mode::Split, entity.clone(), *percent),
-        _ => (proto::Mode::Shadow, Vec::new(), 0.0),
+fn assignment(
+    e: &DesiredExperiment,
+    candidate: proto::Pipeline,
+    lease_ms: u32,
+) -> proto::ExperimentAssignment {
+    let (mode, entity, percent) = match &e.share {
+        AgentShare::Shadow => (proto::Mode::Shadow, Vec::new(), 0.0),
+        AgentShare::Split { entity, percent } => (proto::Mode::Split, entity.clone(), *percent),
+    };
+    proto::ExperimentAssignment {
+        experiment: e.id.clone(),
+        experiment_revision: e.revision,
+        candidate: Some(candidate),
+        mode: mode.into(),
+        entity,
+        percent,
+        window_ms: u32::try_from(e.window_ms).unwrap_or(u32::MAX),
+        protect: e.protect.clone(),
+        lease_ms,
+        scope: e.scope.clone(),
+        guardrails: Some(proto::Guardrails {
+            max_memory_ratio: e.guardrails.max_memory_ratio,
+            max_added_latency_ns: e.guardrails.max_added_latency_ns,
+            protected_retention: e.guardrails.protected_retention,
+            max_export_errors: e.guardrails.max_export_errors,
+        }),
+        ..Default::default()
     }
 }
 

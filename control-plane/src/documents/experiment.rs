@@ -76,6 +76,9 @@ pub struct Guardrails {
     pub max_cpu_ratio: Option<f64>,
     /// Memory of the agent while the experiment runs against before; null: not judged.
     pub max_rss_ratio: Option<f64>,
+    /// Mean time that a request spends in the candidate's arm beyond the baseline's; null: not judged.
+    #[schema(value_type = Option<String>)]
+    pub max_added_latency: Option<Span>,
     /// Share of the expected reports that may be missing before the comparison is void.
     #[schema(value_type = f64)]
     pub max_missing: Ratio,
@@ -89,6 +92,7 @@ impl Default for Guardrails {
             max_export_errors: Some(0),
             max_cpu_ratio: None,
             max_rss_ratio: None,
+            max_added_latency: None,
             max_missing: Ratio(0.5),
         }
     }
@@ -136,6 +140,11 @@ pub struct ExperimentSpec {
 }
 
 impl ExperimentSpec {
+    /// What is read and not done yet.
+    pub fn not_yet(&self) -> Vec<Problem> {
+        check::not_yet(self)
+    }
+
     /// All steps in the order in which they are run.
     pub fn course(&self) -> Vec<Step> {
         course(&self.steps)

@@ -1,14 +1,17 @@
 //! What an experiment does next: a pure function of where it stands, of what is known of its agents
 //! and windows, and of the time. It may be asked again at any time, also by another process.
 
-use super::reports::{criteria, expected_until};
-use crate::documents::OnSuccess;
-use crate::model::{Experiment, Phase};
-use phoenix_analysis::{Outcome, Verdict, Window, judge};
+use super::run;
+use super::settle;
+use crate::desired::choose;
+use crate::documents::{Kind, Share, Step};
+use crate::model::{Experiment, Phase, StepResult};
+use phoenix_analysis::{Verdict, Window};
+use phoenix_engine::document::Problem;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How long the agents may take to run the candidate.
+/// How long the agents may take to run a step.
 pub const INITIALIZE_MS: u64 = 60_000;
 
 /// How long after the end of a run its last reports are waited for: at least, and at most.
@@ -18,16 +21,14 @@ pub const SETTLE_MS: (u64, u64) = (1_000, 5_000);
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
-    /// Agents that took the candidate: reports of all of them are expected.
+    /// Agents that took the present step: reports of all of them are expected.
     pub agents: Vec<String>,
-    /// Their resident memory before the candidate's first window, where it was known.
+    /// Their resident memory before the second arm's first window, where it was known.
     pub rss_before_bytes: BTreeMap<String, u64>,
     /// The run ended by time, not by a decision: no more windows will come.
     pub closed: bool,
-    /// An agent fell back from the candidate, and why.
-    pub fallen: Option<String>,
-    /// The verdict is about the windows that were stored up to then.
-    pub judged_ms: Option<u64>,
+    /// An agent fell back from the candidate.
+    pub fallen: Option<Fallen>,
 }
 
 impl Memory {
@@ -36,16 +37,27 @@ impl Memory {
     }
 }
 
+/// An agent fell back from the second arm.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Fallen {
+    pub reason: String,
+    /// It ran and did harm, and was not only refused.
+    pub harm: bool,
+}
+
 /// What is known of one agent that the selector matches.
 #[derive(Debug, Clone, Default)]
 pub struct Fact {
     /// `tenant/cluster/node`.
     pub agent: String,
     pub connected: bool,
-    /// It says that it runs this experiment's candidate.
-    pub runs_candidate: bool,
-    /// It refused the candidate or fell back from it, and why.
-    pub refused: Option<String>,
+    /// It has a part in the present step.
+    pub given: bool,
+    /// It says that it runs the present step of this experiment.
+    pub runs: bool,
+    /// It refused the candidate or fell back from it.
+    pub refused: Option<Fallen>,
     /// What it says of itself, for a person.
     pub state: String,
     pub rss_bytes: Option<u64>,
@@ -55,138 +67,225 @@ pub struct Fact {
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     pub agents: Vec<Fact>,
+    /// Of the present step.
     pub windows: Vec<Window>,
     /// When the newest of these windows was stored.
     pub newest_ms: u64,
+    /// Lint only: what stands against the experiment.
+    pub problems: Vec<Problem>,
 }
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     Wait,
+    /// Other agents run the second arm: none of those chosen is there.
+    Choose(Vec<String>),
     /// Another phase, and why.
     Go {
         phase: Phase,
         reason: String,
         memory: Memory,
     },
-    /// It is over: the verdict, and whether the candidate becomes what is assigned.
-    Complete {
-        verdict: Box<Verdict>,
-        promote: bool,
+    /// The step is passed: on to the next one.
+    Advance {
+        result: Box<StepResult>,
+        phase: Phase,
+        chosen: Vec<String>,
+        reason: String,
         memory: Memory,
     },
+    /// It could not be carried through: no verdict.
+    Fail {
+        result: Box<StepResult>,
+        reason: String,
+        quarantine: Option<String>,
+    },
+    /// It is over: the verdict, and whether the candidate becomes what is assigned.
+    Complete {
+        result: Box<StepResult>,
+        verdict: Box<Verdict>,
+        promote: bool,
+        quarantine: Option<String>,
+    },
+}
+
+/// One look at an experiment.
+pub(super) struct Look<'a> {
+    pub e: &'a Experiment,
+    pub facts: &'a Facts,
+    pub course: &'a [Step],
+    pub step: &'a Step,
+    pub now_ms: u64,
 }
 
 /// What an experiment does next.
 pub fn next(e: &Experiment, facts: &Facts, now_ms: u64) -> Action {
+    let course = e.spec.course();
+    let Some(step) = course.get(e.at) else {
+        return Action::Wait;
+    };
+    let look = Look {
+        e,
+        facts,
+        course: &course,
+        step,
+        now_ms,
+    };
     let memory = Memory::of(e);
-    match e.phase {
-        Phase::Initializing => initializing(e, facts, memory, now_ms),
-        Phase::Running => running(e, facts, memory, now_ms),
-        Phase::Analyzing => analyzing(e, facts, memory, now_ms),
-        Phase::Pending | Phase::Completed | Phase::Failed | Phase::Cancelled => Action::Wait,
+    match (e.phase, step.kind) {
+        (Phase::Initializing, _) => look.initializing(memory),
+        (Phase::Running, Kind::Lint) => run::lint(&look, memory),
+        (Phase::Running, Kind::Replay) => run::replay(&look, memory),
+        (Phase::Running, _) => run::running(&look, memory),
+        (Phase::Analyzing, _) => settle::analyzing(&look, memory),
+        (Phase::Pending | Phase::Completed | Phase::Failed | Phase::Cancelled, _) => Action::Wait,
     }
 }
 
-fn initializing(e: &Experiment, facts: &Facts, mut memory: Memory, now_ms: u64) -> Action {
-    if let Some((agent, why)) = refusal(facts) {
-        let reason = format!("agent {agent} did not take the candidate: {why}");
-        return go(Phase::Failed, reason, memory);
+/// The phase in which a step begins.
+pub fn first_phase(step: &Step) -> Phase {
+    match step.on_agents() {
+        true => Phase::Initializing,
+        false => Phase::Running,
     }
-    let connected: Vec<&Fact> = facts.agents.iter().filter(|a| a.connected).collect();
-    let waiting: Vec<&&Fact> = connected.iter().filter(|a| !a.runs_candidate).collect();
-    if !connected.is_empty() && waiting.is_empty() {
-        memory.agents = connected.iter().map(|a| a.agent.clone()).collect();
-        memory.rss_before_bytes = connected
+}
+
+impl Look<'_> {
+    fn initializing(&self, mut memory: Memory) -> Action {
+        if let Some((agent, fallen)) = self.refusal() {
+            let reason = format!(
+                "agent {agent} did not take the {}: {}",
+                self.arm(),
+                fallen.reason
+            );
+            return self.fail(reason, fallen.harm);
+        }
+        let connected: Vec<&Fact> = self
+            .facts
+            .agents
             .iter()
-            .filter_map(|a| Some((a.agent.clone(), a.rss_bytes?)))
+            .filter(|a| a.connected && a.given)
             .collect();
-        let reason = match memory.agents.as_slice() {
-            [one] => format!("{one} runs the candidate"),
-            all => format!("{} agents run the candidate", all.len()),
-        };
-        return go(Phase::Running, reason, memory);
+        let waiting: Vec<&&Fact> = connected.iter().filter(|a| !a.runs).collect();
+        if let Some(chosen) = self.other_nodes() {
+            return Action::Choose(chosen);
+        }
+        if !connected.is_empty() && waiting.is_empty() {
+            memory.agents = connected.iter().map(|a| a.agent.clone()).collect();
+            for (agent, bytes) in connected
+                .iter()
+                .filter_map(|a| Some((a.agent.clone(), a.rss_bytes?)))
+            {
+                // What it had before the first step counts: later ones start with an arm running.
+                memory.rss_before_bytes.entry(agent).or_insert(bytes);
+            }
+            return go(Phase::Running, self.running_reason(&memory), memory);
+        }
+        if self.now_ms < self.e.phase_ms.saturating_add(INITIALIZE_MS) {
+            return Action::Wait;
+        }
+        self.fail(self.late(&connected, &waiting), false)
     }
-    if now_ms < e.phase_ms.saturating_add(INITIALIZE_MS) {
-        return Action::Wait;
+
+    /// Where nodes are chosen and none of them is connected: those that are.
+    fn other_nodes(&self) -> Option<Vec<String>> {
+        if !matches!(self.step.share, Share::Nodes(_) | Share::Both { .. }) {
+            return None;
+        }
+        let connected = |a: &&Fact| a.connected && self.e.chosen.contains(&a.agent);
+        if self.facts.agents.iter().any(|a| connected(&a)) {
+            return None;
+        }
+        let chosen = self.choose(self.step);
+        (!chosen.is_empty()).then_some(chosen)
     }
-    let within = format!("within {} s", INITIALIZE_MS / 1000);
-    let reason = if connected.is_empty() {
-        format!("no agent that the selector matches was connected {within}")
-    } else {
+
+    /// Who runs the second arm of a step that begins now.
+    pub(super) fn choose(&self, step: &Step) -> Vec<String> {
+        let agents = self.facts.agents.iter();
+        let members: Vec<(String, bool)> = agents.map(|a| (a.agent.clone(), a.connected)).collect();
+        choose(&step.share, &self.e.id, &members)
+    }
+
+    fn running_reason(&self, memory: &Memory) -> String {
+        let nodes = matches!(self.step.share, Share::Nodes(_) | Share::Both { .. });
+        let chosen = memory.agents.iter().filter(|a| self.e.chosen.contains(a));
+        match (nodes, memory.agents.as_slice()) {
+            (true, all) => format!(
+                "{} of {} agents run the {}",
+                chosen.count(),
+                all.len(),
+                self.arm()
+            ),
+            (false, [one]) => format!("{one} runs the {}", self.arm()),
+            (false, all) => format!("{} agents run the {}", all.len(), self.arm()),
+        }
+    }
+
+    fn late(&self, connected: &[&Fact], waiting: &[&&Fact]) -> String {
+        let within = format!("within {} s", INITIALIZE_MS / 1000);
+        if connected.is_empty() {
+            return format!("no agent that the selector matches was connected {within}");
+        }
         let names: Vec<String> = waiting
             .iter()
             .map(|a| format!("{} ({})", a.agent, a.state))
             .collect();
         format!(
-            "{} of {} connected agents did not take the candidate {within}: {}",
+            "{} of {} connected agents did not take the {} {within}: {}",
             waiting.len(),
             connected.len(),
+            self.arm(),
             names.join(", ")
         )
-    };
-    go(Phase::Failed, reason, memory)
-}
+    }
 
-fn running(e: &Experiment, facts: &Facts, mut memory: Memory, now_ms: u64) -> Action {
-    if let Some((agent, why)) = refusal(facts) {
-        let reason = format!("agent {agent} fell back from the candidate: {why}");
-        memory.fallen = Some(reason.clone());
-        return go(Phase::Analyzing, reason, memory);
+    /// What the second arm is called.
+    pub(super) fn arm(&self) -> &'static str {
+        match self.step.kind {
+            Kind::Aa => "baseline twice",
+            _ => "candidate",
+        }
     }
-    let verdict = judge(
-        &criteria(e, &memory, expected_until(e, now_ms)),
-        &facts.windows,
-    );
-    if verdict.outcome.is_decided() {
-        let reason = format!("{}: {}", verdict.outcome.name(), verdict.reason);
-        return go(Phase::Analyzing, reason, memory);
-    }
-    let started = e.started_ms.unwrap_or(e.phase_ms);
-    if now_ms >= started.saturating_add(e.spec.max_duration.0) {
-        memory.closed = true;
-        let reason = format!("maxDuration has passed: {}", verdict.reason);
-        return go(Phase::Analyzing, reason, memory);
-    }
-    Action::Wait
-}
 
-/// The agents go back to the baseline; their last reports come; the verdict is about all of them.
-fn analyzing(e: &Experiment, facts: &Facts, mut memory: Memory, now_ms: u64) -> Action {
-    let left = facts
-        .agents
-        .iter()
-        .all(|a| !a.connected || !a.runs_candidate);
-    let since = now_ms.saturating_sub(e.phase_ms);
-    if since < SETTLE_MS.0 || (!left && since < SETTLE_MS.1) {
-        return Action::Wait;
+    pub(super) fn refusal(&self) -> Option<(&str, &Fallen)> {
+        let mut agents = self.facts.agents.iter();
+        agents.find_map(|a| a.refused.as_ref().map(|why| (a.agent.as_str(), why)))
     }
-    let until = expected_until(e, e.phase_ms);
-    let verdict = judge(&criteria(e, &memory, until), &facts.windows);
-    if let Some(fallen) = memory
-        .fallen
-        .clone()
-        .filter(|_| verdict.outcome != Outcome::Reject)
-    {
-        return go(Phase::Failed, fallen, memory);
+
+    pub(super) fn result(
+        &self,
+        passed: bool,
+        reason: String,
+        verdict: Option<&Verdict>,
+    ) -> Box<StepResult> {
+        Box::new(StepResult {
+            at: self.e.at,
+            step: self.step.name.clone(),
+            revision: self.e.revision,
+            passed,
+            reason,
+            started_ms: self.e.step_ms(),
+            ended_ms: self.now_ms,
+            judged_ms: verdict.map(|_| self.facts.newest_ms),
+            verdict: verdict.and_then(|v| serde_json::to_value(v).ok()),
+        })
     }
-    memory.judged_ms = Some(facts.newest_ms);
-    Action::Complete {
-        promote: verdict.outcome == Outcome::Promote && e.spec.on_success == OnSuccess::Promote,
-        verdict: Box::new(verdict),
-        memory,
+
+    /// It ends without a verdict.
+    pub(super) fn fail(&self, reason: String, harm: bool) -> Action {
+        // The baseline is what the fleet runs anyway: A/A never bars it.
+        let quarantine = (harm && self.step.kind != Kind::Aa).then(|| reason.clone());
+        Action::Fail {
+            result: self.result(false, reason.clone(), None),
+            reason,
+            quarantine,
+        }
     }
 }
 
-fn refusal(facts: &Facts) -> Option<(&str, &str)> {
-    facts
-        .agents
-        .iter()
-        .find_map(|a| a.refused.as_deref().map(|why| (a.agent.as_str(), why)))
-}
-
-fn go(phase: Phase, reason: String, memory: Memory) -> Action {
+pub(super) fn go(phase: Phase, reason: String, memory: Memory) -> Action {
     Action::Go {
         phase,
         reason,

@@ -1,7 +1,5 @@
-//! From stored windows to what the judge reads, and from an experiment to what it is asked.
+//! From stored windows to what the judge reads.
 
-use crate::documents::{Saving, Share};
-use crate::driver::next::Memory;
 use crate::model::{Experiment, Window};
 use phoenix_analysis as judge;
 use phoenix_engine::ledger::Ledger;
@@ -12,30 +10,41 @@ use std::collections::BTreeMap;
 /// Why a window that came after the verdict is not part of it.
 const TOO_LATE: &str = "after the verdict";
 
-/// The same with what is not judged: figures by stage and by metric.
+/// The reports of all steps with what is not judged: figures by stage and by metric.
 pub fn detailed(experiment: &Experiment, rows: &[Window]) -> Vec<judge::Window> {
-    gather(experiment, rows, true)
+    gather(experiment, rows.iter(), true)
 }
 
-/// The reports of an experiment's present run, one a window and agent, in order of time. What came
+/// The reports of an experiment's present step, one a window and agent, in order of time. What came
 /// after the verdict is void: a verdict is only about what it saw.
 pub fn reports(experiment: &Experiment, rows: &[Window]) -> Vec<judge::Window> {
-    gather(experiment, rows, false)
+    let present = |row: &&Window| row.experiment_revision == experiment.revision;
+    gather(experiment, rows.iter().filter(present), false)
 }
 
-fn gather(experiment: &Experiment, rows: &[Window], detail: bool) -> Vec<judge::Window> {
-    let judged = Memory::of(experiment).judged_ms;
-    let mut reports: BTreeMap<(u64, String, String), judge::Window> = BTreeMap::new();
-    let own = |row: &&Window| {
-        row.experiment == experiment.id && row.experiment_revision == experiment.revision
-    };
-    for row in rows.iter().filter(own) {
+fn gather<'a>(
+    experiment: &Experiment,
+    rows: impl Iterator<Item = &'a Window>,
+    detail: bool,
+) -> Vec<judge::Window> {
+    let mut reports: BTreeMap<(u64, u64, String, String), judge::Window> = BTreeMap::new();
+    for row in rows.filter(|row| row.experiment == experiment.id) {
+        let revision = row.experiment_revision;
         let agent = row.identity.to_string();
-        let key = (row.start_ms, agent.clone(), row.incarnation.clone());
-        let late = judged.is_some_and(|at| row.received_ms > at);
+        let key = (
+            revision,
+            row.start_ms,
+            agent.clone(),
+            row.incarnation.clone(),
+        );
+        let mut ended = experiment.results.iter();
+        let judged = ended.find(|r| r.revision == revision);
+        let late = judged
+            .and_then(|r| r.judged_ms)
+            .is_some_and(|at| row.received_ms > at);
         let report = reports.entry(key).or_insert_with(|| judge::Window {
             experiment: experiment.id.clone(),
-            step: experiment.step.clone(),
+            step: experiment.step_of(revision).into(),
             agent,
             incarnation: row.incarnation.clone(),
             revision: row.experiment_revision,
@@ -53,11 +62,10 @@ fn gather(experiment: &Experiment, rows: &[Window], detail: bool) -> Vec<judge::
             export_errors: row.export_errors,
             requests_refused: row.requests_refused,
         });
-        let mut figures = arm(&row.report);
-        if detail {
-            figures.stages = row.report.stages.iter().map(stage).collect();
-            figures.metrics = row.report.metrics.iter().map(metric).collect();
-        }
+        let figures = match detail {
+            true => figures(&row.report),
+            false => arm(&row.report),
+        };
         match row.arm.as_str() {
             "candidate" => report.candidate = Some(figures),
             _ => report.baseline = Some(figures),
@@ -83,44 +91,12 @@ pub fn expected_until(experiment: &Experiment, now_ms: u64) -> u64 {
         .min(end)
 }
 
-/// What the judge is asked.
-pub fn criteria(experiment: &Experiment, memory: &Memory, until_ms: u64) -> judge::Criteria {
-    let spec = &experiment.spec;
-    let rails = &spec.guardrails;
-    let step = experiment.current();
-    let (mode, percent) = match step.as_ref().map(|s| &s.share) {
-        Some(Share::Entities { percent, .. }) => (judge::Mode::Split, *percent),
-        _ => (judge::Mode::Shadow, 50.0),
-    };
-    let min_windows = step.as_ref().map_or(1, |s| s.min_windows);
-    let goal = judge::Goal {
-        saving: match spec.goal.saving {
-            Saving::Points => judge::Measure::Points,
-            Saving::Series => judge::Measure::Series,
-            Saving::Bytes => judge::Measure::Bytes,
-        },
-        target: spec.goal.target.0,
-    };
-    judge::Criteria {
-        percent,
-        guardrails: judge::Guardrails {
-            protects: !rails.protect.is_empty(),
-            protected_retention: rails.protected_retention.0,
-            max_export_errors: rails.max_export_errors,
-            max_cpu_ratio: rails.max_cpu_ratio,
-            max_rss_ratio: rails.max_rss_ratio,
-            max_missing: rails.max_missing.0,
-            ..judge::Guardrails::default()
-        },
-        agents: memory.agents.clone(),
-        until_ms: Some(until_ms),
-        // Nothing assigned: the agents pass everything through.
-        baseline_hash: experiment.baseline_hash.clone(),
-        candidate_hash: Some(experiment.candidate_hash.clone()),
-        rss_before_bytes: memory.rss_before_bytes.clone(),
-        closed: memory.closed,
-        ..judge::Criteria::new(mode, spec.window.0, min_windows, goal)
-    }
+/// One arm with what is not judged.
+pub fn figures(report: &proto::ArmReport) -> judge::Arm {
+    let mut figures = arm(report);
+    figures.stages = report.stages.iter().map(stage).collect();
+    figures.metrics = report.metrics.iter().map(metric).collect();
+    figures
 }
 
 fn arm(report: &proto::ArmReport) -> judge::Arm {

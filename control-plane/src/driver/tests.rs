@@ -2,10 +2,15 @@
 //! between two looks, as it does through the store: every look could be another process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::next::{Action, Fact, Facts, INITIALIZE_MS, Memory, SETTLE_MS, next};
+mod steps;
+
+use super::next::{
+    Action, Fact, Facts, Fallen, INITIALIZE_MS, Memory, SETTLE_MS, first_phase, next,
+};
+use crate::desired::choose;
 use crate::documents::parse_experiment;
-use crate::model::{Experiment, Phase};
-use phoenix_analysis::{Arm, Outcome, Protected, Window};
+use crate::model::{AgentShare, Experiment, Identity, Phase};
+use phoenix_analysis::{Arm, Cardinality, Outcome, Protected, Window};
 use phoenix_engine::ledger::Ledger;
 
 const START: u64 = 1_000_000;
@@ -19,31 +24,57 @@ struct Story {
     now: u64,
     promoted: bool,
     outcome: Option<Outcome>,
+    quarantined: Option<String>,
+    /// `step phase`, as it changed.
+    trace: Vec<String>,
+}
+
+fn document(rest: &str) -> String {
+    format!(
+        "apiVersion: phoenix/v1\nkind: Experiment\nmetadata: {{ name: e }}\n\
+         spec: {{ candidate: c, goal: {{ saving: points, target: 20% }}, {rest} }}\n"
+    )
 }
 
 impl Story {
+    /// One agent and a shadow step.
     fn new(rest: &str) -> Story {
-        let text = format!(
-            "apiVersion: phoenix/v1\nkind: Experiment\nmetadata: {{ name: e }}\n\
-             spec: {{ candidate: c, maxDuration: 2m, steps: [{{ step: shadow, minWindows: 3 }}], goal: {{ saving: points, target: 20% }}{rest} }}\n"
-        );
-        let spec = parse_experiment(&text).unwrap().spec;
-        Story {
+        let steps = "maxDuration: 2m, steps: [{ step: shadow, minWindows: 3 }]";
+        Story::of(&format!("{steps}{rest}"), 1)
+    }
+
+    /// So many agents; it has just been started.
+    fn of(rest: &str, agents: usize) -> Story {
+        let spec = parse_experiment(&document(rest)).unwrap().spec;
+        let first = spec.course().remove(0);
+        let agent = |n: usize| Fact {
+            agent: format!("default/default/n{n}"),
+            connected: true,
+            rss_bytes: Some(100),
+            state: "active".into(),
+            ..Fact::default()
+        };
+        let agents: Vec<Fact> = (1..=agents).map(agent).collect();
+        let members: Vec<_> = agents.iter().map(|a| (a.agent.clone(), true)).collect();
+        let mut story = Story {
             experiment: Experiment {
                 tenant: "default".into(),
                 name: "e".into(),
                 id: "id".into(),
                 revision: 1,
                 row: 1,
-                step: "shadow".into(),
+                phase: first_phase(&first),
+                chosen: choose(&first.share, "id", &members),
+                step: first.name,
                 at: 0,
+                results: Vec::new(),
                 spec,
-                phase: Phase::Initializing,
-                reason: String::new(),
+                reason: "started".into(),
                 baseline_hash: Some("b".into()),
                 candidate_hash: "c".into(),
                 created_ms: START,
                 phase_ms: START,
+                step_started_ms: None,
                 started_ms: None,
                 ended_ms: None,
                 promoted_to: None,
@@ -52,25 +83,44 @@ impl Story {
                 actor: "test".into(),
             },
             facts: Facts {
-                agents: vec![Fact {
-                    agent: AGENT.into(),
-                    connected: true,
-                    rss_bytes: Some(100),
-                    state: "active".into(),
-                    ..Fact::default()
-                }],
+                agents,
                 ..Facts::default()
             },
             now: START,
             promoted: false,
             outcome: None,
+            quarantined: None,
+            trace: Vec::new(),
+        };
+        if story.phase() == Phase::Running {
+            story.experiment.started_ms = Some(START);
+            story.experiment.step_started_ms = Some(START);
+        }
+        story.deal();
+        story
+    }
+
+    /// Who has a part in the present step.
+    fn deal(&mut self) {
+        let step = self.experiment.current().unwrap();
+        for fact in &mut self.facts.agents {
+            let identity = identity(&fact.agent);
+            fact.given = self.experiment.share_of(&step, &identity).is_some();
+            fact.runs = false;
+        }
+    }
+
+    /// Those that are to take the present step say that they run it.
+    fn take(&mut self) {
+        for fact in &mut self.facts.agents {
+            fact.runs = fact.given && fact.connected;
         }
     }
 
     /// One that runs, at the beginning of a window.
     fn running(rest: &str) -> Story {
         let mut story = Story::new(rest);
-        story.facts.agents[0].runs_candidate = true;
+        story.take();
         story.look();
         assert_eq!(story.phase(), Phase::Running);
         story
@@ -84,72 +134,104 @@ impl Story {
     fn look(&mut self) {
         let text = serde_json::to_string(&self.experiment).unwrap();
         let mut e: Experiment = serde_json::from_str(&text).unwrap();
+        let enter = |e: &mut Experiment, phase: Phase, reason: String| {
+            (e.phase, e.phase_ms, e.reason) = (phase, self.now, reason);
+            if phase == Phase::Running {
+                e.started_ms = e.started_ms.or(Some(self.now));
+                e.step_started_ms = Some(self.now);
+            }
+        };
+        let mut next_step = false;
         match next(&e, &self.facts, self.now) {
             Action::Wait => return,
+            Action::Choose(chosen) => e.chosen = chosen,
             Action::Go {
                 phase,
                 reason,
                 memory,
             } => {
-                (e.phase, e.phase_ms, e.reason) = (phase, self.now, reason);
-                if phase == Phase::Running {
-                    e.started_ms = Some(self.now);
-                }
+                enter(&mut e, phase, reason);
                 e.memory = serde_json::to_value(memory).unwrap();
             }
-            Action::Complete {
-                verdict,
-                promote,
+            Action::Advance {
+                result,
+                phase,
+                chosen,
+                reason,
                 memory,
             } => {
-                (e.phase, e.phase_ms) = (Phase::Completed, self.now);
+                e.results.push(*result);
+                e.at += 1;
+                e.revision += 1;
+                e.step = e.current().unwrap().name;
+                e.chosen = chosen;
                 e.memory = serde_json::to_value(memory).unwrap();
+                enter(&mut e, phase, reason);
+                next_step = true;
+            }
+            Action::Fail {
+                result,
+                reason,
+                quarantine,
+            } => {
+                e.results.push(*result);
+                enter(&mut e, Phase::Failed, reason);
+                self.quarantined = quarantine;
+            }
+            Action::Complete {
+                result,
+                verdict,
+                promote,
+                quarantine,
+            } => {
+                e.results.push(*result);
+                enter(&mut e, Phase::Completed, verdict.reason.clone());
                 self.outcome = Some(verdict.outcome);
                 self.promoted |= promote;
+                self.quarantined = quarantine;
             }
         }
-        assert!(
-            matches!(e.phase, Phase::Completed) || !e.reason.is_empty(),
-            "every phase has a reason"
-        );
+        assert!(!e.reason.is_empty(), "every phase has a reason");
+        self.trace.push(format!("{} {}", e.step, e.phase.name()));
         self.experiment = e;
+        if next_step {
+            self.facts.windows.clear();
+            self.deal();
+        }
     }
 
-    /// A window passes in which the candidate keeps `kept` of 100 points.
+    /// A window passes in which the candidate keeps `kept` of 100 points; the report of the first agent.
     fn window(&mut self, kept: u64) -> &mut Window {
-        let arm = |hash: &str, exported| Arm {
-            hash: hash.into(),
-            ledger: Ledger {
-                received: 100,
-                exported,
-                filtered: 100 - exported,
-                ..Ledger::default()
-            },
-            bytes_in: 1000,
-            bytes_out: exported * 10,
-            protected: Protected {
-                points_in: 2,
-                points_out: 2,
-                series_in: 1,
-                series_out: 1,
-            },
-            ..Arm::default()
-        };
+        let e = &self.experiment;
+        let step = e.current().unwrap();
         let start = self.now.div_ceil(WINDOW) * WINDOW;
         self.now = start + WINDOW;
         self.facts.newest_ms = self.now;
-        self.facts.windows.push(Window {
-            agent: AGENT.into(),
-            incarnation: "i".into(),
-            revision: 1,
-            start_ms: start,
-            end_ms: self.now,
-            baseline: Some(arm("b", 100)),
-            candidate: Some(arm("c", kept)),
-            rss_bytes: Some(100),
-            ..Window::default()
-        });
-        self.facts.windows.last_mut().unwrap()
+        let second = e.second(&step).unwrap_or_default().to_owned();
+        let kept = if second == "b" { 100 } else { kept };
+        let first = self.facts.windows.len();
+        for fact in self.facts.agents.iter().filter(|a| a.connected) {
+            let (baseline, candidate) = match e.share_of(&step, &identity(&fact.agent)) {
+                Some(AgentShare::Split { entity, percent }) if entity.is_empty() => {
+                    (100 - percent as u64, percent as u64)
+                }
+                Some(AgentShare::Split { .. }) => (50, 50),
+                // A replay has the windows of a shadow run.
+                Some(AgentShare::Shadow) | None => (100, 100),
+            };
+            self.facts.windows.push(Window {
+                agent: fact.agent.clone(),
+                incarnation: "i".into(),
+                revision: e.revision,
+                start_ms: start,
+                end_ms: self.now,
+                baseline: Some(arm("b", baseline, 100)),
+                candidate: Some(arm(&second, candidate, kept)),
+                rss_bytes: Some(100),
+                ..Window::default()
+            });
+        }
+        &mut self.facts.windows[first]
     }
 
     /// The agents leave the candidate and their last reports have come.
@@ -161,9 +243,56 @@ impl Story {
             Phase::Analyzing,
             "last reports are waited for"
         );
-        self.facts.agents[0].runs_candidate = false;
+        for fact in &mut self.facts.agents {
+            fact.runs = false;
+        }
         self.now += SETTLE_MS.0;
         self.look();
+    }
+}
+
+fn identity(agent: &str) -> Identity {
+    let mut parts = agent.split('/').map(str::to_owned);
+    let mut part = || parts.next().unwrap();
+    Identity {
+        tenant: part(),
+        cluster: part(),
+        node: part(),
+    }
+}
+
+fn fallen(reason: &str, harm: bool) -> Option<Fallen> {
+    let reason = reason.into();
+    Some(Fallen { reason, harm })
+}
+
+/// An arm that received so many points and kept so many of a hundred.
+fn arm(hash: &str, received: u64, kept: u64) -> Arm {
+    let exported = received * kept / 100;
+    let some = u64::from(received > 0);
+    let series = |n: u64| Cardinality {
+        exact: Some(n),
+        ..Cardinality::default()
+    };
+    Arm {
+        hash: hash.into(),
+        ledger: Ledger {
+            received,
+            exported,
+            filtered: received - exported,
+            ..Ledger::default()
+        },
+        bytes_in: received * 10,
+        bytes_out: exported * 10,
+        series_in: series(received),
+        series_out: series(exported),
+        protected: Protected {
+            points_in: 2 * some,
+            points_out: 2 * some,
+            series_in: some,
+            series_out: some,
+        },
+        ..Arm::default()
     }
 }
 
@@ -176,7 +305,7 @@ fn a_good_candidate_runs_is_analysed_and_promoted() {
         Phase::Initializing,
         "no agent has the candidate yet"
     );
-    story.facts.agents[0].runs_candidate = true;
+    story.take();
     story.look();
     assert_eq!(story.phase(), Phase::Running);
     let memory = Memory::of(&story.experiment);
@@ -282,10 +411,11 @@ fn agents_that_do_not_take_the_candidate_in_time_fail_it_with_their_names() {
 #[test]
 fn a_refused_candidate_fails_it_at_once() {
     let mut story = Story::new("");
-    story.facts.agents[0].refused = Some("rejected (unknown stage)".into());
+    story.facts.agents[0].refused = fallen("rejected (unknown stage)", false);
     story.look();
     assert_eq!(story.phase(), Phase::Failed);
     assert!(story.experiment.reason.contains("unknown stage"));
+    assert_eq!(story.quarantined, None, "it never ran");
 }
 
 #[test]
@@ -293,7 +423,7 @@ fn an_agent_that_falls_back_ends_it_with_a_reject_where_the_windows_show_the_har
  {
     let mut story = Story::running("");
     story.window(50);
-    story.facts.agents[0].refused = Some("rolled-back (panic)".into());
+    story.facts.agents[0].refused = fallen("rolled-back (panic)", true);
     story.look();
     story.window(50).candidate.as_mut().unwrap().panics = 1;
     // That window had passed before; only its report came later.
@@ -305,11 +435,12 @@ fn an_agent_that_falls_back_ends_it_with_a_reject_where_the_windows_show_the_har
     );
 
     let mut story = Story::running("");
-    story.facts.agents[0].refused = Some("rolled-back (memory)".into());
+    story.facts.agents[0].refused = fallen("rolled-back (memory)", true);
     story.look();
     story.settle();
     assert_eq!(story.phase(), Phase::Failed);
     assert!(story.experiment.reason.contains("memory"));
+    assert!(story.quarantined.unwrap().contains("memory"));
 }
 
 #[test]

@@ -5,7 +5,8 @@ mod write;
 
 use super::{Commit, Error, LeaseRequest, Meta, Store};
 use crate::model::{
-    Agent, Assignment, AssignmentChange, Event, Experiment, Fence, Identity, Pipeline, Window,
+    Agent, Assignment, AssignmentChange, Event, Experiment, Fence, Identity, Pipeline, Quarantine,
+    Window,
 };
 use rand::RngCore;
 use sqlx::migrate::Migrator;
@@ -151,6 +152,18 @@ impl Store for Sqlite {
 
     async fn has_window(&self, window: &Window) -> Result<bool, Error> {
         read::has_window(&self.readers, window).await
+    }
+
+    async fn evidence(
+        &self,
+        tenant: &str,
+        experiment: &str,
+    ) -> Result<Option<(String, u64)>, Error> {
+        read::evidence(&self.readers, tenant, experiment).await
+    }
+
+    async fn quarantine(&self, tenant: &str) -> Result<Vec<Quarantine>, Error> {
+        read::quarantine(&self.readers, tenant).await
     }
 
     async fn agents(&self, tenant: Option<&str>) -> Result<Vec<Agent>, Error> {

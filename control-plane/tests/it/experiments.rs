@@ -172,21 +172,25 @@ async fn the_candidate_comes_with_its_terms_and_its_lease_is_renewed() {
 }
 
 #[tokio::test]
-async fn cancelling_takes_the_candidate_back_at_once() {
+async fn aborting_takes_the_candidate_back_at_once() {
     let mut lab = lab().await;
     lab.start().await;
     let rest = &lab.plane.rest;
     let ended = rest
-        .post("/experiments/e/cancel", "{ \"reason\": \"enough\" }")
+        .post("/experiments/e/abort", "{ \"reason\": \"enough\" }")
         .await;
     assert_eq!(
-        (ended.text("/phase"), ended.text("/reason")),
+        (
+            ended.text("/experiment/phase"),
+            ended.text("/experiment/reason"),
+        ),
         ("Cancelled".into(), "enough".into())
     );
     lab.agent.desired(none).await;
     // Said twice is said once.
-    let again = rest.post("/experiments/e/cancel", "").await;
-    assert_eq!(again.text("/reason"), "enough");
+    let again = rest.post("/experiments/e/abort", "").await;
+    assert_eq!(again.text("/experiment/reason"), "enough");
+    assert_eq!(again.at("/changed").as_bool(), Some(false));
     rest.post("/experiments/e/start", "")
         .await
         .refused(409, "experiment-not-pending");
@@ -195,7 +199,7 @@ async fn cancelling_takes_the_candidate_back_at_once() {
         .refused(409, "not-promotable");
     // Applied again it is a new run under a new id.
     let again = rest.put("/experiments/e", &experiment("e", "cut")).await;
-    assert_ne!(again.text("/id"), ended.text("/id"));
+    assert_ne!(again.text("/id"), ended.text("/experiment/id"));
     assert_eq!(again.text("/phase"), "Pending");
 }
 

@@ -25,12 +25,32 @@ pub fn show(e: &Value) -> String {
             text(e, "/promotedTo"),
         ]],
     );
+    out += &steps(e);
     if e["verdict"].is_object() {
         out += &verdict(&e["verdict"]);
     } else if e["live"].is_object() {
         out += &live(&e["live"]);
     }
     out
+}
+
+/// Each step with what became of it; one alone is told by the verdict.
+fn steps(e: &Value) -> String {
+    let all = rows(&e["steps"]);
+    if all.len() < 2 {
+        return String::new();
+    }
+    let row = |s: &Value| {
+        vec![
+            text(s, "/step"),
+            coloured(&text(s, "/state")),
+            count(s, "/verdict/windows/used"),
+            percent(s, "/verdict/savings/points/saving"),
+            text(s, "/reason"),
+        ]
+    };
+    let head = ["step", "state", "windows", "points saved", "reason"];
+    format!("\n{}", table(&head, all.iter().map(row)))
 }
 
 fn verdict(verdict: &Value) -> String {
@@ -127,7 +147,8 @@ fn saving(live: &Value, field: &str) -> String {
 
 /// One line while it runs.
 pub fn line(e: &Value) -> String {
-    let mut line = format!("{:<13} {}", text(e, "/phase"), text(e, "/reason"));
+    let step = format!("{} {}", text(e, "/step"), text(e, "/phase"));
+    let mut line = format!("{step:<22} {}", text(e, "/reason"));
     if e["live"].is_object() {
         let _ = write!(
             line,

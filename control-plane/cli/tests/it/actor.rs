@@ -6,7 +6,7 @@ use phoenix_proto::control::enrolment_client::EnrolmentClient;
 use phoenix_proto::control::server_message::Message as Hear;
 use phoenix_proto::control::{
     AgentMessage, Arm, ArmReport, Cardinality, DesiredState, EnrolRequest, Hello, Identity, Ledger,
-    PlanState, Status, WindowReport,
+    Mode, PlanState, Status, WindowReport,
 };
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -99,18 +99,19 @@ async fn session(
     let bearer = format!("Bearer {credential}").parse()?;
     request.metadata_mut().insert("authorization", bearer);
     let mut heard = client.session(request).await?.into_inner();
-    let mut reported = String::new();
+    let mut reported = (String::new(), 0);
     while let Some(message) = heard.message().await? {
         let Some(Hear::Desired(desired)) = message.message else {
             continue;
         };
         say(Say::Status(status(&desired, manner.stubborn))).await?;
-        let id = desired.experiment.as_ref().map(|e| e.experiment.clone());
-        if let Some(id) = id.filter(|id| *id != reported && !manner.stubborn) {
+        let experiment = desired.experiment.as_ref();
+        let step = experiment.map(|e| (e.experiment.clone(), e.experiment_revision));
+        if let Some(step) = step.filter(|step| *step != reported && !manner.stubborn) {
             for report in reports(&desired, manner) {
                 say(Say::Window(report)).await?;
             }
-            reported = id;
+            reported = step;
         }
     }
     Ok(())
@@ -153,26 +154,38 @@ fn reports(desired: &DesiredState, manner: Manner) -> Vec<WindowReport> {
     (0..manner.windows)
         .map(|slot| {
             let start_ms = (now - manner.windows + slot) * 1000;
-            let arm = |arm: Arm, hash: Option<String>, kept, protected| ArmReport {
+            // `all`: 1 where the arm sees the traffic, 0 where the other arm of the node does.
+            let arm = |arm: Arm, hash: Option<String>, all: u64, kept, protected| ArmReport {
                 arm: arm.into(),
                 hash: hash.unwrap_or_default(),
                 ledger: Some(Ledger {
-                    received: 100,
-                    exported: kept,
-                    filtered: 100 - kept,
+                    received: all * 100,
+                    exported: all * kept,
+                    filtered: all * (100 - kept),
                     ..Ledger::default()
                 }),
-                bytes_in: 10_000,
-                bytes_out: 100 * kept,
-                series_in: Some(exact(100)),
-                series_out: Some(exact(kept)),
-                protected_points_in: 10,
-                protected_points_out: protected,
-                protected_series_in: 10,
-                protected_series_out: protected,
+                bytes_in: all * 10_000,
+                bytes_out: all * 100 * kept,
+                series_in: Some(exact(all * 100)),
+                series_out: Some(exact(all * kept)),
+                protected_points_in: all * 10,
+                protected_points_out: all * protected,
+                protected_series_in: all * 10,
+                protected_series_out: all * protected,
                 ..ArmReport::default()
             };
-            let candidate = hash(experiment.candidate.as_ref());
+            let (baseline, candidate) = (
+                hash(desired.baseline.as_ref()),
+                hash(experiment.candidate.as_ref()),
+            );
+            let (first, second) = match (experiment.mode(), experiment.percent) {
+                (Mode::Split, percent) => (1 - percent as u64 / 100, percent as u64 / 100),
+                _ => (1, 1),
+            };
+            let (kept, protected) = match baseline == candidate {
+                true => (100, 10),
+                false => (manner.kept, manner.protected),
+            };
             WindowReport {
                 experiment: experiment.experiment.clone(),
                 experiment_revision: experiment.experiment_revision,
@@ -185,8 +198,8 @@ fn reports(desired: &DesiredState, manner: Manner) -> Vec<WindowReport> {
                     String::new()
                 },
                 arms: vec![
-                    arm(Arm::Baseline, hash(desired.baseline.as_ref()), 100, 10),
-                    arm(Arm::Candidate, candidate, manner.kept, manner.protected),
+                    arm(Arm::Baseline, baseline, first, 100, 10),
+                    arm(Arm::Candidate, candidate, second, kept, protected),
                 ],
                 ..WindowReport::default()
             }

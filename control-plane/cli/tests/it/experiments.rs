@@ -2,6 +2,7 @@
 
 use crate::actor::{Actor, Manner};
 use crate::server::{Server, assignment, experiment, pipeline};
+use crate::support::gauge;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -162,7 +163,7 @@ async fn a_server_killed_in_every_phase_comes_to_the_same_verdict() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cancel_ends_it_and_may_be_said_twice() {
+async fn abort_ends_it_says_what_it_did_and_may_be_said_twice() {
     let (server, _actor) = begin(
         Manner {
             windows: 0,
@@ -172,12 +173,87 @@ async fn cancel_ends_it_and_may_be_said_twice() {
     )
     .await;
     server.phoenix(&["experiment", "start", "e"]).good();
-    for _ in 0..2 {
+    for did in ["go back to the baseline", "already"] {
         let said = server
-            .phoenix(&["experiment", "cancel", "e", "--reason", "enough"])
+            .phoenix(&["experiment", "abort", "e", "--reason", "enough"])
             .good();
-        assert!(said.contains("Cancelled"), "{said}");
+        assert!(said.contains("Cancelled") && said.contains(did), "{said}");
     }
     assert_eq!(server.phoenix(&["experiment", "wait", "e"]).code, 1);
     assert_eq!(assigned(&server), "base");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn harm_quarantines_the_hash_until_it_is_lifted() {
+    let manner = Manner {
+        protected: 9,
+        ..Manner::default()
+    };
+    let rest = "steps: [{ step: shadow, minWindows: 3 }]";
+    let (server, _actor) = begin(manner, rest).await;
+    server.phoenix(&["experiment", "start", "e"]).good();
+    assert_eq!(server.phoenix(&["experiment", "wait", "e"]).code, 2);
+    let listed = server.phoenix(&["quarantine", "list", "-o", "json"]).json();
+    assert_eq!(listed[0]["pipeline"], "cut");
+    assert_eq!(listed[0]["experiment"], "e");
+    let reason = listed[0]["reason"].as_str().unwrap();
+    assert!(reason.contains("protected"), "{reason}");
+    let apply = |document: &str| server.phoenix_with(&["apply", "-f", "-"], document);
+    let again = apply(&experiment("e", rest));
+    assert!(
+        again.code != 0 && again.stderr.contains("quarantine"),
+        "{again:?}"
+    );
+    let given = apply(&assignment("all", "cut"));
+    assert!(given.code != 0, "{given:?}");
+    assert_eq!(assigned(&server), "base");
+    let hash = listed[0]["hash"].as_str().unwrap();
+    let said = server.phoenix(&["quarantine", "lift", &hash[..8]]).good();
+    assert!(said.contains("lifted"), "{said}");
+    assert!(server.phoenix(&["quarantine", "lift", hash]).code != 0);
+    server.apply(&experiment("e", rest));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_of_captures_is_judged_before_anything_runs_on_an_agent() {
+    let rest = "steps: [{ step: replay, minWindows: 3 }, { step: shadow, minWindows: 3 }]";
+    let (server, _actor) = begin(Manner::default(), rest).await;
+    let path = server.file("capture.binpb");
+    let mut writer = phoenix_agent::capture::Writer::create(&path).unwrap();
+    for second in 1_700_000_000..1_700_000_010 {
+        for name in ["a.x", "b.x"] {
+            writer.write(&gauge(name, second, second)).unwrap();
+        }
+    }
+    writer.finish().unwrap();
+    let capture = path.to_str().unwrap();
+    let early = server.phoenix(&["experiment", "replay", "e", capture]);
+    assert!(early.code != 0, "it has not started: {early:?}");
+    server.phoenix(&["experiment", "start", "e"]).good();
+    let before = server
+        .phoenix(&["get", "experiment", "e", "-o", "json"])
+        .json();
+    assert_eq!(
+        (&before["step"], &before["phase"]),
+        (&"replay".into(), &"Running".into())
+    );
+    let said = server
+        .phoenix(&["experiment", "replay", "e", capture])
+        .good();
+    assert!(said.contains("10 windows"), "{said}");
+    assert_eq!(server.phoenix(&["experiment", "wait", "e"]).code, 0);
+    let e = server
+        .phoenix(&["get", "experiment", "e", "-o", "json"])
+        .json();
+    let replayed = &e["steps"][0]["verdict"];
+    assert_eq!(replayed["outcome"], "promote", "{replayed:#}");
+    assert_eq!(replayed["savings"]["points"]["saving"], 0.5);
+    let windows = server.phoenix(&["experiment", "windows", "e"]).good();
+    let of = |step: &str| {
+        windows
+            .lines()
+            .filter(|l| l.contains(&format!("\"step\":\"{step}\"")))
+            .count()
+    };
+    assert_eq!((of("replay"), of("shadow")), (10, 6));
 }

@@ -2,6 +2,7 @@
 
 use super::time;
 use crate::app::experiments::{Figures, document};
+use crate::documents::Step;
 use crate::model::{Experiment, Phase};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,8 +16,11 @@ pub struct ExperimentBody {
     pub id: String,
     pub revision: u64,
     pub phase: Phase,
-    /// `shadow` or `split`.
+    /// The present step, or the last one that ran.
     pub step: String,
+    pub steps: Vec<StepBody>,
+    /// Agents (`tenant/cluster/node`) that run the second arm of the present step.
+    pub chosen: Vec<String>,
     /// Why it is in this phase.
     pub reason: String,
     pub created_at: String,
@@ -41,11 +45,13 @@ impl ExperimentBody {
     pub fn new(e: Experiment, live: Option<Figures>) -> ExperimentBody {
         ExperimentBody {
             document: document(&e),
+            steps: steps(&e),
             name: e.name,
             id: e.id,
             revision: e.revision,
             phase: e.phase,
             step: e.step,
+            chosen: e.chosen,
             reason: e.reason,
             created_at: time(e.created_ms),
             started_at: e.started_ms.map(time),
@@ -68,9 +74,72 @@ pub struct PromoteRequest {
     pub force: bool,
 }
 
-/// Why it is cancelled.
+/// Why it is aborted.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct CancelRequest {
+pub struct AbortRequest {
     pub reason: Option<String>,
+}
+
+/// What an abort did.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AbortBody {
+    pub experiment: ExperimentBody,
+    /// One sentence.
+    pub did: String,
+    /// False: there was nothing to take back.
+    pub changed: bool,
+}
+
+/// A step of an experiment and what became of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepBody {
+    /// `lint`, `replay`, `aa`, `shadow`, `ramp 25%`, `bake`.
+    pub step: String,
+    /// `pending`, `running`, `passed`, `stopped`.
+    pub state: &'static str,
+    /// Keys its windows; null: it has not begun.
+    pub revision: Option<u64>,
+    /// Comparable windows that its verdict needs.
+    pub min_windows: u32,
+    /// It lasts at least so long.
+    pub dwell_ms: u64,
+    pub started_at: Option<String>,
+    pub ended_at: Option<String>,
+    pub reason: Option<String>,
+    /// The judge's answer; null: not judged.
+    pub verdict: Option<serde_json::Value>,
+}
+
+/// All steps, those to come too.
+fn steps(e: &Experiment) -> Vec<StepBody> {
+    let course = e.spec.course();
+    let step = |(at, step): (usize, &Step)| {
+        let ended = e.results.iter().find(|r| r.at == at);
+        let present = at == e.at && e.phase != Phase::Pending && ended.is_none();
+        StepBody {
+            step: step.name.clone(),
+            state: match ended {
+                Some(r) if r.passed => "passed",
+                Some(_) => "stopped",
+                None if present && e.phase.is_active() => "running",
+                None if present => "stopped",
+                None => "pending",
+            },
+            revision: ended.map(|r| r.revision).or(present.then_some(e.revision)),
+            min_windows: step.min_windows,
+            dwell_ms: step.dwell_ms,
+            started_at: match ended {
+                Some(r) => Some(time(r.started_ms)),
+                None if present => e.step_started_ms.map(time),
+                None => None,
+            },
+            ended_at: ended.map(|r| time(r.ended_ms)),
+            reason: ended.map(|r| r.reason.clone()),
+            verdict: ended.and_then(|r| r.verdict.clone()),
+        }
+    };
+    course.iter().enumerate().map(step).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::WHAT;
 use crate::app::{App, Error};
-use crate::documents::{ExperimentSpec, Share};
+use crate::documents::{ExperimentSpec, Kind, Share};
 use phoenix_engine::compile::{self, Candidate, Division, Plan};
 use std::sync::Arc;
 
@@ -16,14 +16,15 @@ impl App {
         baseline: Option<&str>,
         candidate: &str,
     ) -> Result<(), Error> {
-        let splits: Vec<(Vec<String>, f64)> = spec
+        // A/A divides two arms of the baseline, every other step baseline and candidate.
+        let splits: Vec<(bool, Vec<String>, f64)> = spec
             .course()
             .into_iter()
             .filter_map(|step| match step.share {
-                Share::Entities { entity, percent } => Some((entity, percent)),
-                Share::Both {
+                Share::Entities { entity, percent }
+                | Share::Both {
                     entity, percent, ..
-                } => Some((entity, percent)),
+                } => Some((step.kind == Kind::Aa, entity, percent)),
                 _ => None,
             })
             .collect();
@@ -35,9 +36,12 @@ impl App {
             None => compile::Pipeline::pass_through(),
         };
         let pipeline = self.compiled(tenant, candidate).await?;
-        for (entity, percent) in splits {
+        for (same, entity, percent) in splits {
             let candidate = Candidate {
-                pipeline: pipeline.clone(),
+                pipeline: match same {
+                    true => baseline.clone(),
+                    false => pipeline.clone(),
+                },
                 experiment: String::new(),
                 division: Division::Split { entity, percent },
                 protect: Vec::new(),
@@ -52,7 +56,11 @@ impl App {
         Ok(())
     }
 
-    async fn compiled(&self, tenant: &str, hash: &str) -> Result<Arc<compile::Pipeline>, Error> {
+    pub(super) async fn compiled(
+        &self,
+        tenant: &str,
+        hash: &str,
+    ) -> Result<Arc<compile::Pipeline>, Error> {
         let found = self.resolve(tenant, hash).await?;
         let found = found.ok_or_else(|| Error::NotFound(format!("pipeline {hash}")))?;
         compile::compile(&found.document).map_err(|problems| Error::Invalid {

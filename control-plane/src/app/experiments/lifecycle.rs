@@ -1,7 +1,9 @@
-//! Start, phase changes by the driver, cancelling, and what happens when the ground moves.
+//! Start, phase changes by the driver, and what happens when the ground moves.
 
 use crate::app::{App, Caller, Error, event};
-use crate::desired::{assigned, labels};
+use crate::desired::{assigned, choose, labels};
+use crate::documents::Kind;
+use crate::driver::next::first_phase;
 use crate::model::{Agent, Assignment, Experiment, Fence, NewEvent, Phase, PhaseChange};
 use crate::store::Change;
 use serde_json::json;
@@ -44,6 +46,16 @@ impl App {
                 "baseline and candidate are the same pipeline",
             ));
         }
+        self.refuse_quarantined(&e.tenant, &e.candidate_hash)
+            .await?;
+        let steps = e.spec.course();
+        if e.baseline_hash.is_none() && steps.iter().any(|s| s.kind == Kind::Aa) {
+            return Err(Error::refused(
+                "aa-without-baseline",
+                "nothing is assigned, so there is no pipeline that an A/A step could run twice: assign \
+                 one, name a baseline, or leave the step out",
+            ));
+        }
         self.check_split(
             &e.tenant,
             &e.spec,
@@ -51,11 +63,20 @@ impl App {
             &e.candidate_hash,
         )
         .await?;
-        e.revision += 1;
-        let reason = format!("started by {}", caller.actor);
+        let Some(first) = steps.first() else {
+            return Err(Error::invalid(super::WHAT, "spec.steps", "write a step"));
+        };
+        let members: Vec<(String, bool)> = self
+            .members(&e)
+            .await?
+            .into_iter()
+            .map(|m| (m.agent.identity.to_string(), m.connected))
+            .collect();
         let change = PhaseChange {
-            phase: Some(Phase::Initializing),
-            reason,
+            phase: Some(first_phase(first)),
+            at: Some(0),
+            chosen: Some(choose(&first.share, &e.id, &members)),
+            reason: format!("started by {}", caller.actor),
             ..PhaseChange::default()
         };
         self.write_phase(None, caller, e, change).await
@@ -75,73 +96,72 @@ impl App {
             .await
     }
 
-    /// Ends an experiment without a verdict; its agents go back to the baseline at once.
-    pub async fn cancel_experiment(
-        &self,
-        caller: &Caller,
-        name: &str,
-        reason: Option<&str>,
-    ) -> Result<Experiment, Error> {
-        let _turn = self.turn.lock().await;
-        let e = self.experiment(&caller.tenant, name).await?;
-        if e.phase == Phase::Cancelled {
-            return Ok(e);
-        }
-        if e.phase.is_terminal() {
-            return Err(Error::refused(
-                "experiment-ended",
-                format!("experiment {name} is {} already", e.phase.name()),
-            ));
-        }
-        let change = PhaseChange {
-            phase: Some(Phase::Cancelled),
-            reason: reason.map_or_else(|| format!("cancelled by {}", caller.actor), Into::into),
-            ..PhaseChange::default()
-        };
-        self.write_phase(None, caller, e, change).await
-    }
-
-    async fn write_phase(
+    pub(super) async fn write_phase(
         &self,
         fence: Option<&Fence>,
         caller: &Caller,
         experiment: Experiment,
         change: PhaseChange,
     ) -> Result<Experiment, Error> {
-        let (new, told) = self.phased(caller, experiment, change);
-        self.write(fence, vec![Change::PutExperiment(new.clone())], vec![told])
+        let (mut changes, mut events) = (Vec::new(), Vec::new());
+        let new = self
+            .changed(caller, experiment, change, &mut changes, &mut events)
             .await?;
+        self.write(fence, changes, events).await?;
         Ok(Experiment {
             row: new.row + 1,
             ..new
         })
     }
 
+    /// The rows and the events of a phase change and, where it bars the candidate, of that.
+    pub(super) async fn changed(
+        &self,
+        caller: &Caller,
+        e: Experiment,
+        mut change: PhaseChange,
+        changes: &mut Vec<Change>,
+        events: &mut Vec<NewEvent>,
+    ) -> Result<Experiment, Error> {
+        if let Some(reason) = change.quarantine.take() {
+            self.bar(caller, &e, reason, changes, events).await?;
+        }
+        let (new, told) = self.phased(caller, e, change);
+        changes.push(Change::PutExperiment(new.clone()));
+        events.push(told);
+        Ok(new)
+    }
+
     /// The row and the event of a phase change.
-    pub(super) fn phased(
+    fn phased(
         &self,
         caller: &Caller,
         mut e: Experiment,
         change: PhaseChange,
     ) -> (Experiment, NewEvent) {
         let now = self.now_ms();
-        let from = e.phase;
-        if let Some(phase) = change.phase.filter(|p| *p != from) {
+        let from = (e.phase, e.step.clone());
+        let ended = change.result.clone();
+        e.results.extend(change.result);
+        if let Some(at) = change.at {
+            e.at = at;
+            e.revision += 1;
+            e.step = e.current().map(|s| s.name).unwrap_or_default();
+            e.step_started_ms = None;
+        }
+        if let Some(phase) = change.phase.filter(|p| *p != from.0 || change.at.is_some()) {
             e.phase = phase;
             e.phase_ms = now;
-            if phase == Phase::Running && e.started_ms.is_none() {
-                e.started_ms = Some(now);
+            if phase == Phase::Running {
+                e.step_started_ms = Some(now);
+                e.started_ms = e.started_ms.or(Some(now));
             }
             if phase.is_terminal() {
                 e.ended_ms = Some(now);
             }
         }
-        if let Some(step) = change.step {
-            e.step = step;
-        }
-        if let Some(memory) = change.memory {
-            e.memory = memory;
-        }
+        e.chosen = change.chosen.unwrap_or(e.chosen);
+        e.memory = change.memory.unwrap_or(e.memory);
         let judged = change.verdict.is_some();
         if judged {
             e.verdict = change.verdict;
@@ -149,16 +169,17 @@ impl App {
         e.reason = change.reason;
         let body = json!({
             "id": e.id,
-            "from": from,
+            "from": from.0,
             "phase": e.phase,
             "step": e.step,
             "reason": e.reason,
+            "ended": ended.map(|r| json!({ "step": r.step, "passed": r.passed, "reason": r.reason })),
             "verdict": e.verdict.as_ref().filter(|_| judged),
         });
-        let kind = if from == e.phase {
-            "experiment.progress"
-        } else {
-            "experiment.phase"
+        let kind = match (e.phase == from.0, e.step == from.1) {
+            (false, _) => "experiment.phase",
+            (true, false) => "experiment.step",
+            (true, true) => "experiment.progress",
         };
         let told = event(caller, format!("experiment/{}", e.name), kind, body);
         (e, told)
@@ -196,9 +217,7 @@ impl App {
                     ),
                     ..PhaseChange::default()
                 };
-                let (new, told) = self.phased(caller, e, change);
-                changes.push(Change::PutExperiment(new));
-                events.push(told);
+                self.changed(caller, e, change, changes, events).await?;
             }
         }
         Ok(())

@@ -77,9 +77,9 @@ impl App {
                 .await?;
             e.promoted_to = Some(name);
         }
-        let (new, told) = self.phased(caller, e, change);
-        changes.push(Change::PutExperiment(new.clone()));
-        events.push(told);
+        let new = self
+            .changed(caller, e, change, &mut changes, &mut events)
+            .await?;
         self.write(fence, changes, events).await?;
         Ok(Experiment {
             row: new.row + 1,
@@ -99,6 +99,8 @@ impl App {
         let Some(candidate) = self.by_hash(&e.tenant, &e.candidate_hash).await? else {
             return Err(Error::NotFound(format!("pipeline {}", e.candidate_hash)));
         };
+        self.refuse_quarantined(&e.tenant, &e.candidate_hash)
+            .await?;
         let before = self.store.assignments(&e.tenant).await?;
         let serving = self.serving(e, &before).await?;
         let same = before

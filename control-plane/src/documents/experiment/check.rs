@@ -21,9 +21,6 @@ pub(super) fn check(document: &Document<ExperimentSpec>) -> Problems {
         check_step(&format!("spec.steps[{n}]"), step, &mut problems);
     }
     check_criteria(spec, &mut problems);
-    if problems.is_empty() {
-        check_not_yet(spec, &mut problems);
-    }
     problems
 }
 
@@ -224,28 +221,38 @@ fn check_criteria(spec: &ExperimentSpec, problems: &mut Problems) {
             ));
         }
     }
+    if rails.max_added_latency == Some(Span(0)) {
+        problems.push(problem(
+            "spec.guardrails.maxAddedLatency",
+            "write a time above 0, such as 5ms",
+        ));
+    }
     check_matchers("spec.guardrails.protect", &rails.protect, problems);
 }
 
-/// What this version reads and does not run.
-fn check_not_yet(spec: &ExperimentSpec, problems: &mut Problems) {
+/// What the control plane reads and this version's agents and judge do not do yet.
+pub(super) fn not_yet(spec: &ExperimentSpec) -> Problems {
     let text = "not run by this version yet: leave it out";
+    let mut problems = Vec::new();
     if !spec.scope.metrics.is_empty() {
         problems.push(problem("spec.scope.match", text));
     }
-    if spec.on_failure != super::OnFailure::Rollback {
-        problems.push(problem("spec.onFailure", text));
+    if spec.guardrails.max_added_latency.is_some() {
+        problems.push(problem("spec.guardrails.maxAddedLatency", text));
     }
-    let only = "this version runs one step: `shadow`, or a ramp by entity to one share below 100%";
-    let course = course(&spec.steps);
-    let runs = |s: &super::Step| {
-        matches!(
-            s.share,
-            super::Share::Shadow | super::Share::Entities { .. }
-        )
-    };
-    let compares = |s: &super::Step| s.compares() && runs(s) && s.dwell_ms == 0;
-    if course.len() != 1 || !course.iter().all(compares) {
-        problems.push(problem("spec.steps", only));
+    for (n, step) in spec.steps.iter().enumerate() {
+        let mut runs = course(std::slice::from_ref(step)).into_iter();
+        let share = |s: super::Step| {
+            let nothing = s.share == super::Share::Nothing;
+            nothing
+                || matches!(
+                    s.share,
+                    super::Share::Shadow | super::Share::Entities { .. }
+                )
+        };
+        if step.step == Kind::Aa || !runs.all(share) {
+            problems.push(problem(&format!("spec.steps[{n}]"), text));
+        }
     }
+    problems
 }

@@ -2,7 +2,7 @@
 
 use super::{int, uint};
 use crate::model::{
-    Agent, Assignment, AssignmentChange, Event, Experiment, Identity, Pipeline, Window,
+    Agent, Assignment, AssignmentChange, Event, Experiment, Identity, Pipeline, Quarantine, Window,
 };
 use crate::store::{Error, Meta};
 use phoenix_proto::control::ArmReport;
@@ -213,6 +213,30 @@ pub(super) async fn has_window(pool: &SqlitePool, w: &Window) -> Result<bool, Er
     .fetch_optional(pool)
     .await?;
     Ok(row.is_some())
+}
+
+pub(super) async fn evidence(
+    pool: &SqlitePool,
+    tenant: &str,
+    experiment: &str,
+) -> Result<Option<(String, u64)>, Error> {
+    let row: Option<(String, i64)> =
+        sqlx::query_as("SELECT body, time_ms FROM evidence WHERE tenant = ? AND experiment = ?")
+            .bind(tenant)
+            .bind(experiment)
+            .fetch_optional(pool)
+            .await?;
+    Ok(row.map(|(body, time)| (body, uint(time))))
+}
+
+pub(super) async fn quarantine(pool: &SqlitePool, tenant: &str) -> Result<Vec<Quarantine>, Error> {
+    let rows = sqlx::query_as("SELECT body FROM quarantine WHERE tenant = ?")
+        .bind(tenant)
+        .fetch_all(pool)
+        .await?;
+    let mut all: Vec<Quarantine> = objects(rows)?;
+    all.sort_by(|a, b| (a.time_ms, &a.hash).cmp(&(b.time_ms, &b.hash)));
+    Ok(all)
 }
 
 pub(super) async fn agents(pool: &SqlitePool, tenant: Option<&str>) -> Result<Vec<Agent>, Error> {

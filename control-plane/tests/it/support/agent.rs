@@ -152,6 +152,9 @@ impl FakeAgent {
         let d = &self.desired;
         let e = d.experiment.as_ref();
         let candidate = e.and_then(|e| e.candidate.as_ref());
+        // What it refused does not run.
+        let refused = matches!(state, PlanState::Rejected | PlanState::RolledBack);
+        let runs = |p: &&phoenix_proto::control::Pipeline| !refused || p.hash != hash;
         self.say(FromAgent::Status(Status {
             store_id: d.store_id.clone(),
             revision: d.revision,
@@ -163,6 +166,7 @@ impl FakeAgent {
             active_hash: d
                 .baseline
                 .as_ref()
+                .filter(runs)
                 .map(|p| p.hash.clone())
                 .unwrap_or_default(),
             candidate_hash: candidate.map(|p| p.hash.clone()).unwrap_or_default(),

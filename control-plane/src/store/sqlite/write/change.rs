@@ -2,7 +2,7 @@
 
 use super::super::int;
 use super::Tx;
-use crate::model::{Agent, Assignment, Experiment, Identity, Pipeline, Window};
+use crate::model::{Agent, Assignment, Experiment, Identity, Pipeline, Quarantine, Window};
 use crate::store::{Change, Error};
 use prost::Message;
 use serde::Serialize;
@@ -42,6 +42,20 @@ pub(super) async fn apply(tx: &mut Tx, change: Change, now_ms: u64) -> Result<()
         Change::PutExperiment(e) => put_experiment(tx, &e).await,
         Change::DropExperiment(e) => drop_experiment(tx, &e).await,
         Change::AddWindow(w) => add_window(tx, &w).await,
+        Change::PutEvidence {
+            tenant,
+            experiment,
+            body,
+        } => put_evidence(tx, &tenant, &experiment, &body, now_ms).await,
+        Change::PutQuarantine(q) => put_quarantine(tx, &q).await,
+        Change::DropQuarantine { tenant, hash } => {
+            let done = sqlx::query("DELETE FROM quarantine WHERE tenant = ? AND hash = ?")
+                .bind(tenant)
+                .bind(hash)
+                .execute(&mut *tx)
+                .await?;
+            one_row(&done)
+        }
         Change::PutAgent(a) => put_agent(tx, &a).await,
         Change::DropAgent(identity) => drop_agent(tx, &identity).await,
         Change::PutCredential { identity, hash } => {
@@ -116,11 +130,50 @@ async fn drop_experiment(tx: &mut Tx, e: &Experiment) -> Result<(), Error> {
         .execute(&mut *tx)
         .await?;
     one_row(&done)?;
-    sqlx::query("DELETE FROM windows WHERE tenant = ? AND experiment = ?")
-        .bind(&e.tenant)
-        .bind(&e.id)
-        .execute(&mut *tx)
-        .await?;
+    for sql in [
+        "DELETE FROM windows WHERE tenant = ? AND experiment = ?",
+        "DELETE FROM evidence WHERE tenant = ? AND experiment = ?",
+    ] {
+        sqlx::query(sql)
+            .bind(&e.tenant)
+            .bind(&e.id)
+            .execute(&mut *tx)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn put_evidence(
+    tx: &mut Tx,
+    tenant: &str,
+    experiment: &str,
+    body: &str,
+    now_ms: u64,
+) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO evidence (tenant, experiment, time_ms, body) VALUES (?, ?, ?, ?)
+         ON CONFLICT (tenant, cluster, node, experiment)
+         DO UPDATE SET time_ms = excluded.time_ms, body = excluded.body",
+    )
+    .bind(tenant)
+    .bind(experiment)
+    .bind(int(now_ms))
+    .bind(body)
+    .execute(&mut *tx)
+    .await?;
+    Ok(())
+}
+
+async fn put_quarantine(tx: &mut Tx, q: &Quarantine) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO quarantine (tenant, hash, body) VALUES (?, ?, ?)
+         ON CONFLICT (tenant, cluster, node, hash) DO UPDATE SET body = excluded.body",
+    )
+    .bind(&q.tenant)
+    .bind(&q.hash)
+    .bind(json(q)?)
+    .execute(&mut *tx)
+    .await?;
     Ok(())
 }
 

@@ -1,0 +1,51 @@
+//! `quarantine`: pipelines that did harm and are not given to agents again.
+
+use crate::client::Client;
+use crate::output::{OutputArgs, hash, rows, table, text};
+use clap::Subcommand;
+
+/// Pipelines that did harm in an experiment: nothing assigns or tries them again until they are lifted.
+#[derive(Debug, Subcommand)]
+pub enum QuarantineCommand {
+    /// What is quarantined, why, and by which experiment.
+    List {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Let a pipeline be tried again, also by agents that fell back from it.
+    Lift {
+        /// Its hash, or the first 6 digits or more.
+        hash: String,
+    },
+}
+
+pub async fn run(client: &Client, command: &QuarantineCommand) -> anyhow::Result<()> {
+    match command {
+        QuarantineCommand::List { output } => {
+            let all = client.get("/quarantine").await?;
+            output.print(&all, |all| {
+                table(
+                    &["hash", "pipeline", "experiment", "since", "reason"],
+                    rows(all).iter().map(|q| {
+                        vec![
+                            hash(q, "/hash"),
+                            text(q, "/pipeline"),
+                            text(q, "/experiment"),
+                            text(q, "/since"),
+                            text(q, "/reason"),
+                        ]
+                    }),
+                )
+            })
+        }
+        QuarantineCommand::Lift { hash: prefix } => {
+            let lifted = client.delete(&format!("/quarantine/{prefix}")).await?;
+            println!(
+                "pipeline/{} {} lifted",
+                text(&lifted, "/pipeline"),
+                hash(&lifted, "/hash")
+            );
+            Ok(())
+        }
+    }
+}

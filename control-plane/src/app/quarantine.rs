@@ -1,0 +1,109 @@
+//! Pipelines that did harm: no agent of the tenant gets them again until a person lifts them.
+
+use super::{App, Caller, Error, event};
+use crate::model::{Experiment, NewEvent, Quarantine};
+use crate::store::Change;
+use serde_json::json;
+
+impl App {
+    /// By time.
+    pub async fn quarantine(&self, tenant: &str) -> Result<Vec<Quarantine>, Error> {
+        Ok(self.store.quarantine(tenant).await?)
+    }
+
+    /// Refuses a pipeline that is quarantined, with what it did and the way out.
+    pub(super) async fn refuse_quarantined(&self, tenant: &str, hash: &str) -> Result<(), Error> {
+        let all = self.store.quarantine(tenant).await?;
+        let Some(found) = all.iter().find(|q| q.hash == hash) else {
+            return Ok(());
+        };
+        Err(Error::refused(
+            "quarantined",
+            format!(
+                "pipeline {} ({}) is quarantined since experiment {} found harm: {} Change it, or lift \
+                 it with `phoenix quarantine lift {}`",
+                found.pipeline,
+                short(hash),
+                found.experiment,
+                sentence(&found.reason),
+                short(hash),
+            ),
+        ))
+    }
+
+    /// The row and the event that bar the candidate of an experiment.
+    pub(super) async fn bar(
+        &self,
+        caller: &Caller,
+        e: &Experiment,
+        reason: String,
+        changes: &mut Vec<Change>,
+        events: &mut Vec<NewEvent>,
+    ) -> Result<(), Error> {
+        let pipeline = self.by_hash(&e.tenant, &e.candidate_hash).await?;
+        let new = Quarantine {
+            tenant: e.tenant.clone(),
+            hash: e.candidate_hash.clone(),
+            pipeline: pipeline.map_or_else(|| e.spec.candidate.clone(), |p| p.name.clone()),
+            reason,
+            experiment: e.name.clone(),
+            experiment_id: e.id.clone(),
+            actor: caller.actor.clone(),
+            time_ms: self.now_ms(),
+        };
+        events.push(event(
+            caller,
+            format!("pipeline/{}", new.pipeline),
+            "pipeline.quarantined",
+            json!({ "hash": new.hash, "reason": new.reason, "experiment": new.experiment }),
+        ));
+        changes.push(Change::PutQuarantine(new));
+        Ok(())
+    }
+
+    /// Lets a pipeline (its hash, or the beginning of it) be tried again, also by the agents that fell back
+    /// from it.
+    pub async fn lift(&self, caller: &Caller, prefix: &str) -> Result<Quarantine, Error> {
+        let turn = self.turn.lock().await;
+        let all = self.store.quarantine(&caller.tenant).await?;
+        let mut found = all
+            .into_iter()
+            .filter(|q| prefix.len() >= 6 && q.hash.starts_with(prefix));
+        let (one, other) = (found.next(), found.next());
+        let Some(lifted) = one.filter(|_| other.is_none()) else {
+            return Err(Error::NotFound(format!(
+                "one quarantined pipeline whose hash begins with {prefix:?} (6 digits or more)"
+            )));
+        };
+        let told = event(
+            caller,
+            format!("pipeline/{}", lifted.pipeline),
+            "pipeline.lifted",
+            json!({ "hash": lifted.hash, "experiment": lifted.experiment }),
+        );
+        let change = Change::DropQuarantine {
+            tenant: caller.tenant.clone(),
+            hash: lifted.hash.clone(),
+        };
+        self.write(None, vec![change], vec![told]).await?;
+        drop(turn);
+        for agent in self.store.agents(Some(&caller.tenant)).await? {
+            if agent.quarantine.iter().any(|q| q.hash == lifted.hash) {
+                self.forgive(caller, &agent.identity, &lifted.hash).await?;
+            }
+        }
+        Ok(lifted)
+    }
+}
+
+/// The digits by which people name a hash.
+fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}
+
+fn sentence(text: &str) -> String {
+    match text.ends_with('.') {
+        true => text.to_owned(),
+        false => format!("{text}."),
+    }
+}

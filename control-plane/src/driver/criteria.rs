@@ -1,0 +1,91 @@
+//! What the judge is asked in a step of an experiment.
+
+use super::next::{Look, Memory};
+use crate::documents::{ExperimentSpec, Kind, Saving, Share, Step};
+use crate::model::Experiment;
+use phoenix_analysis as judge;
+use phoenix_analysis::{Ask, Criteria, Goal, Measure, Mode};
+
+/// What the windows of the present step are to show. The goal is asked for by a shadow step, and by the last
+/// portion of a ramp that can show it where nothing has before.
+pub(super) fn ask(look: &Look, memory: &Memory) -> Ask {
+    match look.step.kind {
+        Kind::Aa => Ask::Aa,
+        Kind::Lint | Kind::Replay | Kind::Shadow => Ask::Goal,
+        Kind::Bake => Ask::Bake,
+        Kind::Ramp if look.everywhere(memory) => Ask::Bake,
+        Kind::Ramp => {
+            let later = look.course.iter().skip(look.e.at + 1).any(Step::compares);
+            match look.shown_before() || later {
+                true => Ask::Guardrails,
+                false => Ask::Goal,
+            }
+        }
+    }
+}
+
+/// Everything the judge is asked in a step.
+pub fn criteria(e: &Experiment, step: &Step, memory: &Memory, ask: Ask, until_ms: u64) -> Criteria {
+    let spec = &e.spec;
+    let (mode, percent) = match &step.share {
+        Share::Nothing | Share::Shadow => (Mode::Shadow, None),
+        Share::Entities { percent, .. } | Share::Both { percent, .. } => {
+            (Mode::Split, Some(*percent))
+        }
+        Share::Nodes(_) | Share::Everything => (Mode::Nodes, None),
+    };
+    let some = matches!(
+        step.share,
+        Share::Nodes(_) | Share::Both { .. } | Share::Everything
+    );
+    let mut asked = Criteria::new(mode, spec.window.0, step.min_windows, goal(spec));
+    asked.ask = ask;
+    asked.percent = percent.unwrap_or(asked.percent);
+    asked.guardrails = guardrails(spec);
+    asked.agents.clone_from(&memory.agents);
+    if some {
+        let chosen = memory.agents.iter().filter(|a| e.chosen.contains(a));
+        asked.candidate_agents = chosen.cloned().collect();
+    }
+    asked.until_ms = (until_ms < u64::MAX).then_some(until_ms);
+    // Nothing assigned: the agents pass everything through.
+    asked.baseline_hash.clone_from(&e.baseline_hash);
+    asked.candidate_hash = e.second(step).map(Into::into);
+    asked.rss_before_bytes.clone_from(&memory.rss_before_bytes);
+    asked.closed = memory.closed;
+    asked
+}
+
+fn goal(spec: &ExperimentSpec) -> Goal {
+    Goal {
+        saving: match spec.goal.saving {
+            Saving::Points => Measure::Points,
+            Saving::Series => Measure::Series,
+            Saving::Bytes => Measure::Bytes,
+        },
+        target: spec.goal.target.0,
+    }
+}
+
+fn guardrails(spec: &ExperimentSpec) -> judge::Guardrails {
+    let rails = &spec.guardrails;
+    judge::Guardrails {
+        protects: !rails.protect.is_empty(),
+        protected_retention: rails.protected_retention.0,
+        max_export_errors: rails.max_export_errors,
+        max_cpu_ratio: rails.max_cpu_ratio,
+        max_rss_ratio: rails.max_rss_ratio,
+        max_added_latency_ms: rails.max_added_latency.map(|span| span.0 as f64),
+        max_missing: rails.max_missing.0,
+        ..judge::Guardrails::default()
+    }
+}
+
+/// Of an experiment of which nothing is known.
+pub(super) fn nothing() -> Criteria {
+    let goal = Goal {
+        saving: Measure::Points,
+        target: 1.0,
+    };
+    Criteria::new(Mode::Shadow, 1000, 1, goal)
+}
