@@ -54,6 +54,18 @@ const STAGES: [(&str, &str); 19] = [
         "[ { id: h, histogram: { match: { metric: \"*\" }, max_scale: 2, bounds: [0.01, 0.1, 1, 10, 100, 1000] } } ]",
     ),
     (
+        "histogram, explicit",
+        "[ { id: h, histogram: { match: { metric: \"*\" }, to: explicit, bounds: [0.01, 0.1, 1, 10, 100, 1000] } } ]",
+    ),
+    (
+        "temporality, delta",
+        "[ { id: t, temporality: { match: { metric: \"*\" }, to: delta } } ]",
+    ),
+    (
+        "temporality, delta and cumulative",
+        "[ { id: t, temporality: { match: { metric: \"*\" }, to: delta } }, { id: u, temporality: { match: { metric: \"*\" }, to: cumulative } } ]",
+    ),
+    (
         "quantise",
         "[ { id: q, quantise: { match: { metric: \"*\" } } } ]",
     ),

@@ -283,7 +283,7 @@ impl Arm {
         let running = self.stages.get(usize::from(stage));
         match (running.map(|s| &s.state), place) {
             (Some(State::Gate(gate)), Place::Slot(slot)) => gate.observes(slot),
-            (Some(State::Rewrite(rewriter)), _) => rewriter.observes(),
+            (Some(State::Rewrite(_)), place) => matches!(place, Place::Turned(_)),
             _ => false,
         }
     }

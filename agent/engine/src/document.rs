@@ -30,7 +30,8 @@ pub use sample::{Deadband, Sample};
 pub use schema::schema;
 pub use span::Span;
 pub use stages::{
-    Action, Aggregate, Extract, Function, Histogram, MetricFunction, Quantise, Stage,
+    Action, Aggregate, Buckets, Convert, Extract, Function, Histogram, MetricFunction, Quantise,
+    Stage,
 };
 pub use stages::{
     Class, Classify, Copy, Level, NamedPattern, Normalise, Operation, Remove, RenameAttribute,

@@ -47,6 +47,8 @@ pub struct Input {
 #[derive(Debug, Clone)]
 enum Last {
     Nothing,
+    /// It has not spoken, and began with nothing.
+    Zero,
     Number(Number),
     /// Sum and count of a summary; boxed, as what is below: rarer than numbers.
     Summary(Box<(f64, u64)>),
@@ -124,6 +126,15 @@ impl Input {
         }
     }
 
+    /// An input that is known to have begun with nothing, so that its first point counts in full.
+    pub fn zero(now: Nanos) -> Input {
+        Input {
+            seen: now,
+            last: Last::Zero,
+            ..Input::new(true, false)
+        }
+    }
+
     /// The engine's now when it last spoke.
     pub fn seen(&self) -> Nanos {
         self.seen
@@ -132,6 +143,14 @@ impl Input {
     /// Time of its newest point.
     pub fn time(&self) -> Nanos {
         self.time
+    }
+
+    /// Start of a histogram's newest point, and the fields of it that increments need.
+    pub fn content(&self) -> Option<(Nanos, &[u8])> {
+        match &self.last {
+            Last::Content(bytes) => Some((self.start, bytes)),
+            _ => None,
+        }
     }
 
     /// Whether it was known once, has expired, and has not spoken since.
@@ -298,6 +317,8 @@ impl Input {
             (Last::Number(earlier), Some(later)) => {
                 Step::Grew(Adds::Number(Total::difference(later, *earlier)))
             }
+            (Last::Zero, Some(number)) => Step::Grew(Adds::Number(Total::from(number))),
+            (Last::Zero, None) => Step::Grew(Adds::Content),
             (Last::Content(earlier), None) => scratch.subtract(point, earlier),
             (Last::Summary(earlier), None) => step_of_summary(read_summary(point.body), **earlier),
             _ => Step::Unknown,

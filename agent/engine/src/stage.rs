@@ -145,7 +145,9 @@ impl Running {
                 };
                 kind.map_or(State::None, |kind| State::Gate(Box::new(Gate::new(kind))))
             }
-            Action::Rewrite(rewrite) => State::Rewrite(Box::new(Rewriter::new(&rewrite.op))),
+            Action::Rewrite(rewrite) => {
+                State::Rewrite(Box::new(Rewriter::new(&rewrite.op, settings, created)))
+            }
             Action::Aggregate(aggregate) => {
                 State::Aggregate(Box::new(Aggregation::new(aggregate, settings, created)))
             }

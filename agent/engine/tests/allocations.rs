@@ -154,6 +154,8 @@ fn a_known_request_allocates_no_more_for_ten_times_the_points() {
         "[{id: q, quantise: {match: {}}}]",
         "[{id: q, quantise: {match: {}}}, {id: e, sample: {match: {}, every: 60s}}]",
         "[{id: h, histogram: {match: {}, bounds: [2]}}]",
+        "[{id: t, temporality: {match: {}, to: delta}}]",
+        "[{id: t, temporality: {match: {}, to: delta}}, {id: u, temporality: {match: {}, to: cumulative}}]",
         "[{id: u, sample: {match: {}, unchanged: true}}]",
         "[{id: d, sample: {match: {}, deadband: {relative: 0.5}}}]",
         "[{id: s, sample: {match: {}, fraction: 0.5, entity: [process.pid]}}, {id: a, aggregate: {match: {type: sum}, without: [cpu], interval: 60s}}]",

@@ -23,6 +23,7 @@ mod quantise;
 mod quiet;
 mod ranking;
 mod sample;
+mod temporality;
 mod tracker;
 pub mod transform;
 mod weight;

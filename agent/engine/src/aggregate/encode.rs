@@ -60,7 +60,8 @@ pub fn put_value(out: &mut Vec<u8>, kind: MetricType, value: Value<'_>) {
     }
 }
 
-fn put_explicit(out: &mut Vec<u8>, h: &Explicit, extremes: bool) {
+/// Appends the fields of an explicit histogram's point that hold its value.
+pub fn put_explicit(out: &mut Vec<u8>, h: &Explicit, extremes: bool) {
     write::put_fixed64(out, histogram_point::COUNT, h.count);
     put_optional(out, histogram_point::SUM, h.sum);
     write::put_packed_fixed64(
@@ -76,7 +77,8 @@ fn put_explicit(out: &mut Vec<u8>, h: &Explicit, extremes: bool) {
     }
 }
 
-fn put_exponential(out: &mut Vec<u8>, h: &Exponential, extremes: bool) {
+/// Appends the fields of an exponential histogram's point that hold its value.
+pub fn put_exponential(out: &mut Vec<u8>, h: &Exponential, extremes: bool) {
     write::put_fixed64(out, exponential_point::COUNT, h.count);
     put_optional(out, exponential_point::SUM, h.sum);
     if h.scale != 0 {

@@ -157,6 +157,24 @@ impl Side {
         below
     }
 
+    /// Upper edges of the filled buckets, by magnitude, at the scale that they have.
+    pub fn uppers(&self, scale: i32) -> impl Iterator<Item = (f64, u64)> + '_ {
+        // No value in a bucket is 0, however small its edge.
+        let least = f64::from_bits(1);
+        self.filled()
+            .map(move |(index, n)| (edge(index.saturating_add(1), scale).max(least), n))
+    }
+
+    /// Lower edges of the filled buckets, by magnitude, at the scale that they have.
+    pub fn lowers(&self, scale: i32) -> impl Iterator<Item = (f64, u64)> + '_ {
+        self.filled().map(move |(index, n)| (edge(index, scale), n))
+    }
+
+    fn filled(&self) -> impl Iterator<Item = (i64, u64)> + '_ {
+        let filled = self.counts.iter().enumerate().filter(|(_, n)| **n > 0);
+        filled.map(|(i, n)| (self.index(i, 0), *n))
+    }
+
     fn subtract(&mut self, earlier: &Side) -> Result<(), Fell> {
         for (i, n) in earlier.counts.iter().enumerate().filter(|(_, n)| **n > 0) {
             let at = usize::try_from(earlier.index(i, 0) - self.offset).map_err(|_| Fell)?;

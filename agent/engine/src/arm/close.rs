@@ -361,7 +361,7 @@ impl Arm {
                         gate.sweep(|series| table.get(series).is_some_and(|e| e.seen != 0));
                     }
                 }
-                State::Rewrite(rewriter) => rewriter.sweep(now, expiry),
+                State::Rewrite(rewriter) => rewriter.sweep(now, expiry, &mut self.guises),
                 State::None | State::Aggregate(_) | State::Fold(_) => {}
             }
         }

@@ -209,17 +209,24 @@ impl Arm {
     /// Whether points of a route can go to the output, if need be through gates; and the identity that
     /// transforms give them there, if they do.
     pub(super) fn outlet(&self, route: &Route) -> Option<Option<u128>> {
-        let mut route = *route;
+        let (mut route, mut named) = (*route, None);
         let gate = |route: &Route| self.at_gate(route).map(|at| at.further);
-        while let Some(further) = gate(&route).or_else(|| self.beside(&route).copied()) {
-            route = further;
+        loop {
+            if let Some(further) = gate(&route).or_else(|| self.beside(&route).copied()) {
+                route = further;
+                continue;
+            }
+            let way = &self.path(&route)?.way;
+            let guise = self.guises.peek(route.guise).map(|guise| guise.identity);
+            named = guise.or(named);
+            if way.end != End::Rewrite {
+                return (way.end == End::Emit).then_some(named);
+            }
+            named = self.becomes(&route).or(named);
+            if let Some(then) = way.then.and_then(|number| self.paths.get(number)) {
+                return (then.way.end == End::Emit).then_some(named);
+            }
+            route = self.further(way.stage, named?)?;
         }
-        // Behind a stage that rewrites the series may have another identity: then too often.
-        self.path(&route)
-            .filter(|path| {
-                let then = path.way.then.and_then(|number| self.paths.get(number));
-                then.unwrap_or(path).way.end == End::Emit
-            })
-            .map(|_| self.guises.peek(route.guise).map(|guise| guise.identity))
     }
 }

@@ -303,7 +303,8 @@ pub fn outputs<'a>(running: &'a mut Running, around: &Around<'_>) -> &'a mut Tab
     })
 }
 
-fn any(matchers: &[Matcher], series: &SeriesView<'_>) -> bool {
+/// Whether one of these matches the series.
+pub fn any(matchers: &[Matcher], series: &SeriesView<'_>) -> bool {
     matchers.iter().any(|matcher| matcher.matches(series))
 }
 

@@ -2,17 +2,20 @@
 //! once, when the series is first seen under a plan.
 
 use super::close::{Moment, Out, is_monotonic};
-use super::resolve::{is_cumulative, outputs};
+use super::resolve::{any, is_cumulative, outputs};
 use super::{Arm, Around, Event, Origin};
+use crate::Nanos;
 use crate::aggregate::TABLE_FULL;
+use crate::compile::{Action, Decision, Filter, Method};
 use crate::engine::Limits;
+use crate::input::notes::NAMES;
 use crate::input::{Input, Observation};
 use crate::route::{End, Place, Route, Way};
 use crate::series::{Entry, Found, Table};
 use crate::splice::assemble::Surroundings;
 use crate::splice::runs::Runs;
-use crate::stage::State;
-use crate::stage::rewrite::{Rewriter, Ticket, Took};
+use crate::stage::rewrite::{Rewriter, Said, Sink, Ticket, Took};
+use crate::stage::{State, Tally};
 use crate::view::SeriesView;
 use crate::wire::index::{Index, UNKNOWN};
 use crate::wire::walk::walk;
@@ -30,21 +33,22 @@ impl Arm {
     ) -> Option<Place> {
         let rewriter = self.rewriter(number)?;
         if let Err(reason) = rewriter.treats(series) {
-            way.notes.push((number, reason));
+            way.notes.extend(reason.map(|reason| (number, reason)));
             return None;
         }
         let mut ticket = None;
-        if rewriter.needs_slot() {
+        if rewriter.needs_slot(event.kind) {
             let limit = around.settings.limits.series;
+            let times = (event.clock, around.expiry);
             ticket = Some(event)
                 .filter(|event| event.tracked)
-                .and_then(|event| rewriter.slots.ticket(event.identity, limit, event.now));
+                .and_then(|event| rewriter.slots.ticket(event.written().0, limit, times));
             if ticket.is_none() {
                 way.notes.push((number, TABLE_FULL));
                 return None;
             }
         }
-        let seed = input.and_then(|input| rewriter.seed(input));
+        let seed = rewriter.seed(ticket, event, input);
         let anew = rewriter.surroundings(event);
         let then = match anew {
             None => self.goes_on(number, event, seed, around),
@@ -86,7 +90,7 @@ impl Arm {
         }
         let running = self.stages.get_mut(usize::from(number))?;
         let table = outputs(running, around);
-        know(table, &event, further, seed);
+        know(table, &event, further, seed, around.expiry);
         running.weigh(event.written().0, event.weight);
         None
     }
@@ -96,7 +100,7 @@ impl Arm {
         &mut self,
         number: u16,
         event: &Event<'_>,
-        (ticket, anew): (Option<Ticket>, Surroundings),
+        (ticket, anew): (Option<Ticket>, Arc<Surroundings>),
         seed: Option<Input>,
         around: &mut Around<'_>,
     ) -> Option<u32> {
@@ -126,13 +130,82 @@ impl Arm {
             metric: around.names.number(series.metric.name),
             ..looks
         };
-        let source = event.index.metrics.get(event.point.metric as usize)?.key;
-        if let Some(slot) = ticket.and_then(|t| self.rewriter(number)?.slots.get_mut(t, event.now))
-        {
+        let source = event.surroundings_key();
+        if let Some(slot) = ticket.and_then(|t| self.rewriter(number)?.slots.peek_mut(t)) {
             (slot.identity, slot.metric) = (looks.identity, looks.metric);
-            (slot.around, slot.source) = (Some(Arc::new(anew)), source);
+            slot.came = event.identity;
+            (slot.around, slot.source) = (Some(anew), source);
         }
-        self.goes_on(number, &looks, seed, around)
+        if self.keeps_behind(number, &looks) {
+            // Nothing is kept there before a point comes, and that may be later.
+            let running = self.stages.get_mut(usize::from(number))?;
+            let table = outputs(running, around);
+            know(table, &looks, Route::VOID, seed, around.expiry);
+            running.weigh(looks.identity, event.weight);
+            return None;
+        }
+        let then = self.goes_on(number, &looks, seed, around);
+        let leaves = then.and_then(|path| self.paths.get(path));
+        if leaves.is_some_and(|path| path.way.end == End::Emit) {
+            self.guises.claim(looks.identity, event.identity);
+        }
+        then
+    }
+
+    /// Whether a stage behind this one may keep something of the series.
+    fn keeps_behind(&self, number: u16, event: &Event<'_>) -> bool {
+        let Some(series) = event.series_view() else {
+            return true;
+        };
+        if any(&self.pipeline.protect, &series) {
+            return false;
+        }
+        let all = self.pipeline.stages.iter().zip(&self.stages);
+        for (stage, running) in all.skip(usize::from(number) + 1) {
+            let keeps = match &stage.action {
+                Action::Filter(Filter::Rules(filter)) => match filter.decide(&series) {
+                    Decision::Pass => false,
+                    Decision::Drop(_) => return false,
+                    Decision::Points(_) => true,
+                },
+                Action::Filter(Filter::Entities(_)) | Action::Fold(_) => true,
+                Action::Sample(sample) => {
+                    let fraction = matches!(sample.method, Method::Fraction { .. });
+                    !fraction && sample.matcher.matches(&series)
+                }
+                Action::Rewrite(rewrite) => {
+                    let treats = match &running.state {
+                        State::Rewrite(rewriter) => rewriter.treats(&series).is_ok(),
+                        _ => true,
+                    };
+                    treats && rewrite.matcher.matches(&series)
+                }
+                Action::Transform(transform) => transform.matcher.matches(&series),
+                Action::Aggregate(aggregate) => aggregate.matcher.matches(&series),
+            };
+            if keeps {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The way behind stage `number` of a series that it writes.
+    pub(super) fn further(&self, number: u16, identity: u128) -> Option<Route> {
+        let table = self.stages.get(usize::from(number))?.outputs.as_ref()?;
+        Some(table.get(table.find(identity)?)?.routes[0])
+    }
+
+    /// Identity of what a series becomes at the stage where its route ends, where that is another.
+    pub(super) fn becomes(&self, route: &Route) -> Option<u128> {
+        let Place::Turned(ticket) = route.place else {
+            return None;
+        };
+        let stage = self.path(route)?.way.stage;
+        match &self.stages.get(usize::from(stage))?.state {
+            State::Rewrite(rewriter) => rewriter.slots.becomes(ticket).map(|(as_, _)| as_),
+            _ => None,
+        }
     }
 
     /// A point of a series that a stage rewrites.
@@ -147,11 +220,12 @@ impl Arm {
         let end = then
             .and_then(|path| self.paths.get(path))
             .map(|p| p.way.end);
-        if matches!(end, Some(End::Filtered | End::SampledOut)) {
-            self.left(stage);
-            self.counted(route, then, event, 0);
-            return false;
-        }
+        // The stage is told of every point, whatever becomes of it behind.
+        let sink = match end {
+            Some(End::Emit) => Sink::Output,
+            Some(End::Filtered | End::SampledOut) => Sink::Nowhere,
+            _ => Sink::Later,
+        };
         let guise = self.guise_of(route, event, around);
         let came = event;
         let event = &came.called(guise.as_ref());
@@ -167,14 +241,11 @@ impl Arm {
             let Some(rewriter) = self.rewriter(stage) else {
                 return false;
             };
-            match rewriter.take(ticket, event, seen, end == Some(End::Emit)) {
-                Took::Written {
-                    direct,
-                    bytes,
-                    note,
-                } => {
+            match rewriter.take(ticket, event, seen, (sink, around.expiry)) {
+                Took::Written { bytes, said } => {
                     let becomes = ticket.and_then(|t| rewriter.slots.becomes(t));
-                    if direct {
+                    self.say(stage, said);
+                    if sink != Sink::Later {
                         let (identity, metric) = becomes.unwrap_or(event.written());
                         let event = Event {
                             identity,
@@ -184,32 +255,57 @@ impl Arm {
                         self.left(stage);
                         self.counted(route, then, &event, bytes);
                     }
-                    if let Some(reason) = note {
-                        self.note(stage, reason);
-                    }
                     return false;
+                }
+                Took::Withheld(said) => {
+                    self.say(stage, said);
+                    self.tally(stage, |tally| tally.suppressed += 1);
+                    return false;
+                }
+                Took::Dropped(reason) => {
+                    self.tally(stage, |tally| {
+                        *tally.dropped.entry(reason).or_default() += 1;
+                    });
+                    return false;
+                }
+                Took::Passes(reason) => {
+                    self.note(stage, reason);
+                    break;
                 }
                 Took::Stale => {}
             }
         }
-        if let Some(running) = self.stages.get_mut(usize::from(stage)) {
-            running.tally.passed += 1;
-        }
+        self.tally(stage, |tally| tally.passed += 1);
         self.pass_on(route, stage, came, seen, around)
     }
 
-    fn note(&mut self, stage: u16, reason: &'static str) {
+    fn tally(&mut self, stage: u16, count: impl FnOnce(&mut Tally)) {
         if let Some(running) = self.stages.get_mut(usize::from(stage)) {
-            *running.tally.counts.entry(reason).or_default() += 1;
+            count(&mut running.tally);
         }
+    }
+
+    fn say(&mut self, stage: u16, said: Said) {
+        for note in said.notes.indices().filter_map(|at| NAMES.get(at)) {
+            self.note(stage, note);
+        }
+        if let Some(reason) = said.reason {
+            self.note(stage, reason);
+        }
+    }
+
+    fn note(&mut self, stage: u16, reason: &'static str) {
+        self.tally(stage, |tally| {
+            *tally.counts.entry(reason).or_default() += 1;
+        });
     }
 
     /// A point has left the stage: written, or not even written because a later stage drops it.
     fn left(&mut self, stage: u16) {
-        if let Some(running) = self.stages.get_mut(usize::from(stage)) {
-            running.tally.closed += 1;
-            running.tally.emitted += 1;
-        }
+        self.tally(stage, |tally| {
+            tally.closed += 1;
+            tally.emitted += 1;
+        });
     }
 
     /// Counts a point on its further path.
@@ -264,7 +360,7 @@ impl Arm {
 }
 
 /// Makes the series behind the stage known, with what is known of it.
-fn know(table: &mut Table, event: &Event<'_>, further: Route, seed: Option<Input>) {
+fn know(table: &mut Table, event: &Event<'_>, further: Route, seed: Option<Input>, expiry: Nanos) {
     let Some(series) = event.series_view() else {
         return;
     };
@@ -288,7 +384,10 @@ fn know(table: &mut Table, event: &Event<'_>, further: Route, seed: Option<Input
         // What came may know more: points that went past this stage under another plan.
         let newer = |known: &Option<Input>, seed: &Input| {
             known.as_ref().is_none_or(|known| {
-                known.seen() == 0 || known.time() < seed.time() || seed.is_returning()
+                known.seen() == 0
+                    || known.time() < seed.time()
+                    || seed.is_returning()
+                    || known.expired(event.clock, expiry)
             })
         };
         if let Some(seed) = seed.filter(|seed| cumulative && newer(&entry.input, seed)) {

@@ -18,7 +18,10 @@ pub(super) fn find(stages: &[(usize, &str, &Action)]) -> Vec<Problem> {
     let mut problems = limits(stages);
     for (position, (index, id, later)) in aggregations.iter().enumerate() {
         for (first, first_id, earlier) in &aggregations[..position] {
-            if same_outputs(earlier, later) {
+            if let Some(problem) = united((*first, first_id, earlier), (*index, id, later), stages)
+            {
+                problems.push(problem);
+            } else if same_outputs(earlier, later, Apart::default()) {
                 problems.push(Problem::new(
                     format!("spec.stages[{index}].aggregate"),
                     format!(
@@ -44,7 +47,7 @@ fn limits(stages: &[(usize, &str, &Action)]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (position, (index, id, later)) in limits.iter().enumerate() {
         for (first, first_id, earlier) in &limits[..position] {
-            if same_outputs(earlier, later) {
+            if same_outputs(earlier, later, Apart::default()) {
                 problems.push(Problem::new(
                     format!("spec.stages[{index}].limit"),
                     format!(
@@ -77,18 +80,74 @@ fn overflow(limit: &Limit) -> Aggregate {
     }
 }
 
+/// What parts two streams no longer, as a stage behind makes it one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Apart {
+    no_temporality: bool,
+    no_buckets: bool,
+}
+
+/// Two aggregations whose outputs only what a stage behind them makes one keeps apart.
+fn united(
+    (first, first_id, earlier): (usize, &str, &Aggregate),
+    (index, id, later): (usize, &str, &Aggregate),
+    stages: &[(usize, &str, &Action)],
+) -> Option<Problem> {
+    if same_outputs(earlier, later, Apart::default()) {
+        return None;
+    }
+    let behind = stages.iter().filter(|(at, ..)| *at > first);
+    let converts = behind.filter_map(|(at, by, action)| {
+        let (rule, what, apart) = match action {
+            Action::Temporality(convert) => {
+                let apart = Apart {
+                    no_temporality: true,
+                    ..Apart::default()
+                };
+                (&convert.matches, "temporality", apart)
+            }
+            Action::Histogram(histogram) if histogram.to.is_some() => {
+                let apart = Apart {
+                    no_buckets: true,
+                    ..Apart::default()
+                };
+                (&histogram.matches, "kind of histogram", apart)
+            }
+            _ => return None,
+        };
+        let touches = |of: &Aggregate| {
+            let names = outputs(of);
+            rule.metric.as_ref().is_none_or(|patterns| {
+                let parsed = patterns.texts().iter().map(|text| Pattern::parse(text));
+                let at_least = |p: Pattern| names.iter().any(|name| name.intersects(&p.at_least()));
+                parsed.into_iter().any(|p| p.map_or(true, at_least))
+            })
+        };
+        let meet = same_outputs(earlier, later, apart) && (touches(earlier) || touches(later));
+        meet.then_some((*at, *by, what))
+    });
+    let (at, by, what) = converts.into_iter().next()?;
+    Some(Problem::new(
+        format!("spec.stages[{index}].aggregate"),
+        format!(
+            "only its {what} keeps what `{id}` writes apart from what `{first_id}` (spec.stages[{first}]) does, and `{by}` \
+             (spec.stages[{at}]) makes it one. Give one a `rename`, convert before both, or make them one stage"
+        ),
+    ))
+}
+
 /// Different kept keys are let through: whether two series then meet shows only in their attributes,
 /// and is counted as `identity_conflict` when it happens.
-fn same_outputs(a: &Aggregate, b: &Aggregate) -> bool {
+fn same_outputs(a: &Aggregate, b: &Aggregate, apart: Apart) -> bool {
     same_keys(a, b)
-        && same_types(a, b)
-        && same_kind(&a.matches, &b.matches)
+        && same_types(a, b, apart)
+        && same_kind(&a.matches, &b.matches, apart)
         && same_name(a, b)
         && !parted(a, b)
 }
 
 /// Types that both can write: a summary becomes sums, or none of this stage's.
-fn same_types(a: &Aggregate, b: &Aggregate) -> bool {
+fn same_types(a: &Aggregate, b: &Aggregate, apart: Apart) -> bool {
     let written = |aggregate: &Aggregate| -> Vec<MetricType> {
         let types = &aggregate.matches.types;
         let sums = aggregate.summary.map(|_| MetricType::Sum);
@@ -96,6 +155,7 @@ fn same_types(a: &Aggregate, b: &Aggregate) -> bool {
             .iter()
             .filter_map(|t| match t {
                 MetricType::Summary => sums,
+                MetricType::ExponentialHistogram if apart.no_buckets => Some(MetricType::Histogram),
                 other => Some(*other),
             })
             .collect()
@@ -109,11 +169,11 @@ fn same_keys(a: &Aggregate, b: &Aggregate) -> bool {
     a.by == b.by && a.without == b.without
 }
 
-fn same_kind(a: &Match, b: &Match) -> bool {
+fn same_kind(a: &Match, b: &Match, apart: Apart) -> bool {
     fn meet<T: PartialEq>(a: Option<T>, b: Option<T>) -> bool {
         a.is_none() || b.is_none() || a == b
     }
-    meet(a.temporality, b.temporality)
+    (apart.no_temporality || meet(a.temporality, b.temporality))
         && meet(a.monotonic, b.monotonic)
         && a.unit
             .as_ref()

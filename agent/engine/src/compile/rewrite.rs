@@ -2,6 +2,7 @@
 
 use crate::document::{self, Matcher, Problem};
 use crate::stage::rewrite::histogram::Buckets;
+use crate::view::Temporality;
 
 /// A stage that rewrites points.
 #[derive(Debug)]
@@ -22,6 +23,11 @@ pub enum Op {
     },
     /// Histograms get fewer buckets.
     Histogram(Buckets),
+    /// What is counted up is told as deltas or as totals.
+    Temporality {
+        /// What is written; not unspecified.
+        to: Temporality,
+    },
 }
 
 impl Op {
@@ -30,6 +36,7 @@ impl Op {
         match self {
             Op::Quantise { .. } => "quantise",
             Op::Histogram(_) => "histogram",
+            Op::Temporality { .. } => "temporality",
         }
     }
 }
@@ -60,6 +67,24 @@ pub(super) fn compile_histogram(
             max_scale: histogram.max_scale,
             max_buckets: histogram.max_buckets,
             bounds: histogram.bounds.clone(),
+            to_explicit: histogram.to.is_some(),
         }),
+    })
+}
+
+pub(super) fn compile_temporality(
+    convert: &document::Convert,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<Rewrite> {
+    let at = format!("{path}.temporality.match");
+    Some(Rewrite {
+        matcher: Matcher::compile(&convert.matches, &at, problems)?,
+        op: Op::Temporality {
+            to: match convert.to {
+                document::Temporality::Delta => Temporality::Delta,
+                document::Temporality::Cumulative => Temporality::Cumulative,
+            },
+        },
     })
 }

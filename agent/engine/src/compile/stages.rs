@@ -188,6 +188,9 @@ impl Stage {
             document::Action::Histogram(histogram) => {
                 Action::Rewrite(rewrite::compile_histogram(histogram, path, problems)?)
             }
+            document::Action::Temporality(convert) => {
+                Action::Rewrite(rewrite::compile_temporality(convert, path, problems)?)
+            }
             document::Action::Topk(topk) => {
                 Action::Fold(Box::new(Fold::topk(topk, &stage.id, path, problems)?))
             }

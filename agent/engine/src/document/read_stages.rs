@@ -7,12 +7,13 @@ use std::collections::HashMap;
 
 pub(super) const MILLISECOND: Span = Span(1_000_000);
 pub(super) const DAY: Span = Span::seconds(86_400);
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "filter",
     "aggregate",
     "sample",
     "quantise",
     "histogram",
+    "temporality",
     "topk",
     "limit",
     "transform",
@@ -63,6 +64,7 @@ impl Reader {
                 "sample" => self.sample(node, &path).map(Action::Sample),
                 "quantise" => self.quantise(node, &path).map(Action::Quantise),
                 "histogram" => self.histogram(node, &path).map(Action::Histogram),
+                "temporality" => self.temporality(node, &path).map(Action::Temporality),
                 "topk" => self.topk(node, &path).map(Action::Topk),
                 "limit" => self.limit(node, &path).map(Action::Limit),
                 "transform" => self.transform(node, &path).map(Action::Transform),

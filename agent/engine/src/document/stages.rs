@@ -3,11 +3,13 @@
 mod aggregate;
 mod histogram;
 mod quantise;
+mod temporality;
 mod transform;
 
 pub use aggregate::{Aggregate, Extract, Function, MetricFunction};
-pub use histogram::Histogram;
+pub use histogram::{Buckets, Histogram};
 pub use quantise::Quantise;
+pub use temporality::Convert;
 pub use transform::{
     Class, Classify, Copy, Level, NamedPattern, Normalise, Operation, Remove, RenameAttribute,
     RenameMetric, Replacement, Scalar, Set, Transform,
@@ -41,8 +43,10 @@ pub enum Action {
     Sample(Sample),
     /// Rounds the values of gauges.
     Quantise(Quantise),
-    /// Gives histograms fewer buckets.
+    /// Gives histograms fewer buckets, or explicit ones.
     Histogram(Histogram),
+    /// Cumulative to delta, or delta to cumulative.
+    Temporality(Convert),
     /// Keeps the entities that rank first.
     Topk(Topk),
     /// Keeps as many series as the budget has places.
@@ -60,6 +64,7 @@ impl Action {
             Action::Sample(_) => "sample",
             Action::Quantise(_) => "quantise",
             Action::Histogram(_) => "histogram",
+            Action::Temporality(_) => "temporality",
             Action::Topk(_) => "topk",
             Action::Limit(_) => "limit",
             Action::Transform(_) => "transform",

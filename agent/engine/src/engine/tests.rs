@@ -7,6 +7,7 @@ mod gates;
 mod input;
 mod originals;
 mod samples;
+mod shapes;
 mod swaps;
 
 use super::*;

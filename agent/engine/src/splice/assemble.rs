@@ -107,6 +107,31 @@ impl Surroundings {
         }
     }
 
+    /// The same around points of another type.
+    pub fn of_kind(self, data_field: u32) -> Surroundings {
+        Surroundings { data_field, ..self }.keyed()
+    }
+
+    /// The same with this field in its data message, instead of those of its number.
+    pub fn with_data(self, number: u32, field: &[u8]) -> Surroundings {
+        let mut data = without(&self.data, number).into_vec();
+        data.extend_from_slice(field);
+        Surroundings {
+            data: data.into(),
+            ..self
+        }
+        .keyed()
+    }
+
+    /// Under a key of its own.
+    fn keyed(mut self) -> Surroundings {
+        let mut bytes = self.keys[2].to_le_bytes().to_vec();
+        bytes.extend_from_slice(&self.data_field.to_le_bytes());
+        bytes.extend_from_slice(&self.data);
+        self.keys[2] = xxhash_rust::xxh3::xxh3_128(&bytes);
+        self
+    }
+
     /// The memo key of resource, scope and metric.
     pub fn key(&self) -> u128 {
         self.keys[2]

@@ -3,58 +3,151 @@
 //! keeps anything of it.
 //!
 //! A stage that gives a series another identity, or that remembers something of it, has a slot for
-//! it; `quantise` needs none.
+//! it; `quantise` needs none. A point may also end here: what it becomes is decided before anything of it
+//! is written.
 
+pub mod explicit;
 pub mod histogram;
 pub mod quantise;
+pub mod running;
 mod slots;
+pub mod temporality;
 
 use crate::Nanos;
+use crate::aggregate::explicit::Explicit;
+use crate::aggregate::exponential::Exponential;
+use crate::aggregate::number::is_finite;
+use crate::aggregate::read::{read_explicit, read_exponential};
 use crate::arm::{Event, Origin};
 use crate::compile::Op;
-use crate::input::{Input, Observation};
+use crate::engine::Settings;
+use crate::input::{Input, Notes, Observation};
 use crate::splice::assemble::{Shared, Surroundings};
 use crate::splice::runs::Runs;
-use crate::view::{MetricType, SeriesView};
-pub use slots::{Slots, Ticket};
+use crate::stage::transform::guise::Guises;
+use crate::view::{MetricType, PointView, SeriesView, Temporality};
+use crate::wire::otlp::{data, metric};
+use crate::wire::write;
+use hashbrown::HashMap;
+pub use slots::{Anew, Kept, Slots, Ticket};
+use std::sync::Arc;
 
 /// Reason of a series that a `quantise` matches and that is no gauge.
 pub const NOT_A_GAUGE: &str = "not_a_gauge";
 
-/// Reason of a series that a `histogram` matches and that is of another type than it treats.
+/// Reason of a series that a stage matches and that is of another type than it treats.
 pub const OTHER_TYPE: &str = "other_type";
 
 /// State of one stage that rewrites.
 #[derive(Debug)]
 pub struct Rewriter {
     op: Op,
+    /// A total of which nobody says where it began does not begin before this.
+    floor: Nanos,
     /// Series with another identity or a state.
     pub slots: Slots,
     /// Resources and scopes of the slots.
-    pub shared: Shared,
+    shared: Shared,
+    /// What surrounds the points of series with another identity, by what surrounded them before.
+    around: HashMap<u128, Arc<Surroundings>>,
     /// Points that no later stage keeps anything of.
     pub direct: Runs,
     /// Points for the later stages: of series that came in, and of those that a stage merged.
     again: [Runs; 2],
-    histograms: histogram::Scratch,
+    scratch: Scratch,
     /// Memory of the request that the later stages walk.
     pub request: Vec<u8>,
     /// A point's body under the identity that a transform gave it.
     body: Vec<u8>,
 }
 
+/// Reused buffers.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    explicit: Explicit,
+    exponential: Exponential,
+}
+
+impl Scratch {
+    /// Reads a delta of a sum or histogram; what becomes of one that cannot be added.
+    fn read_delta(&mut self, point: &PointView<'_>) -> Option<Fate> {
+        let infinite = |sum: Option<f64>| sum.is_some_and(|sum| !sum.is_finite());
+        match (point.kind, point.number) {
+            (MetricType::Histogram, _) => {
+                read_explicit(point.body, &mut self.explicit);
+                if infinite(self.explicit.sum) {
+                    return Some(Fate::Drop(temporality::NAN));
+                }
+                (!self.explicit.is_well_formed()).then_some(Fate::Pass(histogram::UNFIT))
+            }
+            (MetricType::ExponentialHistogram, _) => {
+                read_exponential(point.body, &mut self.exponential);
+                infinite(self.exponential.sum).then_some(Fate::Drop(temporality::NAN))
+            }
+            (_, Some(number)) => (!is_finite(number)).then_some(Fate::Drop(temporality::NAN)),
+            (_, None) => Some(Fate::Pass(histogram::UNFIT)),
+        }
+    }
+}
+
+/// What is to be counted about a point.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Said {
+    /// What the series' state noted.
+    pub notes: Notes,
+    /// What the stage noted.
+    pub reason: Option<&'static str>,
+}
+
+impl Said {
+    fn reason(reason: Option<&'static str>) -> Said {
+        Said {
+            notes: Notes::NONE,
+            reason,
+        }
+    }
+}
+
+/// What is to become of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is written anew.
+    Write(Said),
+    /// It adds nothing, or the next point says it too.
+    Withhold(Said),
+    /// It has no value that can be added.
+    Drop(&'static str),
+    /// It goes on as it came, as a series of its own.
+    Pass(&'static str),
+}
+
+/// Where a written point goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sink {
+    /// To the later stages.
+    Later,
+    /// To the output: no later stage keeps anything of it.
+    Output,
+    /// Nowhere: a later stage drops it, whatever it holds.
+    Nowhere,
+}
+
 /// What became of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Took {
-    /// It waits in a buffer.
+    /// It waits in a buffer, unless its sink is nowhere.
     Written {
-        /// Straight for the output.
-        direct: bool,
         /// Bytes of its message.
         bytes: usize,
-        /// Why it was written as it came, where that is to be counted.
-        note: Option<&'static str>,
+        /// What is to be counted.
+        said: Said,
     },
+    /// It ends here.
+    Withheld(Said),
+    /// It is lost, for this reason.
+    Dropped(&'static str),
+    /// It goes on as it came, for this reason.
+    Passes(&'static str),
     /// The slot has expired, or what surrounds the series is another than it was.
     Stale,
 }
@@ -67,120 +160,176 @@ enum Verdict {
     Noted(&'static str),
 }
 
+impl Verdict {
+    fn reason(self) -> Option<&'static str> {
+        match self {
+            Verdict::Written => None,
+            Verdict::Noted(reason) => Some(reason),
+        }
+    }
+}
+
 impl Rewriter {
-    /// A stage without history.
-    pub fn new(op: &Op) -> Rewriter {
+    /// A stage without history. `created`: the swap that made it, 0 at the start.
+    pub fn new(op: &Op, settings: &Settings, created: Nanos) -> Rewriter {
         Rewriter {
             op: op.clone(),
+            floor: created.max(settings.began),
             slots: Slots::default(),
             shared: Shared::default(),
+            around: HashMap::new(),
             direct: Runs::default(),
             again: Default::default(),
-            histograms: histogram::Scratch::default(),
+            scratch: Scratch::default(),
             request: Vec::new(),
             body: Vec::new(),
         }
     }
 
-    /// Whether the stage rewrites the series; else the reason why it passes as it is.
-    pub fn treats(&self, series: &SeriesView<'_>) -> Result<(), &'static str> {
+    /// Whether the stage rewrites the series; else the reason why it passes as it is, where one is
+    /// counted.
+    pub fn treats(&self, series: &SeriesView<'_>) -> Result<(), Option<&'static str>> {
         let kind = series.metric.kind;
         match &self.op {
-            Op::Quantise { .. } if kind != MetricType::Gauge => Err(NOT_A_GAUGE),
-            Op::Histogram(buckets) if !buckets.treats(kind) => Err(OTHER_TYPE),
+            Op::Quantise { .. } if kind != MetricType::Gauge => Err(Some(NOT_A_GAUGE)),
+            Op::Histogram(buckets) if !buckets.treats(kind) => Err(Some(OTHER_TYPE)),
             Op::Quantise { .. } | Op::Histogram(_) => Ok(()),
+            Op::Temporality { to } => temporality::treats(&series.metric, *to),
         }
     }
 
-    /// Whether each series needs a slot.
-    pub fn needs_slot(&self) -> bool {
-        match self.op {
-            Op::Quantise { .. } | Op::Histogram(_) => false,
-        }
-    }
-
-    /// Whether a cumulative point's increment is asked for.
-    pub fn observes(&self) -> bool {
-        match self.op {
-            Op::Quantise { .. } | Op::Histogram(_) => false,
+    /// Whether a series of this type needs a slot.
+    pub fn needs_slot(&self, kind: MetricType) -> bool {
+        match &self.op {
+            Op::Quantise { .. } => false,
+            Op::Histogram(buckets) => buckets.turns(kind),
+            Op::Temporality { .. } => true,
         }
     }
 
     /// What surrounds the rewritten points of a series; `None`: what surrounds them now.
-    pub fn surroundings(&mut self, _event: &Event<'_>) -> Option<Surroundings> {
-        match self.op {
-            Op::Quantise { .. } | Op::Histogram(_) => None,
+    pub fn surroundings(&mut self, event: &Event<'_>) -> Option<Arc<Surroundings>> {
+        if !self.needs_slot(event.kind) {
+            return None;
         }
+        let key = event.surroundings_key();
+        if let Some(known) = self.around.get(&key) {
+            return Some(known.clone());
+        }
+        let came = event.surroundings(&mut self.shared)?;
+        let turned = match &self.op {
+            Op::Quantise { .. } => return None,
+            Op::Histogram(_) => came.of_kind(metric::HISTOGRAM),
+            Op::Temporality { to } => {
+                let mut data = Vec::new();
+                write::put_uint(&mut data, data::TEMPORALITY, *to as u64);
+                came.with_data(data::TEMPORALITY, &data)
+            }
+        };
+        let turned = Arc::new(turned);
+        self.around.insert(key, turned.clone());
+        Some(turned)
     }
 
     /// Appends the body of some point with the attributes that rewritten points have.
     pub fn preview(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
-        match self.op {
-            Op::Quantise { .. } | Op::Histogram(_) => out.extend_from_slice(event.view().body),
+        let turns = matches!(self.op, Op::Histogram(_)) && self.needs_slot(event.kind);
+        let point = event.written_view(&mut self.body);
+        if turns {
+            explicit::put_rest(point.body, out);
+        } else {
+            out.extend_from_slice(point.body);
         }
     }
 
     /// What later stages know of the rewritten series, where `input` is known of what came.
-    pub fn seed(&self, input: &Input) -> Option<Input> {
-        match self.op {
-            Op::Quantise { .. } | Op::Histogram(_) => Some(input.clone()),
+    pub fn seed(
+        &mut self,
+        ticket: Option<Ticket>,
+        event: &Event<'_>,
+        input: Option<&Input>,
+    ) -> Option<Input> {
+        let kept = match ticket {
+            None => return input.cloned(),
+            Some(ticket) => &mut self.slots.peek_mut(ticket)?.kept,
+        };
+        match &self.op {
+            Op::Temporality {
+                to: Temporality::Cumulative,
+            } => Some(kept.running().seed(event.kind, event.clock)),
+            Op::Histogram(buckets) => {
+                let scratch = &mut self.scratch;
+                Some(
+                    kept.spread()
+                        .seed(input?, &buckets.bounds, scratch, event.clock),
+                )
+            }
+            _ => None,
         }
     }
 
-    /// Writes a point anew. `direct`: no later stage keeps anything of it.
+    /// Where a total begins of which nothing says so: nothing of it came before.
+    fn floor(&self, event: &Event<'_>, expiry: Nanos) -> Nanos {
+        self.floor.max(event.clock.saturating_sub(expiry))
+    }
+
+    /// Writes a point anew, or says why not.
     pub fn take(
         &mut self,
         ticket: Option<Ticket>,
         event: &Event<'_>,
-        _seen: Option<&Observation<'_>>,
-        direct: bool,
+        seen: Option<&Observation<'_>>,
+        (sink, expiry): (Sink, Nanos),
     ) -> Took {
-        let source = event.index.metrics.get(event.point.metric as usize);
-        let source = source.map_or(0, |metric| metric.key);
+        let floor = self.floor(event, expiry);
+        let source = event.surroundings_key();
         let slot = match ticket {
-            Some(ticket) => match self.slots.get_mut(ticket, event.now) {
+            Some(ticket) => match self.slots.get_mut(ticket, event.clock, expiry) {
                 None => return Took::Stale,
                 // The rest of a series' metric may change: its schema_url, its description.
                 Some(slot) if slot.around.is_some() && slot.source != source => return Took::Stale,
                 slot => slot,
             },
-            None if self.needs_slot() => return Took::Stale,
+            None if self.needs_slot(event.kind) => return Took::Stale,
             None => None,
         };
-        let runs = if direct {
-            &mut self.direct
-        } else {
-            &mut self.again[usize::from(event.origin == Origin::Merged)]
+        let (mut kept, around) = match slot {
+            Some(slot) => (Some(&mut slot.kept), slot.around.as_deref()),
+            None => (None, None),
         };
+        let (op, scratch) = (&self.op, &mut self.scratch);
         let point = event.written_view(&mut self.body);
+        let mut said = match op.judge(kept.as_deref_mut(), (&point, seen), floor, scratch) {
+            Fate::Write(said) => said,
+            Fate::Withhold(said) => return Took::Withheld(said),
+            Fate::Drop(reason) => return Took::Dropped(reason),
+            Fate::Pass(reason) => return Took::Passes(reason),
+        };
+        let runs = match sink {
+            Sink::Output => &mut self.direct,
+            Sink::Later => &mut self.again[usize::from(event.origin == Origin::Merged)],
+            Sink::Nowhere => {
+                // Only for what there is to say of the point.
+                self.request.clear();
+                let verdict = op.put(kept, (&point, seen), scratch, &mut self.request);
+                said.reason = verdict.reason().or(said.reason);
+                return Took::Written { bytes: 0, said };
+            }
+        };
         let mut bytes = 0;
         let mut verdict = Verdict::Written;
         let put = |out: &mut Vec<u8>| {
             let before = out.len();
-            verdict = match &self.op {
-                Op::Quantise { digits } => quantise::put(&point, *digits, out),
-                Op::Histogram(buckets) => buckets.put(&point, &mut self.histograms, out),
-            };
+            verdict = op.put(kept, (&point, seen), scratch, out);
             bytes = out.len() - before;
         };
-        match slot.and_then(|slot| slot.around.as_deref()) {
-            Some(around) => runs.add_under(around, put),
-            None if event.guise.is_some() => {
-                if let Some(guise) = event.guise {
-                    runs.add_under(&guise.around, put);
-                }
-            }
-            None => runs.add_as_it_came(event.index, event.point, event.data, put),
+        match (around, event.guise) {
+            (Some(around), _) => runs.add_under(around, put),
+            (None, Some(guise)) => runs.add_under(&guise.around, put),
+            (None, None) => runs.add_as_it_came(event.index, event.point, event.data, put),
         }
-        let note = match verdict {
-            Verdict::Written => None,
-            Verdict::Noted(reason) => Some(reason),
-        };
-        Took::Written {
-            direct,
-            bytes,
-            note,
-        }
+        said.reason = verdict.reason().or(said.reason);
+        Took::Written { bytes, said }
     }
 
     /// What waits for the later stages: a request and how many points it holds. Forgotten here.
@@ -197,14 +346,71 @@ impl Rewriter {
     }
 
     /// Frees series that have been silent for longer than `expiry`.
-    pub fn sweep(&mut self, now: Nanos, expiry: Nanos) {
-        self.slots.sweep(now, expiry);
-        self.shared.sweep();
+    pub fn sweep(&mut self, now: Nanos, expiry: Nanos, guises: &mut Guises) {
+        let disclaim = |anew: &Anew| guises.disclaim(anew.identity, anew.came);
+        if self.slots.sweep(now, expiry, disclaim) {
+            self.around
+                .retain(|_, around| Arc::strong_count(around) > 1);
+            self.shared.sweep();
+        }
     }
 
     /// An estimate of the bytes it takes.
     pub fn bytes(&self) -> usize {
         let buffers = self.again.iter().chain([&self.direct]).map(Runs::bytes);
-        self.slots.bytes() + self.shared.bytes() + self.request.capacity() + buffers.sum::<usize>()
+        let around: usize = self.around.values().map(|around| around.bytes()).sum();
+        self.slots.bytes()
+            + self.shared.bytes()
+            + around
+            + self.request.capacity()
+            + buffers.sum::<usize>()
+    }
+}
+
+impl Op {
+    /// What is to become of a point, which is remembered here where the series has a slot.
+    fn judge(
+        &self,
+        kept: Option<&mut Kept>,
+        (point, seen): (&PointView<'_>, Option<&Observation<'_>>),
+        floor: Nanos,
+        scratch: &mut Scratch,
+    ) -> Fate {
+        match (self, kept) {
+            (Op::Histogram(buckets), Some(kept)) => {
+                kept.spread().take(point, seen, &buckets.bounds, scratch)
+            }
+            (Op::Temporality { to }, Some(kept)) if *to == Temporality::Cumulative => {
+                temporality::to_cumulative(point, kept.running(), floor, scratch)
+            }
+            (Op::Temporality { .. }, _) => match seen {
+                Some(seen) => temporality::to_delta(point, seen),
+                None => Fate::Pass(histogram::UNFIT),
+            },
+            (Op::Quantise { .. } | Op::Histogram(_), _) => Fate::Write(Said::default()),
+        }
+    }
+
+    /// Appends the body of a point that is to be written.
+    fn put(
+        &self,
+        kept: Option<&mut Kept>,
+        (point, seen): (&PointView<'_>, Option<&Observation<'_>>),
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) -> Verdict {
+        match (self, kept, seen) {
+            (Op::Quantise { digits }, ..) => return quantise::put(point, *digits, out),
+            (Op::Histogram(buckets), None, _) => return buckets.put(point, scratch, out),
+            (Op::Histogram(buckets), Some(kept), _) => {
+                kept.spread().put(point, &buckets.bounds, out);
+            }
+            (Op::Temporality { to }, Some(kept), _) if *to == Temporality::Cumulative => {
+                temporality::put_cumulative(point, kept.running(), out);
+            }
+            (Op::Temporality { .. }, _, Some(seen)) => temporality::put_delta(point, seen, out),
+            (Op::Temporality { .. }, ..) => {}
+        }
+        Verdict::Written
     }
 }

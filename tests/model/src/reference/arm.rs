@@ -9,6 +9,7 @@ use super::matcher;
 use super::point::Point;
 use super::quantise::quantise;
 use super::sample::Sample;
+use super::temporality::{Convert, Turned};
 use super::tracker::{Before, Tracker};
 use super::transform::Transform;
 use super::{Account, Counts, Settings};
@@ -24,6 +25,7 @@ enum State {
     Sample(Sample),
     Quantise(Counts),
     Histogram(Histogram),
+    Temporality(Convert),
     /// And what it has written.
     Fold(Box<Fold>, Tracker),
     Transform(Box<Transform>),
@@ -89,7 +91,14 @@ impl Arm {
                 State::Fold(fold, written) => source.behind(|id| fold.rewrites(id), written),
                 State::Transform(transform) => source.renamed(|id| transform.renames(id)),
                 State::Aggregate(..) | State::Quantise(_) => source,
-                State::Histogram(h) => source.behind(|id| h.decides(id), &h.written),
+                State::Histogram(h) => source.behind(|id| h.decides(id), &h.written).turned(
+                    |id| h.renames(id),
+                    |id| h.writes(id),
+                    &h.written,
+                ),
+                State::Temporality(t) => {
+                    source.turned(|id| t.renames(id), |id| t.writes(id), &t.written)
+                }
             };
             self.stages.push(entry);
         }
@@ -118,6 +127,7 @@ impl Arm {
                 State::Filter(_)
                 | State::Quantise(_)
                 | State::Histogram(_)
+                | State::Temporality(_)
                 | State::Transform(_) => {}
                 State::Aggregate(aggregate, _) => {
                     let (points, absorbed, stamp) = aggregate.cut(now);
@@ -218,7 +228,7 @@ impl Arm {
         // Behind a stage that holds points back, what it let pass is what was there before.
         let mut before = before.clone();
         // An aggregation's inputs are what came, whatever a transform calls them.
-        let source = point.identity.clone();
+        let mut source = point.identity.clone();
         if matcher::any(&self.document.spec.protect, &point.identity) {
             out.push(point);
             return;
@@ -255,7 +265,37 @@ impl Arm {
                     let spec = stage.quantise.as_ref().expect("a quantise");
                     point = quantise(spec, &point, counts);
                 }
-                State::Histogram(histogram) => {
+                State::Temporality(_) | State::Histogram(_) => {
+                    let turned = match state {
+                        State::Temporality(convert) => convert.take(&point, &before, clock),
+                        State::Histogram(histogram) => histogram.turn(&point, &before, clock),
+                        _ => Turned::Untouched,
+                    };
+                    match turned {
+                        Turned::Untouched => {}
+                        Turned::Foreign => continue,
+                        Turned::Into(new) => {
+                            (point, before) = *new;
+                            source = point.identity.clone();
+                            // What it is now may be protected, as what an aggregation writes.
+                            if matcher::any(&self.document.spec.protect, &point.identity) {
+                                out.push(point);
+                                return;
+                            }
+                            continue;
+                        }
+                        Turned::Withheld => {
+                            self.account.suppressed += 1;
+                            return;
+                        }
+                        Turned::Dropped(reason) => {
+                            *self.account.dropped.entry(reason).or_insert(0) += 1;
+                            return;
+                        }
+                    }
+                    let State::Histogram(histogram) = state else {
+                        continue;
+                    };
                     let decides = histogram.decides(&point.identity);
                     point = histogram.rewrite(point);
                     if decides {
@@ -331,7 +371,10 @@ impl Arm {
     ) {
         let before = match &mut self.stages[at].1 {
             State::Filter(filter) => track(&mut filter.passed, &point, clock),
-            State::Quantise(_) | State::Histogram(_) | State::Transform(_) => Before::default(),
+            State::Quantise(_)
+            | State::Histogram(_)
+            | State::Temporality(_)
+            | State::Transform(_) => Before::default(),
             State::Aggregate(_, written) | State::Fold(_, written) => track(written, &point, clock),
             State::Sample(sample) => track(&mut sample.released, &point, clock),
         };
@@ -343,7 +386,10 @@ impl Arm {
         let mut out = Vec::new();
         for at in 0..self.stages.len() {
             let points = match &mut self.stages[at].1 {
-                State::Quantise(_) | State::Histogram(_) | State::Transform(_) => continue,
+                State::Quantise(_)
+                | State::Histogram(_)
+                | State::Temporality(_)
+                | State::Transform(_) => continue,
                 State::Filter(filter) => {
                     filter.close(clock.now);
                     continue;
@@ -385,7 +431,11 @@ impl Arm {
     /// The account, with what is in open windows now.
     pub fn account(&self) -> Account {
         let held = self.stages.iter().map(|(_, state)| match state {
-            State::Filter(_) | State::Quantise(_) | State::Histogram(_) | State::Transform(_) => 0,
+            State::Filter(_)
+            | State::Quantise(_)
+            | State::Histogram(_)
+            | State::Temporality(_)
+            | State::Transform(_) => 0,
             State::Aggregate(aggregate, _) => aggregate.held(),
             State::Sample(sample) => sample.held(),
             State::Fold(fold, _) => fold.held(),
@@ -402,6 +452,7 @@ impl Arm {
             State::Filter(filter) => filter.counts.clone(),
             State::Quantise(counts) => counts.clone(),
             State::Histogram(histogram) => histogram.counts.clone(),
+            State::Temporality(convert) => convert.counts.clone(),
             State::Transform(transform) => transform.counts.clone(),
             State::Aggregate(aggregate, _) => aggregate.counts.clone(),
             State::Sample(sample) => sample.counts.clone(),
@@ -430,7 +481,10 @@ impl State {
             return State::Aggregate(Box::new(aggregate), Tracker::default());
         }
         if let Some(spec) = &stage.histogram {
-            return State::Histogram(Histogram::new(spec, source));
+            return State::Histogram(Histogram::new(spec, settings, source));
+        }
+        if let Some(spec) = &stage.temporality {
+            return State::Temporality(Convert::new(spec, settings, created));
         }
         if stage.quantise.is_some() {
             return State::Quantise(Counts::new());

@@ -39,6 +39,7 @@ pub struct Stage {
     pub sample: Option<Sample>,
     pub quantise: Option<Quantise>,
     pub histogram: Option<Histogram>,
+    pub temporality: Option<Convert>,
     pub topk: Option<Topk>,
     pub limit: Option<Limit>,
     pub transform: Option<Transform>,
@@ -155,6 +156,15 @@ pub struct Histogram {
     pub max_scale: Option<i32>,
     pub max_buckets: Option<i64>,
     pub bounds: Option<Vec<f64>>,
+    pub to: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Convert {
+    #[serde(default, rename = "match")]
+    pub matching: Match,
+    pub to: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

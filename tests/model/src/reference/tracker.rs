@@ -87,6 +87,26 @@ impl Tracker {
         all
     }
 
+    /// What a reader behind a stage knows that makes other series of some: of those what it wrote, of
+    /// the others what there was before it.
+    pub fn turned(
+        &self,
+        turns: impl Fn(&Rc<Identity>) -> Rc<Identity>,
+        writes: impl Fn(&Identity) -> bool,
+        written: &Tracker,
+    ) -> Tracker {
+        let mut all = self.clone();
+        all.known.retain(|id, _| turns(id) == *id);
+        all.gone.retain(|id| turns(id) == *id);
+        let known = written.known.iter().filter(|(id, _)| writes(id));
+        all.known
+            .extend(known.map(|(id, k)| (id.clone(), k.clone())));
+        let gone = written.gone.iter().filter(|id| writes(id));
+        all.gone.extend(gone.cloned());
+        all.met.clear();
+        all
+    }
+
     /// A series comes to a stage that holds points back. Whoever reads what the stage lets go starts
     /// from what was known of the series when it first came (or came again after its expiry).
     /// `waits`: points of it wait in the stage.

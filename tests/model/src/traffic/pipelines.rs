@@ -85,6 +85,7 @@ pub struct Menu {
     pub aggregate: bool,
     pub quantise: bool,
     pub histogram: bool,
+    pub temporality: bool,
     pub topk: bool,
     pub limit: bool,
     pub transform: bool,
@@ -103,6 +104,7 @@ impl Menu {
         aggregate: true,
         quantise: true,
         histogram: true,
+        temporality: true,
         topk: true,
         limit: true,
         transform: true,
@@ -117,7 +119,7 @@ pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
         parts.protect.push(rule(rng));
     }
     let mut kinds: Vec<fn(usize, &mut ChaCha8Rng) -> String> = Vec::new();
-    let wanted: [(bool, fn(usize, &mut ChaCha8Rng) -> String); 11] = [
+    let wanted: [(bool, fn(usize, &mut ChaCha8Rng) -> String); 12] = [
         (menu.filter, filter),
         (menu.values, values),
         (menu.entities, entities),
@@ -127,6 +129,7 @@ pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
         (menu.aggregate, aggregate),
         (menu.quantise, quantise),
         (menu.histogram, histogram),
+        (menu.temporality, temporality),
         (menu.topk, topk),
         (menu.limit, limit),
     ];
@@ -324,7 +327,25 @@ fn histogram(i: usize, rng: &mut ChaCha8Rng) -> String {
     if exponential.is_empty() && explicit.is_empty() {
         return histogram(i, rng);
     }
+    // Either: what has become explicit has no scale.
+    if !explicit.is_empty() && rng.random_bool(0.5) {
+        return format!("id: h{i}, histogram: {{ match: {matching}{explicit}, to: explicit }}");
+    }
     format!("id: h{i}, histogram: {{ match: {matching}{exponential}{explicit} }}")
+}
+
+/// Cumulative to delta, or the other way.
+fn temporality(i: usize, rng: &mut ChaCha8Rng) -> String {
+    let matching = if rng.random_bool(0.6) {
+        "{ metric: \"*\" }".into()
+    } else {
+        rule(rng)
+    };
+    let to = ["delta", "cumulative"].choose(rng).expect("one");
+    if matching.contains("type: gauge") || matching.contains(&format!("temporality: {to}")) {
+        return temporality(i, rng);
+    }
+    format!("id: m{i}, temporality: {{ match: {matching}, to: {to} }}")
 }
 
 fn quiet(i: usize, rng: &mut ChaCha8Rng) -> String {

@@ -14,7 +14,7 @@ use phoenix_model::reference::{Model, Plan};
 use prost::Message;
 use std::path::{Path, PathBuf};
 
-const PIPELINES: [&str; 11] = [
+const PIPELINES: [&str; 12] = [
     "    - { id: t, transform: { match: { metric: \"process.*\" }, ops: [ { rename_metric: { from: \"process.*\", to: \"proc.*\" } }, { rename_attribute: { from: process.command, to: command } }, { set: { attribute: env, value: test, level: resource } }, { classify: { into: priority, rules: [ { match: { metric: \"*.cpu.*\" }, as: high } ], otherwise: low } } ] } }
     - { id: u, transform: { match: { type: [sum, histogram, exponential_histogram] }, ops: [ { normalise: { attribute: url.path, patterns: [ids, uuids, numbers] } }, { normalise: { attribute: process.executable.name, patterns: [versions, hex, numbers] } } ] } }
     - { id: a, aggregate: { match: { type: [sum, histogram, exponential_histogram] }, without: [customer.id, process.command_line], interval: 10s } }",
@@ -29,6 +29,10 @@ const PIPELINES: [&str; 11] = [
     - { id: b, aggregate: { match: { metric: \"*\" }, by: [host.name], interval: 60s, function: max, rename: \"all.{name}\" } }",
     "    - { id: q, quantise: { match: { type: gauge }, digits: 2 } }
     - { id: h, histogram: { match: { metric: \"*\" }, max_scale: 2, max_buckets: 30, bounds: [0.01, 0.1, 1, 10, 100, 1000] } }
+    - { id: a, aggregate: { match: { metric: \"*\" }, without: [process.pid, process.command_line], interval: 10s, function: max } }",
+    "    - { id: d, temporality: { match: { metric: \"*\" }, to: delta } }
+    - { id: h, histogram: { match: { metric: \"*\" }, to: explicit, bounds: [0.01, 0.1, 1, 10, 100, 1000] } }
+    - { id: t, temporality: { match: { type: histogram }, to: cumulative } }
     - { id: a, aggregate: { match: { metric: \"*\" }, without: [process.pid, process.command_line], interval: 10s, function: max } }",
     "    - { id: n, sample: { match: { metric: \"*\" }, fraction: 0.3, entity: [process.pid] } }
     - { id: a, aggregate: { match: { metric: \"*\" }, without: [process.pid, process.parent_pid, process.command_line, process.command, customer.id, url.path], interval: 10s, function: sum } }",

@@ -85,6 +85,7 @@ pub fn look(case: &Case) -> Look {
         "every",
         "fraction",
         "histogram: {",
+        "temporality: {",
         "topk:",
         "limit:",
     ];
@@ -241,7 +242,9 @@ fn arm(
     }
     for stage in &figures.stages {
         let model = notes.get(&stage.id).cloned().unwrap_or_default();
-        for note in NOTES {
+        let begins_anew = stage.kind == "temporality";
+        let more = BEGINS_ANEW.iter().filter(|_| begins_anew);
+        for note in NOTES.iter().chain(more).copied() {
             let engine = stage.counts.get(note).copied().unwrap_or(0);
             let model = model.get(note).copied().unwrap_or(0);
             if engine != model {
@@ -255,8 +258,11 @@ fn arm(
     lines
 }
 
+/// Notes of totals that begin anew: the model does not tell them of an aggregation.
+const BEGINS_ANEW: [&str; 2] = ["bounds_changed", "saturated"];
+
 /// Notes that both must count alike.
-const NOTES: [&str; 28] = [
+const NOTES: [&str; 30] = [
     "admitted",
     "attribute_exists",
     "not_constant",
@@ -278,6 +284,7 @@ const NOTES: [&str; 28] = [
     "no_entity",
     "not_aggregated",
     "not_added",
+    "not_monotonic",
     "other_type",
     "out_of_order",
     "over_budget",
@@ -285,6 +292,7 @@ const NOTES: [&str; 28] = [
     "reset_anomaly",
     "start_drift",
     "unfit",
+    "unspecified_temporality",
 ];
 
 fn as_account(ledger: &Ledger) -> Account {

@@ -50,6 +50,7 @@ fn one_aggregation_counts_like_the_model() {
         aggregate: true,
         quantise: false,
         histogram: false,
+        temporality: false,
         topk: false,
         limit: false,
         transform: false,
@@ -84,6 +85,7 @@ fn histograms_lose_buckets_like_the_model_says() {
         filter: false,
         fraction: false,
         histogram: true,
+        temporality: false,
         aggregate: true,
         ..DECIDES
     };
@@ -171,6 +173,7 @@ fn stages_behind_a_gate_lose_nothing() {
         fraction: false,
         quantise: false,
         histogram: false,
+        temporality: false,
         topk: false,
         limit: false,
         transform: false,

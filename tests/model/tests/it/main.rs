@@ -13,6 +13,7 @@ mod model;
 mod plans;
 mod protect;
 mod ranks;
+mod shapes;
 mod transforms;
 mod workers;
 
@@ -30,6 +31,7 @@ const DECIDES: Menu = Menu {
     aggregate: false,
     quantise: false,
     histogram: false,
+    temporality: false,
     topk: false,
     limit: false,
     transform: false,

@@ -19,6 +19,7 @@ const AGGREGATES: Menu = Menu {
     aggregate: true,
     quantise: true,
     histogram: true,
+    temporality: true,
     topk: false,
     limit: false,
     transform: false,

@@ -6,7 +6,7 @@ use crate::yaml::Node;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Gives histograms fewer buckets; every count that is written is exact.
+/// Gives histograms fewer buckets, or explicit ones; count and sum stay exact.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Histogram {
@@ -22,14 +22,26 @@ pub struct Histogram {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_buckets: Option<u32>,
-    /// Explicit histograms: the upper bounds that stay, where the histogram has them.
+    /// Explicit histograms: the upper bounds that stay, where the histogram has them. With `to`: also
+    /// those that exponential histograms get.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bounds: Vec<f64>,
+    /// Exponential histograms become explicit ones of these `bounds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Buckets>,
+}
+
+/// What exponential histograms become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Buckets {
+    /// Histograms with explicit bounds.
+    Explicit,
 }
 
 impl Reader {
     pub(in crate::document) fn histogram(&mut self, node: &Node, path: &str) -> Option<Histogram> {
-        let known = ["match", "max_scale", "max_buckets", "bounds"];
+        let known = ["match", "max_scale", "max_buckets", "bounds", "to"];
         let instead = [("scale", "max_scale"), ("buckets", "bounds")];
         let fields = self.fields(node, path, &known, &instead)?;
         let matches = self.matched(&fields);
@@ -41,12 +53,17 @@ impl Reader {
             Some(node) => self.bounds(node, &fields.path("bounds")),
             None => Vec::new(),
         };
+        let to = fields.get("to").and_then(|node| {
+            let words = [("explicit", Buckets::Explicit)];
+            self.choice(node, &fields.path("to"), &words)
+        });
+        self.turning(&fields);
         let asks = |key| fields.get(key).is_some();
-        if !["max_scale", "max_buckets", "bounds"].into_iter().any(asks) {
+        if !known[1..].iter().any(|key| asks(key)) {
             self.problem(
                 path,
-                "the stage changes nothing: write `max_scale` or `max_buckets` (exponential histograms), or `bounds` \
-                 (explicit ones)",
+                "the stage changes nothing: write `max_scale` or `max_buckets` (exponential histograms), `bounds` \
+                 (explicit ones), or `to: explicit` and `bounds`",
             );
         }
         let matches = matches?;
@@ -56,7 +73,31 @@ impl Reader {
             max_scale,
             max_buckets,
             bounds,
+            to,
         })
+    }
+
+    /// What cannot be beside `to`, and what it needs.
+    fn turning(&mut self, fields: &Fields<'_>) {
+        if fields.get("to").is_none() {
+            return;
+        }
+        if fields.get("bounds").is_none() {
+            self.problem(
+                fields.path("to"),
+                "explicit histograms need bounds: write `bounds` beside it, such as [0.01, 0.1, 1, 10]",
+            );
+        }
+        for key in ["max_scale", "max_buckets"] {
+            if fields.get(key).is_some() {
+                self.problem(
+                    fields.path(key),
+                    format!(
+                        "`to: explicit` leaves no exponential histogram that `{key}` could coarsen: leave one of them out"
+                    ),
+                );
+            }
+        }
     }
 
     /// Options for a kind of histogram that can never come.
@@ -72,7 +113,13 @@ impl Reader {
             );
             return;
         }
+        let explicit = fields.get("to").is_none();
         for (key, kind, name) in [
+            (
+                "to",
+                MetricType::ExponentialHistogram,
+                "exponential_histogram",
+            ),
             (
                 "max_scale",
                 MetricType::ExponentialHistogram,
@@ -85,7 +132,8 @@ impl Reader {
             ),
             ("bounds", MetricType::Histogram, "histogram"),
         ] {
-            if fields.get(key).is_some() && lacks(kind) {
+            let meant = key != "bounds" || explicit;
+            if fields.get(key).is_some() && meant && lacks(kind) {
                 self.problem(
                     fields.path(key),
                     format!(

@@ -1,7 +1,7 @@
 //! `histogram`: fewer buckets, every count exact. Without a state: a cumulative histogram's filled
 //! buckets only spread, so that its scale here only goes down within an epoch.
 
-use super::Verdict;
+use super::{Scratch, Verdict};
 use crate::aggregate::encode::put_side;
 use crate::aggregate::explicit::Explicit;
 use crate::aggregate::exponential::Exponential;
@@ -19,6 +19,8 @@ pub struct Buckets {
     pub max_buckets: Option<u32>,
     /// Bounds that stay, increasing.
     pub bounds: Vec<f64>,
+    /// Exponential histograms become explicit ones of these bounds.
+    pub to_explicit: bool,
 }
 
 /// Reason of a point that has none of the declared bounds.
@@ -26,23 +28,21 @@ pub const BOUNDS_UNKNOWN: &str = "bounds_unknown";
 /// Reason of a point whose buckets do not fit its bounds.
 pub const UNFIT: &str = "unfit";
 
-/// Reused buffers.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    explicit: Explicit,
-    exponential: Exponential,
-}
-
 impl Buckets {
     /// Whether it has to do with histograms of this type.
     pub fn treats(&self, kind: MetricType) -> bool {
         match kind {
             MetricType::Histogram => !self.bounds.is_empty(),
             MetricType::ExponentialHistogram => {
-                self.max_scale.is_some() || self.max_buckets.is_some()
+                self.to_explicit || self.max_scale.is_some() || self.max_buckets.is_some()
             }
             _ => false,
         }
+    }
+
+    /// Whether histograms of this type become others.
+    pub fn turns(&self, kind: MetricType) -> bool {
+        self.to_explicit && kind == MetricType::ExponentialHistogram
     }
 
     /// Appends the body of a histogram's point with fewer buckets.
@@ -135,7 +135,7 @@ impl Buckets {
 }
 
 /// Everything but some fields, as it came.
-fn put_others(body: &[u8], changed: &[u32], out: &mut Vec<u8>) {
+pub(super) fn put_others(body: &[u8], changed: &[u32], out: &mut Vec<u8>) {
     for field in fields(body).filter(|field| !changed.contains(&field.number)) {
         out.extend_from_slice(body.get(field.start..field.end).unwrap_or_default());
     }

@@ -213,15 +213,21 @@ impl Guises {
         };
         let slot = self.slots.get_mut(number as usize).and_then(Option::take);
         if let Some(slot) = slot {
-            self.disclaim(&slot.guise);
+            self.disclaim(slot.guise.identity, slot.guise.source);
             self.free.push(number);
         }
     }
 
-    fn disclaim(&mut self, guise: &Guise) {
-        if self.claims.get(&guise.identity) == Some(&guise.source) {
-            self.claims.remove(&guise.identity);
+    /// The series no longer leaves under this identity.
+    pub fn disclaim(&mut self, identity: u128, source: u128) {
+        if self.claims.get(&identity) == Some(&source) {
+            self.claims.remove(&identity);
         }
+    }
+
+    /// A series leaves under this identity, which a stage gave it; forgotten with the plan.
+    pub fn claim(&mut self, identity: u128, source: u128) {
+        self.claims.entry(identity).or_insert(source);
     }
 
     /// Whether another series leaves under this identity.
