@@ -1,6 +1,5 @@
 //! Documents become pipelines, pipelines become a plan. Nothing that compiled can fail to apply.
 
-mod apart;
 mod filter;
 mod fold;
 mod functions;
@@ -56,7 +55,6 @@ pub fn compile(text: &str) -> Result<Arc<Pipeline>, Vec<Problem>> {
         .collect();
     problems.extend(overlap::find(&stages));
     problems.extend(uniqueness::find(&stages));
-    problems.extend(apart::find(&stages));
     if !problems.is_empty() {
         return Err(problems);
     }

@@ -165,7 +165,6 @@ pub fn case(seed: u64, wanted: Wanted, features: &mut Features) -> Case {
         changed.stages.truncate(1);
         let others = other.stages.into_iter().skip(1);
         others.for_each(|stage| changed.add(stage));
-        changed.part();
         pipelines.push(changed);
     }
     let first = choice(wanted, pipelines.len(), rng);

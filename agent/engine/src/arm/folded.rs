@@ -52,7 +52,8 @@ impl Arm {
         };
         let meets = Meets {
             series,
-            identity: event.identity,
+            identity: event.written().0,
+            source: event.identity,
             unit,
             part,
             load,
@@ -120,9 +121,17 @@ impl Arm {
         seen: Option<&Observation<'_>>,
         around: &mut Around<'_>,
     ) -> bool {
+        let guise = self.guise_of(route, event, around);
+        if !event.tracked {
+            // Nothing keeps such a route.
+            self.guises.free(std::mem::take(&mut route.guise));
+            route.generation = 0;
+        }
+        let came = event;
+        let event = &came.called(guise.as_ref());
         for again in [false, true] {
             if again {
-                self.seat_again(route, number, event, around);
+                self.seat_again(route, number, came, around);
             }
             let Some(running) = self.stages.get_mut(usize::from(number)) else {
                 return false;
@@ -132,7 +141,7 @@ impl Arm {
             };
             let tally = &mut running.tally;
             let took = match route.place {
-                Place::Fold(ticket) => fold.take(ticket, event, seen, tally),
+                Place::Fold(ticket) => fold.take(ticket, event, seen, &mut self.body, tally),
                 Place::Seat(seat) => fold.take_without(seat, event, seen, tally),
                 _ => Took::Dropped(TABLE_FULL),
             };

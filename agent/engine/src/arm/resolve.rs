@@ -88,7 +88,11 @@ impl Arm {
         if route.generation == self.generation {
             self.guises.free(old);
         }
-        if matches!(way.end, End::Emit | End::Hold | End::Gate | End::Rewrite) {
+        let writes = !matches!(
+            way.end,
+            End::Absorb | End::Filtered | End::SampledOut | End::Other
+        );
+        if writes {
             let guise = disguise.guise(&mut self.guises, event, &series, around);
             let leaves = way.end == End::Emit;
             route.guise = guise.map_or(0, |guise| self.guises.keep(guise, leaves, event.now));

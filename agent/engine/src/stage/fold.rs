@@ -86,8 +86,10 @@ pub struct Fold {
 pub struct Meets<'a> {
     /// Its view.
     pub series: &'a SeriesView<'a>,
-    /// Its identity.
+    /// The identity that it has here.
     pub identity: u128,
+    /// The one that it came with.
+    pub source: u128,
     /// Its entity or budget; `None`: it only tells how loaded the node is.
     pub unit: Option<u64>,
     /// Its part in what entities are ranked by.
@@ -236,7 +238,7 @@ impl Fold {
         slot.weight = meets.weight;
         if let (Some(seat), Some(other)) = (&mut slot.seat, &mut self.other)
             && let Joined::Seat(place) =
-                other.join(meets.series, meets.identity, meets.weight, meets.now)
+                other.join(meets.series, meets.source, meets.weight, meets.now)
         {
             *seat = place;
         }
@@ -263,12 +265,14 @@ impl Fold {
         own.epoch.is_none().then_some(&mut own.further)
     }
 
-    /// Takes a point of a series that has a place.
+    /// Takes a point of a series that has a place. `buffer`: where its body is made, if it is another
+    /// than it came with.
     pub fn take(
         &mut self,
         ticket: Ticket,
         event: &Event<'_>,
         seen: Option<&Observation<'_>>,
+        buffer: &mut Vec<u8>,
         tally: &mut Tally,
     ) -> Took {
         let Some(slot) = self.slots.get_mut(ticket) else {
@@ -293,19 +297,14 @@ impl Fold {
             return took;
         };
         own.ended = view.no_recorded_value();
-        if own.attributes.is_empty() {
-            let field = view.kind.attributes_field();
-            for raw in raw_attributes(view.body, field) {
-                write::put_bytes(&mut own.attributes, field, raw);
-            }
-        }
-        let key = event
-            .index
-            .metrics
-            .get(event.point.metric as usize)
-            .map_or(0, |of| of.key);
+        let key = event.surroundings_key();
         if own.around.as_ref().is_none_or(|around| around.key() != key) {
             own.around = intern(&mut self.around, &mut self.pool, key, event);
+            own.attributes.clear();
+            let field = view.kind.attributes_field();
+            for raw in raw_attributes(event.written_view(buffer).body, field) {
+                write::put_bytes(&mut own.attributes, field, raw);
+            }
         }
         let Some(epoch) = &mut own.epoch else {
             slot.told = slot.told.max(event.point.time);
@@ -316,6 +315,7 @@ impl Fold {
         };
         let mut body = self.spare.pop().unwrap_or_default();
         body.clear();
+        let view = event.written_view(buffer);
         let wrote = epoch.write(&view, seen, slot.told, &mut body);
         let around = own.around.clone();
         slot.hears(event.point.time, Some(seen));
@@ -461,8 +461,7 @@ fn intern(
     if let Some(known) = known.get(&key) {
         return Some(known.clone());
     }
-    let new = Surroundings::of(event.index, event.point, event.data, shared)?;
-    let new = Arc::new(new);
+    let new = Arc::new(event.surroundings(shared)?);
     known.insert(key, new.clone());
     Some(new)
 }

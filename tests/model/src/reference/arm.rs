@@ -303,22 +303,24 @@ impl Arm {
                         before = written.behind_rewrite(&point, &before, now, clock.expiry);
                     }
                 }
-                State::Fold(fold, _) => match fold.take(&point, &before, now, derived, weight) {
-                    Took::Passes => {}
-                    Took::Held => return,
-                    Took::Rewritten => {
-                        self.account.merged += 1;
-                        return;
+                State::Fold(fold, _) => {
+                    match fold.take(&point, &source, &before, (now, derived, weight)) {
+                        Took::Passes => {}
+                        Took::Held => return,
+                        Took::Rewritten => {
+                            self.account.merged += 1;
+                            return;
+                        }
+                        Took::Filtered => {
+                            self.account.filtered += 1;
+                            return;
+                        }
+                        Took::Dropped(reason) => {
+                            *self.account.dropped.entry(reason).or_insert(0) += 1;
+                            return;
+                        }
                     }
-                    Took::Filtered => {
-                        self.account.filtered += 1;
-                        return;
-                    }
-                    Took::Dropped(reason) => {
-                        *self.account.dropped.entry(reason).or_insert(0) += 1;
-                        return;
-                    }
-                },
+                }
                 State::Transform(transform) => point = transform.take(point),
                 State::Sample(sample) => {
                     if sample.quiet.is_some() {

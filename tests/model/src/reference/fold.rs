@@ -34,6 +34,8 @@ enum Decide {
 /// One series.
 #[derive(Debug, Clone)]
 struct Place {
+    /// The series as it came.
+    source: Rc<Identity>,
     seen: u64,
     /// Up to here it is counted and written.
     told: u64,
@@ -74,7 +76,7 @@ pub struct Fold {
     began: u64,
     node_began: u64,
     places: BTreeMap<Rc<Identity>, Place>,
-    /// Every series that ever had a place.
+    /// Every series that ever had a place, as it came.
     known: BTreeSet<Rc<Identity>>,
     pub other: Option<Aggregate>,
     /// Points that go on at the end of the call.
@@ -183,22 +185,21 @@ impl Fold {
         self.places.get(id).map_or(1.0, |place| place.weight)
     }
 
-    /// Takes one point. `derived`: an aggregation wrote it. `weight`: for how many series its
+    /// Takes one point, of the series that came as `source`. `derived`: an aggregation wrote it. `weight`: for how many series its
     /// increments stand.
     pub fn take(
         &mut self,
         point: &Point,
+        source: &Rc<Identity>,
         before: &Before,
-        now: u64,
-        derived: bool,
-        weight: f64,
+        (now, derived, weight): (u64, bool, f64),
     ) -> Took {
         let id = &point.identity;
         let Some(unit) = self.unit(id) else {
             return Took::Passes;
         };
         if !self.places.contains_key(id) {
-            self.join(point, before, now, unit);
+            self.join(point, source, before, now, unit);
         }
         let (closed, interval, lateness) = (self.closed, self.interval, self.lateness);
         if let Decide::Topk(_, ranking) = &mut self.decide {
@@ -231,7 +232,7 @@ impl Fold {
             let Some(other) = &mut self.other else {
                 return Took::Filtered;
             };
-            return match other.take(point, &point.identity, before, now, derived, weight) {
+            return match other.take(point, source, before, now, derived, weight) {
                 Fate::Held => Took::Held,
                 Fate::Dropped(reason) => Took::Dropped(reason),
                 Fate::Passes => Took::Dropped("not_foldable"),
@@ -257,10 +258,17 @@ impl Fold {
         }
     }
 
-    fn join(&mut self, point: &Point, before: &Before, now: u64, unit: Unit) {
+    fn join(
+        &mut self,
+        point: &Point,
+        source: &Rc<Identity>,
+        before: &Before,
+        now: u64,
+        unit: Unit,
+    ) {
         let id = &point.identity;
-        let fresh = !before.returned && !self.known.contains(id);
-        self.known.insert(id.clone());
+        let fresh = !before.returned && !self.known.contains(source);
+        self.known.insert(source.clone());
         self.arrived += 1;
         let stays = match (&self.decide, &unit) {
             (_, Unit::Exempt) => true,
@@ -283,6 +291,7 @@ impl Fold {
             ..Own::default()
         });
         let place = Place {
+            source: source.clone(),
             seen: now,
             told: 0,
             unit,
@@ -376,7 +385,7 @@ impl Fold {
             ..Own::default()
         });
         if let Some(other) = &mut self.other {
-            other.leave(id);
+            other.leave(&place.source);
         }
     }
 

@@ -59,15 +59,6 @@ impl Parts {
         }
         text
     }
-
-    /// Without its transforms, where it has a stage that cannot be with them.
-    pub fn part(&mut self) {
-        let has = |stage: &String, kind: &str| stage.contains(&format!(", {kind}: {{"));
-        let folds = |stage: &String| has(stage, "topk") || has(stage, "limit");
-        if self.stages.iter().any(folds) {
-            self.stages.retain(|stage| !has(stage, "transform"));
-        }
-    }
 }
 
 /// What kinds of stages a property wants.
@@ -150,7 +141,6 @@ pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
         let stage = make(i, rng);
         parts.add(stage);
     }
-    parts.part();
     parts
 }
 

@@ -47,6 +47,34 @@ fn transforms_come_and_go_by_swaps_and_arms() {
 }
 
 #[test]
+fn transforms_before_and_behind_a_topk_or_limit() {
+    let menu = Menu {
+        topk: true,
+        limit: true,
+        ..TRANSFORMS
+    };
+    for_all("transform and folds", 300, Wanted { menu, ..PLAIN }, duel);
+}
+
+#[test]
+fn transforms_come_and_go_around_a_topk_or_limit() {
+    let menu = Menu {
+        topk: true,
+        limit: true,
+        aggregate: true,
+        every: true,
+        ..TRANSFORMS
+    };
+    let wanted = Wanted {
+        menu,
+        swaps: true,
+        arms: true,
+        ..PLAIN
+    };
+    for_all("transform and folds, swaps and arms", 200, wanted, duel);
+}
+
+#[test]
 fn weights_go_by_what_a_series_is_called() {
     let menu = Menu {
         quiet: true,

@@ -25,6 +25,7 @@ const TOPK: Menu = Menu {
     histogram: true,
     values: true,
     quiet: true,
+    transform: true,
     most: 3,
     ..DECIDES
 };
