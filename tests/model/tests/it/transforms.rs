@@ -51,6 +51,8 @@ fn transforms_before_and_behind_a_topk_or_limit() {
     let menu = Menu {
         topk: true,
         limit: true,
+        filter: false,
+        fraction: false,
         ..TRANSFORMS
     };
     for_all("transform and folds", 300, Wanted { menu, ..PLAIN }, duel);
