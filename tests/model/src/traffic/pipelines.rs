@@ -24,12 +24,15 @@ impl Parts {
         let of = |stage: &String, kinds: &[&str]| kinds.iter().any(|kind| stage.contains(kind));
         let have = |kinds: &[&str]| self.stages.iter().any(|stage| of(stage, kinds));
         // In which order series come out of a window is open, and decides who has a place.
-        let places = stage.contains("limit:") && have(&["aggregate:", "every:", "topk:", "limit:"]);
+        let windows = have(&["aggregate:", "every:", "topk:", "limit:"]);
+        let places = stage.contains("limit:") && windows;
+        // And which of metrics that become one gives the description.
+        let one = stage.contains("rename_metric: { to: all }") && windows;
         // So it is behind a stage that writes points anew; and of histograms without a bound in common
         // the first gives the output its bounds, while the others are not merged.
         let merges = of(&stage, &["aggregate:", "topk:", "limit:"]);
         let foreign = merges && have(&LOW) && have(&HIGH);
-        if !places && !foreign {
+        if !places && !one && !foreign {
             self.stages.push(stage);
         }
     }
@@ -134,7 +137,9 @@ pub fn pipeline(menu: Menu, rng: &mut ChaCha8Rng) -> Parts {
     }
     for i in 0..rng.random_range(0..=menu.most) {
         if menu.transform && rng.random_bool(if menu.values { 0.2 } else { 0.5 }) {
-            parts.stages.extend(transform(i, rng));
+            for stage in transform(i, rng) {
+                parts.add(stage);
+            }
             continue;
         }
         let make = kinds.choose(rng).expect("a kind of stage");
