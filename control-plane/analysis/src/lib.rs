@@ -5,6 +5,7 @@
 
 pub mod criteria;
 pub mod judge;
+pub mod prices;
 pub mod stats;
 pub mod verdict;
 pub mod window;

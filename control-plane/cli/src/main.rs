@@ -8,6 +8,7 @@ mod documents;
 mod experiment;
 mod get;
 mod output;
+mod prices;
 mod quarantine;
 mod replay;
 mod rollback;
@@ -39,6 +40,8 @@ enum Command {
     Demo(demo::DemoArgs),
     Replay(replay::ReplayArgs),
     Validate(validate::ValidateArgs),
+    #[command(subcommand)]
+    Prices(prices::PricesCommand),
     /// Run the control plane: API and agents on one port.
     Serve(phoenix_control_plane::serve::ServeArgs),
     Apply(apply::ApplyArgs),
@@ -78,6 +81,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Replay(args) => replay::run(args),
         Command::Validate(args) => validate::run(args),
+        Command::Prices(command) => prices::run(command),
         Command::Demo(args) => block(async {
             demo::run(args).await?;
             Ok(ExitCode::SUCCESS)
@@ -104,7 +108,11 @@ async fn remote(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Agents(args) => agents::agents(&client, args).await?,
         Command::Quarantine(command) => quarantine::run(&client, command).await?,
         Command::Experiment(command) => return experiment::run(&client, command).await,
-        Command::Serve(_) | Command::Demo(_) | Command::Replay(_) | Command::Validate(_) => {}
+        Command::Serve(_)
+        | Command::Demo(_)
+        | Command::Replay(_)
+        | Command::Validate(_)
+        | Command::Prices(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,7 @@ mod merge;
 mod outcome;
 mod table;
 
+use crate::prices::BookArgs;
 use crate::validate;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -12,9 +13,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use merge::Captures;
 use outcome::{Outcome, Rejected};
 use phoenix_agent::capture::{Message, Writer};
+use phoenix_analysis::prices::{Usage, estimate};
 use phoenix_engine::Nanos;
 use phoenix_engine::compile::{Pipeline, Plan};
-use phoenix_engine::engine::{Emitted, Engine, Limits, Settings, latest_time};
+use phoenix_engine::engine::{
+    Emitted, Engine, Limits, Refusal, Settings, for_each_point, latest_time,
+};
+use phoenix_engine::prometheus::samples;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,6 +47,8 @@ pub struct ReplayArgs {
     /// How the figures are printed.
     #[arg(long, short, value_enum, default_value = "table")]
     output: Format,
+    #[command(flatten)]
+    books: BookArgs,
     /// Metrics in the table, those that changed most first.
     #[arg(long, default_value_t = 15, value_name = "N")]
     top: usize,
@@ -62,13 +69,33 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let Some(pipeline) = read_pipeline(&args.pipeline)? else {
         return Ok(ExitCode::FAILURE);
     };
-    let outcome = replay(args, pipeline)?;
+    let books = args.books.read()?;
+    let mut outcome = replay(args, pipeline)?;
+    let usage = usage(&outcome);
+    outcome.prices = books.iter().map(|book| estimate(book, &usage)).collect();
     match args.output {
         Format::Table => print!("{}", table::render(&outcome, args.top)),
         Format::Json => println!("{}", serde_json::to_string_pretty(&outcome.json())?),
         Format::Yaml => print!("{}", serde_yaml::to_string(&outcome.json())?),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The stretch of the captures as a month.
+fn usage(outcome: &Outcome) -> Usage {
+    let ledger = outcome.ledger();
+    let figures = &outcome.figures;
+    let hours = outcome.ended.saturating_sub(outcome.began) as f64 / 3.6e12;
+    let series = figures.series_in.exact.zip(figures.series_out.exact);
+    let points = (ledger.received, ledger.exported);
+    let bytes = (outcome.bytes_in, outcome.bytes_out);
+    Usage::counted(hours, series, outcome.samples, points, bytes)
+}
+
+fn count_samples(request: &[u8]) -> Result<u64, Refusal> {
+    let mut count = 0;
+    for_each_point(request, |_, point| count += samples(point))?;
+    Ok(count)
 }
 
 /// `None` when its problems were printed.
@@ -128,6 +155,7 @@ fn replay(args: &ReplayArgs, pipeline: Arc<Pipeline>) -> anyhow::Result<Outcome>
         bytes_out: 0,
         messages: 0,
         rejected: Rejected::default(),
+        samples: args.books.any().then_some((0, 0)),
     };
     progress.set_message("replaying");
     for next in Captures::open(&args.captures, &progress)? {
@@ -147,6 +175,8 @@ fn replay(args: &ReplayArgs, pipeline: Arc<Pipeline>) -> anyhow::Result<Outcome>
         bytes_in: run.bytes_in,
         bytes_out: run.bytes_out,
         rejected: run.rejected,
+        samples: run.samples,
+        prices: Vec::new(),
     })
 }
 
@@ -160,6 +190,8 @@ struct Run {
     bytes_out: u64,
     messages: u64,
     rejected: Rejected,
+    /// Prometheus samples that came in and that would have left, where they are asked for.
+    samples: Option<(u64, u64)>,
 }
 
 impl Run {
@@ -172,6 +204,9 @@ impl Run {
         );
         let fed = self.engine.feed(&message.bytes, self.now).map_err(wrong)?;
         self.messages += 1;
+        if let Some((came, _)) = &mut self.samples {
+            *came += count_samples(&message.bytes).map_err(wrong)?;
+        }
         self.bytes_in += message.bytes.len() as u64;
         self.rejected.json += message.rejected;
         let reason = fed.reason.or_else(|| message.reason.clone());
@@ -190,6 +225,10 @@ impl Run {
 
     fn write(&mut self, emitted: &Emitted) -> anyhow::Result<()> {
         self.bytes_out += emitted.out.len() as u64;
+        if let Some((_, left)) = &mut self.samples {
+            // What the engine wrote can be read.
+            *left += count_samples(&emitted.out).unwrap_or_default();
+        }
         if let Some(writer) = &mut self.writer {
             let written = writer.write(&emitted.out);
             written.with_context(|| self.unwritten())?;

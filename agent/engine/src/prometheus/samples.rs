@@ -1,7 +1,6 @@
 //! How many Prometheus samples a point is: what backends that bill by samples count.
 
-use super::{Kind, Unfit};
-use crate::view::{MetricView, PointView};
+use crate::view::{MetricType, PointView};
 use crate::wire::fields;
 use crate::wire::otlp::{exponential_point, histogram_point, summary_point};
 
@@ -11,24 +10,22 @@ pub const COARSEST: i64 = -4;
 
 /// Samples of a point: 1 for a number and for a native histogram; for a histogram its buckets,
 /// `+Inf`, `_count` and, where it has one, `_sum`; for a summary its quantiles, `_sum` and `_count`.
-///
-/// # Errors
-/// The point has no form in Prometheus.
-pub fn samples(metric: &MetricView<'_>, point: &PointView<'_>) -> Result<u64, Unfit> {
-    Ok(match Kind::of(metric)? {
-        Kind::Counter | Kind::Gauge if point.number.is_none() && !point.no_recorded_value() => {
-            return Err(Unfit::NoValue);
+/// A delta is as many as its total would be; 0 for what has no form in Prometheus however it is
+/// counted (no value, too coarse).
+pub fn samples(point: &PointView<'_>) -> u64 {
+    match point.kind {
+        MetricType::Gauge | MetricType::Sum => {
+            u64::from(point.number.is_some() || point.no_recorded_value())
         }
-        Kind::NativeHistogram if scale(point.body) < COARSEST => return Err(Unfit::TooCoarse),
-        Kind::Counter | Kind::Gauge | Kind::NativeHistogram => 1,
-        Kind::Histogram => histogram(point.body),
-        Kind::Summary => {
+        MetricType::ExponentialHistogram => u64::from(scale(point.body) >= COARSEST),
+        MetricType::Histogram => histogram(point.body),
+        MetricType::Summary => {
             let quantiles = fields(point.body)
                 .filter(|field| field.number == summary_point::QUANTILE_VALUES)
                 .count();
             quantiles as u64 + 2
         }
-    })
+    }
 }
 
 fn histogram(body: &[u8]) -> u64 {

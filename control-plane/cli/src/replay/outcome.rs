@@ -1,5 +1,6 @@
 //! What a replay found, and its JSON: an interface that scripts rely on.
 
+use phoenix_analysis::prices::Estimate;
 use phoenix_engine::Nanos;
 use phoenix_engine::compile::Pipeline;
 use phoenix_engine::ledger::Ledger;
@@ -41,6 +42,10 @@ pub struct Outcome {
     pub bytes_out: u64,
     /// Points refused.
     pub rejected: Rejected,
+    /// Prometheus samples that came in and that would have been exported; `None`: not asked for.
+    pub samples: Option<(u64, u64)>,
+    /// What is saved in a month, under each price book that was asked for.
+    pub prices: Vec<Estimate>,
 }
 
 impl Outcome {
@@ -60,7 +65,7 @@ impl Outcome {
     /// The documented shape.
     pub fn json(&self) -> Value {
         let ledger = self.ledger();
-        json!({
+        let mut found = json!({
             "pipeline": { "name": self.pipeline.name, "hash": self.pipeline.hash },
             "captures": self.captures,
             "messages": self.messages,
@@ -92,6 +97,12 @@ impl Outcome {
                 "series_out": self.figures.protected.series_out,
             },
             "identity_conflicts": self.figures.identity_conflicts,
-        })
+        });
+        if let Some((came, left)) = self.samples {
+            found["received"]["samples"] = came.into();
+            found["exported"]["samples"] = left.into();
+            found["prices"] = serde_json::to_value(&self.prices).unwrap_or_default();
+        }
+        found
     }
 }

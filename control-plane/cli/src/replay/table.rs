@@ -11,6 +11,10 @@ pub fn render(outcome: &Outcome, top: usize) -> String {
     // Writing to a String cannot fail.
     let _ = head(&mut page, outcome);
     let _ = write!(page, "\n{}", volume(outcome));
+    if !outcome.prices.is_empty() {
+        let prices = crate::prices::page(&outcome.prices);
+        let _ = write!(page, "\nWhat it is worth\n{prices}");
+    }
     let _ = write!(page, "\nLedger\n{}", ledger(outcome));
     if !outcome.figures.stages.is_empty() {
         let _ = write!(page, "\nStages\n{}", stages(outcome));
@@ -74,7 +78,15 @@ fn volume(outcome: &Outcome) -> String {
             Outcome::series(&figures.series_out),
         ),
         ("bytes", Some(outcome.bytes_in), Some(outcome.bytes_out)),
+        (
+            "samples",
+            outcome.samples.map(|(came, _)| came),
+            outcome.samples.map(|(_, left)| left),
+        ),
     ] {
+        if name == "samples" && before.is_none() {
+            continue;
+        }
         row(
             &mut table,
             1,

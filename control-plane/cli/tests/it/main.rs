@@ -5,6 +5,7 @@
 mod actor;
 mod commands;
 mod experiments;
+mod prices;
 mod replay;
 mod server;
 mod support;

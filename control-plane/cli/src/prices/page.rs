@@ -1,0 +1,100 @@
+//! Estimates for people.
+
+use crate::output::table;
+use phoenix_analysis::prices::{Charged, Estimate, Range};
+use std::fmt::Write;
+
+/// A table of estimates, then what is to be known about them.
+pub fn page(estimates: &[Estimate]) -> String {
+    let mut rows = Vec::new();
+    for estimate in estimates {
+        rows.push(vec![
+            estimate.book.clone(),
+            money(estimate.saved.as_ref(), &estimate.currency),
+            money(estimate.before.as_ref(), &estimate.currency),
+            binds(estimate),
+            estimate.date.clone(),
+        ]);
+    }
+    let head = [
+        "book",
+        "saved a month",
+        "of",
+        "what decides it",
+        "list price of",
+    ];
+    let mut out = table(&head, rows);
+    for estimate in estimates {
+        let Some(why) = &estimate.unknown else {
+            continue;
+        };
+        let _ = writeln!(out, "\n{}: {why}", estimate.book);
+        for charge in &estimate.charges {
+            if let Some(line) = quantity(charge) {
+                let _ = writeln!(out, "  {line}");
+            }
+        }
+    }
+    if let Some(hours) = estimates.first().map(|e| e.hours) {
+        let _ = writeln!(
+            out,
+            "\nEstimates by list prices, without discounts, extrapolated from {} to a month of 730 h.",
+            span(hours)
+        );
+    }
+    out
+}
+
+fn binds(estimate: &Estimate) -> String {
+    match (&estimate.binds, &estimate.binds_after) {
+        (Some(before), Some(after)) => format!("{before}, then {after}"),
+        (Some(before), None) => before.clone(),
+        _ if estimate.saved.is_some() => "nothing: within what is included".to_owned(),
+        _ => "-".to_owned(),
+    }
+}
+
+fn quantity(charge: &Charged) -> Option<String> {
+    let (before, after) = (charge.before.as_ref()?, charge.after.as_ref()?);
+    Some(format!(
+        "{}: {} {} before, {} after",
+        charge.name,
+        range(before, number),
+        charge.unit,
+        range(after, number)
+    ))
+}
+
+fn money(amount: Option<&Range>, currency: &str) -> String {
+    match amount {
+        None => "unknown".to_owned(),
+        Some(amount) => format!("{} {currency}", range(amount, |n| format!("{n:.2}"))),
+    }
+}
+
+fn range(range: &Range, number: impl Fn(f64) -> String) -> String {
+    let end = |end: Option<f64>| end.map_or_else(|| "?".to_owned(), &number);
+    let (low, high) = (end(range.low), end(range.high));
+    if low == high {
+        low
+    } else {
+        format!("{low} to {high}")
+    }
+}
+
+/// Three digits that count.
+fn number(n: f64) -> String {
+    match n.abs() {
+        size if size >= 100.0 || size == 0.0 => format!("{n:.0}"),
+        size if size >= 1.0 => format!("{n:.2}"),
+        _ => format!("{n:.4}"),
+    }
+}
+
+fn span(hours: f64) -> String {
+    match hours {
+        h if h >= 1.0 => format!("{h:.1} h"),
+        h if h * 60.0 >= 1.0 => format!("{:.1} min", h * 60.0),
+        h => format!("{:.0} s", h * 3600.0),
+    }
+}
