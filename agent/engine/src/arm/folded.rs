@@ -47,7 +47,7 @@ impl Arm {
         let created = fold.created();
         // What spoke before the stage was made, or never, cannot have been folded.
         let fresh = |input: &Input| {
-            let silent = input.is_returning() || input.expired(event.now, around.expiry);
+            let silent = input.is_returning() || input.expired(event.clock, around.expiry);
             !silent && (input.seen() == 0 || input.seen() <= created)
         };
         let meets = Meets {

@@ -63,13 +63,13 @@ impl Arm {
             Found::Full => {
                 way.notes.push((number, TABLE_FULL));
                 if let State::Gate(gate) = &mut running.state {
-                    gate.is_full(event.now);
+                    gate.is_full(event.clock);
                 }
                 return None;
             }
         };
         if let Some(entry) = table.get_mut(slot) {
-            entry.seen = event.now.max(1);
+            entry.seen = event.clock.max(1);
             if forgotten {
                 entry.input = start(true);
                 // It is new to every stage behind, too: they are asked again.
@@ -130,10 +130,11 @@ impl Arm {
                 view: event.view(),
                 seen,
                 now: event.now,
+                clock: event.clock,
                 expiry: around.expiry,
-                returns: event.now.saturating_sub(entry.seen) > around.expiry,
+                returns: event.clock.saturating_sub(entry.seen) > around.expiry,
             };
-            entry.seen = event.now.max(1);
+            entry.seen = event.clock.max(1);
             return match gate.decide(slot, &arrival, &mut running.tally) {
                 Verdict::Pass => {
                     let weight = gate.weight(slot);
@@ -143,7 +144,7 @@ impl Arm {
                 Verdict::Filtered(_) => false,
                 Verdict::Suppressed | Verdict::SampledOut => {
                     if let Some(input) = &mut entry.input {
-                        input.lives(event.now);
+                        input.lives(event.clock);
                     }
                     false
                 }

@@ -138,7 +138,7 @@ impl Arm {
                     .canonical
                     .entity_hash(series, &filter.entity, filter.seed)?;
                 let stake = Stake::of(filter, series)?;
-                let now = event.now;
+                let now = event.clock;
                 self.slot(number, (event, input), around, way, |kind| match kind {
                     Kind::Entities(idle) => Some(Memory::Entities(idle.join(hash, stake, now))),
                     Kind::Values(_) | Kind::Quiet(_) => None,
@@ -231,7 +231,7 @@ impl Arm {
                         _ => None,
                     };
                     if let Some(entry) = series.and_then(|series| outputs.get_mut(series)) {
-                        entry.seen = event.now.max(1);
+                        entry.seen = event.clock.max(1);
                         entry.input = Some(input.clone());
                     }
                 }

@@ -80,8 +80,10 @@ pub struct Arrival<'a> {
     pub view: PointView<'a>,
     /// What it says of its series, where the gate asks for it and the series is cumulative.
     pub seen: Option<&'a Observation<'a>>,
-    /// The engine's now.
+    /// The engine's now; of what is written ahead of it the point's time.
     pub now: Nanos,
+    /// The engine's now: silence goes by it.
+    pub clock: Nanos,
     /// What is silent for longer has vanished.
     pub expiry: Nanos,
     /// The series was silent for longer than the expiry.
@@ -207,7 +209,7 @@ impl Gate {
                 member,
                 &arrival.view,
                 arrival.seen,
-                (arrival.now, arrival.expiry),
+                (arrival.clock, arrival.expiry),
             ),
             (Kind::Quiet(quiet), Memory::Quiet(recall)) => quiet.decide(recall, arrival),
             // A slot is of its gate's kind.

@@ -328,9 +328,8 @@ impl Arm {
                             continue;
                         }
                         sample.meet(&point.identity, &before, clock);
-                        let now = if derived { now.max(point.time) } else { now };
                         let quiet = sample.quiet.as_mut().expect("asked just now");
-                        if quiet.holds_back(&point, &before, now, clock.expiry) {
+                        if quiet.holds_back(&point, &before, clock, derived) {
                             self.account.suppressed += 1;
                             sample.released.lives(&point.identity, now);
                             return;

@@ -1,5 +1,6 @@
 //! Dead-bands and unchanged values: points that say nothing new are held back, not for long.
 
+use super::arm::Clock;
 use super::document::{self, duration};
 use super::identity::{Identity, Kind, Temporality};
 use super::number::Num;
@@ -53,8 +54,10 @@ impl Quiet {
         !self.has_band() || (number && id.temporality != Temporality::Delta)
     }
 
-    /// Whether the point is held back. `now`: its own time if an aggregation of the arm wrote it.
-    pub fn holds_back(&mut self, point: &Point, before: &Before, now: u64, expiry: u64) -> bool {
+    /// Whether the point is held back. `derived`: an aggregation of the arm wrote it; then it is not
+    /// from the future.
+    pub fn holds_back(&mut self, point: &Point, before: &Before, at: Clock, derived: bool) -> bool {
+        let Clock { now, expiry } = at;
         let id = &point.identity;
         let mut known = self.known.remove(id).unwrap_or(Known {
             seen: now,
@@ -70,7 +73,11 @@ impl Quiet {
             let newest = known.passed.is_none() || point.time >= known.time;
             if newest {
                 known.passed = Some(point.clone());
-                known.time = point.time.min(now);
+                known.time = if derived {
+                    point.time
+                } else {
+                    point.time.min(now)
+                };
             }
         }
         self.known.insert(id.clone(), known);
