@@ -258,11 +258,13 @@ impl Arm {
                     return false;
                 }
                 Took::Withheld(said) => {
+                    self.lives_behind(route, event, around);
                     self.say(stage, said);
                     self.tally(stage, |tally| tally.suppressed += 1);
                     return false;
                 }
                 Took::Dropped(reason) => {
+                    self.lives_behind(route, event, around);
                     self.tally(stage, |tally| {
                         *tally.dropped.entry(reason).or_default() += 1;
                     });
@@ -277,6 +279,27 @@ impl Arm {
         }
         self.tally(stage, |tally| tally.passed += 1);
         self.pass_on(route, stage, came, seen, around)
+    }
+
+    /// A point was held back: what the series becomes has not vanished for the later stages.
+    fn lives_behind(&mut self, route: &Route, event: &Event<'_>, around: &Around<'_>) {
+        let stage = self.path(route).map(|path| usize::from(path.way.stage));
+        let Some((identity, stage)) = self.becomes(route).zip(stage) else {
+            return;
+        };
+        let running = self.stages.get_mut(stage);
+        let table = running.and_then(|running| running.outputs.as_mut());
+        let entry = table.and_then(|table| {
+            let series = table.find(identity)?;
+            table.get_mut(series)
+        });
+        if let Some(entry) = entry
+            && let Some(input) = &mut entry.input
+            && !input.expired(event.clock, around.expiry)
+        {
+            input.lives(event.clock);
+            entry.seen = event.clock.max(1);
+        }
     }
 
     fn tally(&mut self, stage: u16, count: impl FnOnce(&mut Tally)) {

@@ -113,6 +113,11 @@ impl Histogram {
                 }
                 Err(withheld) => {
                     self.keep(id, known, clock);
+                    let as_written = Point {
+                        identity: self.renames(id),
+                        ..point.clone()
+                    };
+                    self.written.lives_as(&as_written, clock.now, clock.expiry);
                     return withheld;
                 }
             }

@@ -120,11 +120,19 @@ impl Convert {
             }
             return Turned::Untouched;
         }
-        if self.to == Temporality::Delta {
+        let turned = if self.to == Temporality::Delta {
             self.delta(point, before, clock)
         } else {
             self.cumulative(point, clock)
+        };
+        if matches!(turned, Turned::Withheld | Turned::Dropped(_)) {
+            let as_written = Point {
+                identity: self.renames(&point.identity),
+                ..point.clone()
+            };
+            self.written.lives_as(&as_written, clock.now, clock.expiry);
         }
+        turned
     }
 
     fn fault(&mut self, point: &Point) -> Option<Turned> {
@@ -156,6 +164,7 @@ impl Convert {
             // A total begins with nothing: the first one counts in full, whoever reads it.
             if !total.told && before.last.is_none() {
                 before.returned = false;
+                before.seen = Some(clock.now);
                 before.last = Some(Last {
                     start: 0,
                     time: 0,

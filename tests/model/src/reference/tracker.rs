@@ -135,6 +135,12 @@ impl Tracker {
         }
     }
 
+    /// A point of a series was held back by a stage that would have made this of it.
+    pub fn lives_as(&mut self, point: &Point, now: u64, expiry: u64) {
+        self.before(point, now, expiry);
+        self.lives(&point.identity, now);
+    }
+
     /// What a reader behind a transform knows: the same under other names.
     pub fn renamed(&self, renames: impl Fn(&Rc<Identity>) -> Rc<Identity>) -> Tracker {
         let known = self.known.iter().map(|(id, k)| (renames(id), k.clone()));

@@ -17,6 +17,8 @@ pub struct Parts {
 /// only what one stage leaves of these and another one of those has none in common.
 const LOW: [&str; 1] = [", bounds: [1, 5]"];
 const HIGH: [&str; 2] = [", bounds: [10]", ", bounds: [0, 2, 10, 99]"];
+/// Bounds between what exponential histograms hold: which side of them a bucket lies hangs on the scale.
+const BETWEEN: [&str; 1] = [", bounds: [0.4, 3.5, 7.5]"];
 
 impl Parts {
     /// Adds a stage, unless what it does would depend on an order that is open.
@@ -31,7 +33,8 @@ impl Parts {
         // So it is behind a stage that writes points anew; and of histograms without a bound in common
         // the first gives the output its bounds, while the others are not merged.
         let merges = of(&stage, &["aggregate:", "topk:", "limit:"]);
-        let foreign = merges && have(&LOW) && have(&HIGH);
+        let groups = [have(&LOW), have(&HIGH), have(&BETWEEN)];
+        let foreign = merges && groups.into_iter().filter(|has| *has).count() > 1;
         if !places && !one && !foreign {
             self.stages.push(stage);
         }
@@ -324,6 +327,7 @@ fn histogram(i: usize, rng: &mut ChaCha8Rng) -> String {
     }
     // Either: what has become explicit has no scale.
     if !explicit.is_empty() && rng.random_bool(0.5) {
+        let explicit = [explicit, &BETWEEN[0]][rng.random_range(0..2)];
         return format!("id: h{i}, histogram: {{ match: {matching}{explicit}, to: explicit }}");
     }
     format!("id: h{i}, histogram: {{ match: {matching}{exponential}{explicit} }}")
