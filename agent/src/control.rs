@@ -8,6 +8,7 @@ mod backoff;
 pub mod convert;
 mod credential;
 mod dial;
+mod guarded;
 mod link;
 pub mod machine;
 pub mod outbox;

@@ -5,6 +5,7 @@ pub mod capture;
 pub mod clock;
 pub mod control;
 pub mod exporters;
+pub mod guard;
 pub mod host;
 pub mod json;
 pub mod limits;

@@ -1,5 +1,6 @@
 //! What the process may use and what it uses: cgroup limit, resident bytes, CPU time.
 
+use phoenix_engine::engine::meter::Reading;
 use std::path::{Path, PathBuf};
 
 /// Memory limit of this process's cgroup (v1 or v2), the smallest on the way to the root.
@@ -77,6 +78,20 @@ pub fn process_cpu() -> f64 {
 /// CPU time of the calling thread, seconds.
 pub fn thread_cpu() -> f64 {
     seconds(rustix::time::ClockId::ThreadCPUTime)
+}
+
+/// CPU time of the calling thread and the time that passes, for the engine to measure arms by. The first
+/// is a system call, the second is not.
+pub fn reading() -> Reading {
+    let nanos = |clock| {
+        let time = rustix::time::clock_gettime(clock);
+        u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+            + u64::try_from(time.tv_nsec).unwrap_or(0)
+    };
+    Reading {
+        cpu: nanos(rustix::time::ClockId::ThreadCPUTime),
+        wall: nanos(rustix::time::ClockId::Monotonic),
+    }
 }
 
 fn seconds(clock: rustix::time::ClockId) -> f64 {

@@ -1,9 +1,10 @@
-//! Keeps the process inside its memory limit: near it the shadow arm ends first, then nothing more
+//! Keeps the process inside its memory limit: near it a candidate arm ends first, then nothing more
 //! is taken in until memory falls. Never killed is better than never refusing.
 
+use crate::guard::Breach;
 use crate::limits;
 use crate::worker::WorkerHandle;
-use phoenix_engine::compile::Division;
+use phoenix_proto::control::Harm;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -11,21 +12,21 @@ use tokio_util::sync::CancellationToken;
 const LOOK: Duration = Duration::from_millis(50);
 /// Shares of the limit, in percent. What is above REFUSE is room for what was accepted already:
 /// closing windows and a drain write points while their state is still there.
-const END_SHADOW: usize = 75;
+const END_CANDIDATE: usize = 75;
 const REFUSE: usize = 85;
 const TAKE_AGAIN: usize = 80;
 
 /// What is to be done at a share of the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Measures {
-    end_shadow: bool,
+    end_candidate: bool,
     refuse: bool,
 }
 
 fn measures(used: usize, limit: usize, refusing: bool) -> Measures {
     let percent = used.saturating_mul(100) / limit.max(1);
     Measures {
-        end_shadow: percent >= END_SHADOW,
+        end_candidate: percent >= END_CANDIDATE,
         refuse: percent >= if refusing { TAKE_AGAIN } else { REFUSE },
     }
 }
@@ -46,10 +47,16 @@ pub async fn watch(worker: WorkerHandle, limit: usize, stop: CancellationToken) 
         };
         // The worker may have begun to refuse by itself.
         let measures = measures(used, limit, stats.memory_short.load(Ordering::Relaxed));
-        if measures.end_shadow && has_shadow(&worker) {
+        if measures.end_candidate && worker.desired().plan.candidate.is_some() {
             let reason =
                 format!("memory was near the limit: {used} of {limit} bytes (limits.memory)");
-            if worker.end_candidate(reason).await.is_err() {
+            let share = END_CANDIDATE as f64 / 100.0;
+            let figures = (used as f64, share * limit as f64);
+            let breach = Breach {
+                lasted: LOOK,
+                ..Breach::new(Harm::Memory, figures, reason)
+            };
+            if worker.end_candidate(breach).await.is_err() {
                 return;
             }
         }
@@ -69,21 +76,15 @@ pub async fn watch(worker: WorkerHandle, limit: usize, stop: CancellationToken) 
     }
 }
 
-fn has_shadow(worker: &WorkerHandle) -> bool {
-    let desired = worker.desired();
-    let candidate = desired.plan.candidate.as_ref();
-    candidate.is_some_and(|c| c.division == Division::Shadow)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_shadow_arm_ends_before_anything_is_refused() {
+    fn a_candidate_arm_ends_before_anything_is_refused() {
         let at = |percent: usize, refusing| {
             let m = measures(percent * 10, 1000, refusing);
-            (m.end_shadow, m.refuse)
+            (m.end_candidate, m.refuse)
         };
         assert_eq!(at(74, false), (false, false));
         assert_eq!(at(75, false), (true, false));

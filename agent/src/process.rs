@@ -302,5 +302,6 @@ fn engine_settings(
             worker: 0,
             of: settings.workers,
         },
+        clock: Some(crate::limits::reading),
     }
 }

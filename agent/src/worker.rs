@@ -12,6 +12,7 @@ mod run;
 mod submit;
 mod team;
 
+use crate::guard::{Breach, Watched};
 use crate::receivers::budget::Reservation;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -66,8 +67,8 @@ pub enum Notice {
     CandidateEnded {
         /// The experiment it belonged to.
         experiment: String,
-        /// What harm was seen, as one sentence.
-        reason: String,
+        /// What harm was seen.
+        breach: Box<Breach>,
     },
 }
 
@@ -120,6 +121,8 @@ pub struct Figures {
     pub candidate: Option<Ledger>,
     /// The node: the baseline and, of splits, the candidates.
     pub node: Ledger,
+    /// Both arms since the candidate began.
+    pub watched: Watched,
     /// Uncompressed OTLP fed to the engine.
     pub bytes_in: u64,
     /// Uncompressed OTLP written by the engine for the next hop.
@@ -154,6 +157,8 @@ pub struct Stats {
     pub notices_lost: AtomicU64,
     /// Candidate arms that the agent ended by itself.
     pub candidates_ended: AtomicU64,
+    /// How long the last of them had done harm when the baseline ran alone again, at most: milliseconds.
+    pub rollback_millis: AtomicU64,
     /// Set near the memory limit: nothing is taken in.
     pub memory_short: AtomicBool,
     /// Bytes of memory from which on nothing is taken in; 0 = not watched.
@@ -234,7 +239,7 @@ impl Explain {
 pub(crate) enum Command {
     Figures(oneshot::Sender<Figures>),
     Explain(Explain),
-    EndCandidate { reason: String },
+    EndCandidate(Box<Breach>),
     Drain(oneshot::Sender<()>),
 }
 
@@ -349,9 +354,21 @@ impl WorkerHandle {
     ///
     /// # Errors
     /// The worker has stopped.
-    pub async fn end_candidate(&self, reason: String) -> Result<(), Gone> {
-        let command = Command::EndCandidate { reason };
+    pub async fn end_candidate(&self, breach: Breach) -> Result<(), Gone> {
+        let command = Command::EndCandidate(Box::new(breach));
         self.commands.send(command).await.map_err(|_| Gone)
+    }
+
+    /// Failed exports of the stream that a candidate's points are in: a split's is the next hop's, a
+    /// shadow's its own, where it has one.
+    pub fn export_errors(&self, split: bool) -> Option<u64> {
+        let shadow = self.outlets.shadow.as_ref();
+        let queue = if split {
+            Some(&self.outlets.next_hop)
+        } else {
+            shadow
+        };
+        queue.map(|queue| queue.account().errors)
     }
 
     /// Takes what waits in the channel, writes every window's last point to the queue, and stops.

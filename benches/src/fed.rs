@@ -36,6 +36,7 @@ pub fn plan(stages: &str, shadow: Option<&str>) -> anyhow::Result<Arc<Plan>> {
             experiment: "x".into(),
             division: Division::Shadow,
             protect: Vec::new(),
+            scope: Vec::new(),
         }),
         None => None,
     };

@@ -3,6 +3,7 @@
 mod counters;
 mod demo;
 mod experiments;
+mod guardrails;
 mod image;
 mod limits;
 mod manifest;

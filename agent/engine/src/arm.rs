@@ -3,6 +3,7 @@
 //! A point that came in, or that one of the arm's own stages wrote, is a [`Event`]. `ensure` resolves
 //! its series' route where the plan is new to it; `take` follows the route.
 
+pub mod attributes;
 pub mod beside;
 pub mod close;
 pub mod decide;
@@ -21,6 +22,7 @@ use crate::aggregate::Added;
 use crate::compile::Pipeline;
 use crate::document::Matcher;
 use crate::engine::Settings;
+use crate::engine::meter::Cost;
 use crate::identity::Canonical;
 use crate::input::{Input, Observation, Scratch};
 use crate::route::{End, Paths, Place, Route};
@@ -32,6 +34,7 @@ use crate::stage::transform::guise::{Guise, Guises};
 use crate::stage::{Running, State};
 use crate::view::{MetricType, PointView, SeriesView};
 use crate::wire::index::{Index, MetricEntry, PointEntry};
+use attributes::Attributes;
 use divide::Entities;
 pub use divide::Split;
 pub use figures::Carried;
@@ -127,6 +130,8 @@ pub struct Around<'a> {
     pub measured: &'a [Matcher],
     /// How a split divides, if there is one.
     pub split: Option<&'a mut Split>,
+    /// What the comparison is about, where that is not everything.
+    pub scope: &'a [Matcher],
     /// Silent state is freed after this.
     pub expiry: Nanos,
 }
@@ -188,8 +193,16 @@ pub struct Arm {
     metrics: Vec<MetricCount>,
     series_in: Distinct,
     series_out: Distinct,
-    /// Entities that came in; `None` without a split.
+    /// Entities that came in; `None` without a split by entity.
     pub entities: Option<Entities>,
+    /// Some of what comes may be outside the comparison.
+    pub weighs_outside: bool,
+    /// Attribute keys of what it wrote, where they are counted.
+    pub attributes: Option<Attributes>,
+    /// What it cost.
+    pub cost: Cost,
+    /// Whether that is measured.
+    pub measured: bool,
     carried: Carried,
     /// Outputs that began in this call; kept where other workers must know.
     begun: Vec<u128>,
@@ -239,6 +252,10 @@ impl Arm {
             series_in: Distinct::default(),
             series_out: Distinct::default(),
             entities: None,
+            weighs_outside: false,
+            attributes: None,
+            cost: Cost::default(),
+            measured: false,
             carried: Carried::default(),
             begun: Vec::new(),
             guises: Guises::default(),
@@ -349,7 +366,7 @@ impl Arm {
             route.in_stamp = event.window;
             path.series += 1;
         }
-        if path.way.unassigned {
+        if path.way.weighed {
             path.bytes += event.point.at.field.len() as u64;
         }
         if event.origin == Origin::Received {
@@ -403,6 +420,11 @@ impl Arm {
         if first {
             metric.series_out += 1;
             self.series_out.add(event);
+            if let Some(attributes) = &mut self.attributes
+                && let Some(series) = event.series_view()
+            {
+                attributes.add(&series, event.identity);
+            }
         }
     }
 

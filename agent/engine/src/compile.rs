@@ -6,6 +6,7 @@ mod functions;
 mod overlap;
 mod plan;
 mod rewrite;
+mod scope;
 mod stages;
 mod transform;
 mod uniqueness;

@@ -1,7 +1,24 @@
 //! The five functions: `feed`, `tick`, `swap`, `merge` (and `compile`, in its own file).
 
+/// What an arm needs of the engine around it, borrowed field by field.
+macro_rules! around {
+    ($engine:expr) => {
+        crate::arm::Around {
+            settings: &$engine.settings,
+            canonical: &mut $engine.canonical,
+            names: &mut $engine.names,
+            measured: &$engine.measured,
+            split: $engine.split.as_mut(),
+            scope: &$engine.scope,
+            expiry: $engine.expiry,
+        }
+    };
+}
+
+mod arms;
 mod feed;
 mod look;
+pub mod meter;
 mod plan;
 mod settings;
 mod share;
@@ -20,8 +37,10 @@ use crate::series::names::Names;
 use crate::series::{Entry, Table};
 use crate::stage::Closing;
 use crate::wire::index::Index;
+use arms::Pass;
 use bytes::Bytes;
 pub use look::{count_points, earliest_time, for_each_point, latest_time};
+use meter::Meter;
 pub use settings::{Limits, Place, Refusal, Settings};
 use share::Hands;
 pub use share::{Decisions, Share};
@@ -77,11 +96,25 @@ pub struct Engine {
     ended: Vec<ArmFigures>,
     measured: Vec<Matcher>,
     split: Option<Split>,
+    /// What the comparison is about, where that is not everything.
+    scope: Vec<Matcher>,
     /// Stands in for a series that found no place in the table.
     transient: Entry,
     expiry: Nanos,
     recent: Recent,
+    meter: Meter,
+    pass: Pass,
+    /// Which of a shadow's arms takes the next request first.
+    turn: bool,
+    /// Whether the last request held points of baseline and candidate.
+    reached: [bool; 2],
+    /// Cuts under this plan: that of the swap, that of the window it began in, ...
+    cuts: u32,
 }
+
+/// The window after so many cuts is the first whole one, and is compared with nothing: attributes are
+/// counted in it.
+const WARM_UP: u32 = 2;
 
 /// Silent state is freed after this, where no aggregation says otherwise.
 const EXPIRY: Nanos = 300 * 1_000_000_000;
@@ -96,6 +129,7 @@ impl Engine {
             .map(|c| Arm::new(c.pipeline.clone(), &c.experiment, 1, 1, &settings, 0));
         let mut engine = Engine {
             table: Table::new(settings.own_series(), settings.memo_seed),
+            meter: Meter::new(settings.clock),
             settings,
             now,
             generation: 1,
@@ -109,9 +143,14 @@ impl Engine {
             ended: Vec::new(),
             measured: Vec::new(),
             split: None,
+            scope: Vec::new(),
             transient: Entry::new(0, 0, None),
             expiry: EXPIRY,
             recent: Recent::default(),
+            pass: Pass::default(),
+            turn: false,
+            reached: [false; 2],
+            cuts: 0,
             plan,
         };
         engine.shape();
@@ -121,8 +160,10 @@ impl Engine {
     /// Closes every window with end + lateness <= now and writes its points.
     pub fn tick(&mut self, now: Nanos) -> Emitted {
         self.advance(now);
+        self.meter.start();
         let outs = self.close(Closing::Due, self.now, &mut Hands::default());
         self.sweep();
+        self.meter.share();
         self.emitted(outs)
     }
 
@@ -141,7 +182,15 @@ impl Engine {
         if let Some(candidate) = &mut self.candidate {
             candidate.reset();
         }
+        self.meter.reset();
         self.window += 1;
+        self.cuts = self.cuts.saturating_add(1);
+        if self.cuts == WARM_UP && self.plan.candidate.is_some() {
+            self.baseline.attributes = Some(Default::default());
+            if let Some(candidate) = &mut self.candidate {
+                candidate.attributes = Some(Default::default());
+            }
+        }
         report
     }
 
@@ -155,6 +204,8 @@ impl Engine {
                 .as_ref()
                 .map(|arm| arm.figures(&self.names, self.settings.is_shared())),
             ended: self.ended.clone(),
+            shared_cpu: self.meter.shared(),
+            shared_bytes: (self.table.bytes() + self.recent.bytes()) as u64,
         }
     }
 
@@ -201,8 +252,9 @@ impl Engine {
         self.now = self.now.max(now);
     }
 
-    fn is_split(&self) -> bool {
-        self.split.is_some()
+    /// Whether an arm's bytes are those of its own points.
+    fn counts_points(&self) -> bool {
+        self.split.is_some() || !self.scope.is_empty()
     }
 
     /// Closes windows of both arms as of `now`.
@@ -226,20 +278,14 @@ impl Engine {
         outs: &mut Outs,
         mut what: impl FnMut(&mut Arm, &Table, &mut Around<'_>, &mut Out),
     ) {
-        let mut around = Around {
-            settings: &self.settings,
-            canonical: &mut self.canonical,
-            names: &mut self.names,
-            measured: &self.measured,
-            split: self.split.as_mut(),
-            expiry: self.expiry,
-        };
+        let mut around = around!(self);
         what(
             &mut self.baseline,
             &self.table,
             &mut around,
             &mut outs.baseline,
         );
+        self.meter.charge(&mut self.baseline.cost);
         let Some(candidate) = self.candidate.as_mut().filter(|arm| !arm.dead) else {
             return;
         };
@@ -247,6 +293,7 @@ impl Engine {
         let done = catch_unwind(AssertUnwindSafe(|| {
             what(candidate, &self.table, &mut around, &mut outs.candidate);
         }));
+        self.meter.charge(&mut candidate.cost);
         if done.is_err() {
             // Nothing half written leaves.
             outs.candidate.bytes.truncate(written.0);
@@ -261,7 +308,13 @@ impl Engine {
         if let Some(candidate) = &mut self.candidate {
             candidate.end_by_panic();
         }
+        self.retire_candidate();
+    }
+
+    /// What was divided, or left out, is the baseline's.
+    fn retire_candidate(&mut self) {
         self.split = None;
+        self.scope.clear();
         self.generation += 1;
         self.baseline.generation = self.generation;
     }

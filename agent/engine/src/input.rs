@@ -15,6 +15,7 @@
 //! sum and its count, that always speak together.
 
 pub mod notes;
+pub mod record;
 
 use crate::Nanos;
 use crate::aggregate::explicit::{Explicit, shares_bounds};

@@ -1,11 +1,13 @@
 //! What the engine tells about itself: figures by arm, stage, rule and metric, since the last cut.
 
+mod latency;
 mod unite;
 
 use crate::ledger::Ledger;
 use crate::query::partial::Partials;
 use crate::sketch::Sketch;
 use hashbrown::HashSet;
+pub use latency::Latency;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -19,6 +21,11 @@ pub struct Report {
     /// Candidates that a swap ended since the last cut: their last figures. Their points are in no
     /// other figures of this report.
     pub ended: Vec<ArmFigures>,
+    /// CPU time that was spent for both arms at once (finding series, looking at counters), nanoseconds;
+    /// `None` where it is not measured.
+    pub shared_cpu: Option<u64>,
+    /// An estimate of the state that both arms use, bytes.
+    pub shared_bytes: u64,
 }
 
 /// Figures of one arm since the last cut. `ledger.held` is the change since then.
@@ -46,14 +53,42 @@ pub struct ArmFigures {
     pub panics: u64,
     /// Outputs that met a passing series of the same identity.
     pub identity_conflicts: u64,
-    /// Split: distinct entities that spoke in this arm (by the hash that divides), the units that
-    /// were divided; `None` where they are not counted.
+    /// Split by entity: distinct entities that spoke in this arm (by the hash that divides), the units
+    /// that were divided; `None` where they are not counted.
     pub entities: Option<Cardinality>,
-    /// Split, baseline: the part of these figures that belongs to series that lack a key of the
-    /// entity (outside the comparison); `None` where it is not counted.
+    /// Baseline: the part of these figures that is outside the comparison: series out of scope and, in
+    /// a split, those that lack a key of the entity; `None` where it is not counted.
     pub unassigned: Option<Volume>,
     /// What the protected queries found in what was written; `None` where none are asked.
     pub queries: Option<Partials>,
+    /// CPU time spent in this arm alone, nanoseconds; `None` where it is not measured.
+    pub cpu: Option<u64>,
+    /// Time that passed in this arm, by request; `None` where it is not measured.
+    pub latency: Option<Latency>,
+    /// An estimate of the arm's state now, bytes.
+    pub state_bytes: u64,
+    /// Attribute keys of the series written; `None` where they are not counted.
+    pub attributes: Option<Vec<AttributeFigures>>,
+}
+
+/// One attribute key of the series that an arm wrote.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttributeFigures {
+    /// Of resource, scope or point.
+    pub key: String,
+    /// Distinct series written that carry it.
+    pub series: u64,
+    /// Distinct values in these; `None` where there were too many to tell apart.
+    pub values: Option<u64>,
+    /// Hashes of the values, where several workers may each have seen the same; else nothing.
+    pub seen: Option<HashSet<u64>>,
+}
+
+impl AttributeFigures {
+    /// On most series first.
+    pub(crate) fn sort(rows: &mut [AttributeFigures]) {
+        rows.sort_by(|a, b| b.series.cmp(&a.series).then_with(|| a.key.cmp(&b.key)));
+    }
 }
 
 /// Points, bytes and series that came in and that were written.

@@ -73,8 +73,10 @@ pub struct Way {
     pub protected: bool,
     /// In the protected set that is measured in both arms.
     pub measured: bool,
-    /// In a split: the series lacks a key of the entity.
+    /// Outside the comparison: out of scope or, in a split, without a key of the entity.
     pub unassigned: bool,
+    /// Bytes are counted: the plan compares a part of what comes.
+    pub weighed: bool,
     /// Of a stage that rewrites: number of the path of the rewritten points, where no later stage
     /// keeps anything of them.
     pub then: Option<u32>,
@@ -91,7 +93,7 @@ pub struct Path {
     pub points: u64,
     /// Distinct series.
     pub series: u64,
-    /// Bytes of the points' messages; counted on unassigned ways only.
+    /// Bytes of the points' messages, as they came to the first stage; counted on weighed ways only.
     pub bytes: u64,
 }
 

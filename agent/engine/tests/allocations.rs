@@ -171,6 +171,7 @@ fn a_known_request_allocates_no_more_for_ten_times_the_points() {
                 experiment: "x".into(),
                 division: Division::Shadow,
                 protect: Vec::new(),
+                scope: Vec::new(),
             };
             Plan::new(alone("[]"), Some(candidate)).unwrap()
         };

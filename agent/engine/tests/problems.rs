@@ -1,12 +1,12 @@
 //! `docs/problems.md`: every problem of a pipeline document, made from examples that have them.
 //!
-//! `problems/*.yaml` hold the examples: a stage, stages, a rule, a whole document, or a split. Each is
+//! `problems/*.yaml` hold the examples: a stage, stages, a rule, a whole document, a split, or a scope. Each is
 //! compiled; what it says is a row of the page. A message in the sources that no example brings about
 //! fails a test, and so does a page that has drifted.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use phoenix_engine::compile::{Candidate, Division, Pipeline, Plan, compile};
-use phoenix_engine::document::Problem;
+use phoenix_engine::document::{Problem, parse_matchers};
 use regex::Regex;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,8 @@ enum Example {
         entity: Vec<String>,
         percent: f64,
     },
+    /// The candidate's stage, and the rules of an experiment's scope.
+    Scope { stage: String, scope: String },
 }
 
 fn document(stages: &str) -> String {
@@ -69,6 +71,9 @@ impl Example {
                 code(stage),
                 code(&format!("[{}]", entity.join(", ")))
             ),
+            Example::Scope { stage, scope } => {
+                format!("{}, scope {}", code(stage), code(scope))
+            }
         }
     }
 
@@ -93,6 +98,22 @@ impl Example {
                         percent: *percent,
                     },
                     protect: Vec::new(),
+                    scope: Vec::new(),
+                };
+                Plan::new(Pipeline::pass_through(), Some(candidate))
+                    .err()
+                    .unwrap_or_default()
+            }
+            Example::Scope {
+                stage: action,
+                scope,
+            } => {
+                let candidate = Candidate {
+                    pipeline: compile(&stage(action)).expect("a right pipeline"),
+                    experiment: "e".into(),
+                    division: Division::Shadow,
+                    protect: Vec::new(),
+                    scope: parse_matchers(scope).expect("right rules"),
                 };
                 Plan::new(Pipeline::pass_through(), Some(candidate))
                     .err()

@@ -178,6 +178,11 @@ fn process(state: &State, figures: &Figures) -> Vec<Family> {
             "Candidate arms ended by the agent",
             load(&stats.candidates_ended),
         ),
+        gauge(
+            "phoenix_agent_rollback_seconds",
+            "How long the candidate that the agent ended last had done harm, at most",
+            load(&stats.rollback_millis) as f64 / 1e3,
+        ),
         counter(
             "phoenix_agent_identity_conflicts",
             "Outputs that met a passing series of the same identity",

@@ -2,12 +2,16 @@
 
 use phoenix_engine::ledger::Ledger;
 use phoenix_engine::query::partial::{Group, Partials};
-use phoenix_engine::report::{ArmFigures, Cardinality, MetricFigures, StageFigures, Volume};
+use phoenix_engine::report::{
+    ArmFigures, AttributeFigures, Cardinality, Latency, MetricFigures, StageFigures, Volume,
+};
 use phoenix_proto::control as proto;
 use prost::Message;
 
 /// Rows of a report's metric table before the row of the rest.
 const METRICS: usize = 50;
+/// Rows of a report's table of attribute keys before the row of the rest.
+const ATTRIBUTES: usize = 50;
 /// Largest window report.
 pub const REPORT_BYTES: usize = 64 * 1024;
 
@@ -34,6 +38,14 @@ pub fn arm(arm: proto::Arm, figures: &ArmFigures, stream: (u64, u64)) -> proto::
         entities: figures.entities.as_ref().map(cardinality),
         unassigned: figures.unassigned.as_ref().map(volume),
         queries: figures.queries.as_ref().map(partials),
+        cpu_seconds: figures.cpu.map(seconds),
+        added_latency: figures.latency.as_ref().map(latency),
+        memory_bytes: Some(figures.state_bytes),
+        attributes: figures
+            .attributes
+            .as_deref()
+            .map(attributes)
+            .unwrap_or_default(),
         ..proto::ArmReport::default()
     }
 }
@@ -61,6 +73,42 @@ fn partials(found: &Partials) -> proto::QueryPartials {
         late: found.late,
         unchecked: found.unchecked.clone().into_iter().collect(),
     }
+}
+
+/// Nanoseconds as seconds.
+pub fn seconds(nanos: u64) -> f64 {
+    nanos as f64 / 1e9
+}
+
+fn latency(latency: &Latency) -> proto::Latency {
+    let empty = latency.buckets.iter().take_while(|n| **n == 0).count();
+    proto::Latency {
+        count: latency.count,
+        sum_ns: latency.sum,
+        max_ns: latency.max,
+        offset: u32::try_from(empty).unwrap_or(u32::MAX),
+        counts: latency.buckets.get(empty..).unwrap_or_default().to_vec(),
+    }
+}
+
+/// The keys on most series, and a row without a key for the others.
+fn attributes(rows: &[AttributeFigures]) -> Vec<proto::AttributeReport> {
+    let of = |row: &AttributeFigures| proto::AttributeReport {
+        key: row.key.clone(),
+        series: row.series,
+        values: row.values,
+    };
+    let (largest, rest) = rows.split_at(ATTRIBUTES.min(rows.len()));
+    let mut reports: Vec<_> = largest.iter().map(of).collect();
+    if !rest.is_empty() {
+        let values = rest.iter().map(|row| row.values);
+        reports.push(proto::AttributeReport {
+            key: String::new(),
+            series: rest.iter().map(|row| row.series).sum(),
+            values: values.sum(),
+        });
+    }
+    reports
 }
 
 /// The exact account of points.
@@ -144,7 +192,7 @@ fn largest(mut rows: Vec<proto::MetricReport>, keep: usize) -> Vec<proto::Metric
 }
 
 /// Makes a window report fit into `REPORT_BYTES`, giving up detail first and the figures that are
-/// judged never: rows of the metric table, then counts by rule, then stages.
+/// judged never: rows of the metric table, then attribute keys, counts by rule, stages.
 pub fn fit(report: &mut proto::WindowReport) {
     let mut keep = METRICS;
     while report.encoded_len() > REPORT_BYTES && keep > 0 {
@@ -152,6 +200,12 @@ pub fn fit(report: &mut proto::WindowReport) {
         for arm in &mut report.arms {
             arm.metrics = largest(std::mem::take(&mut arm.metrics), keep);
         }
+    }
+    if report.encoded_len() > REPORT_BYTES {
+        report
+            .arms
+            .iter_mut()
+            .for_each(|arm| arm.attributes.clear());
     }
     if report.encoded_len() > REPORT_BYTES {
         let stages = report.arms.iter_mut().flat_map(|arm| &mut arm.stages);

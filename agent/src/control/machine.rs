@@ -8,9 +8,12 @@
 mod prepare;
 mod status;
 
-use super::plans::{Plans, Stored};
+use super::plans::{Harmed, Plans, Stored};
+use crate::guard::Breach;
 use phoenix_engine::compile::{Pipeline, Plan};
-use phoenix_proto::control::{DesiredState, ExperimentAssignment, PlanState, Status};
+use phoenix_proto::control::{
+    DesiredState, ExperimentAssignment, Guardrails, Harm, PlanState, Status,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +21,7 @@ use std::time::Duration;
 pub type Time = Duration;
 
 /// The experiment that a swap starts, for the reports.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     /// Unique id of the experiment.
     pub id: String,
@@ -26,6 +29,8 @@ pub struct Trial {
     pub revision: u64,
     /// Length of a window.
     pub window: Duration,
+    /// What the agent watches by itself while it runs.
+    pub guardrails: Guardrails,
 }
 
 /// What is to be done, in the order given.
@@ -80,14 +85,6 @@ struct Candidate {
     trial: Trial,
 }
 
-/// An experiment's arm that did harm here; it is not started again.
-#[derive(Debug, Clone)]
-struct Ended {
-    experiment: String,
-    revision: u64,
-    status: Status,
-}
-
 /// The decisions of one agent.
 #[derive(Debug)]
 pub struct Machine {
@@ -108,7 +105,9 @@ pub struct Machine {
     swapping: Vec<String>,
     /// Baselines refused or taken back under this revision.
     refused: Vec<String>,
-    ended: Option<Ended>,
+    /// A candidate that did harm here. It is not started again for this experiment, and is told of until the
+    /// server's desired state is without the experiment: then it was heard.
+    harmed: Option<Harmed>,
     /// Found on disk as baking; forgotten once it is reported.
     unproven: Option<Stored>,
     outcomes: Vec<Status>,
@@ -151,6 +150,10 @@ impl Machine {
             machine.outcome(PlanState::Unproven, &stored.hash, vec![], reason);
             machine.unproven = Some(stored);
         }
+        if let Some(harmed) = &machine.harmed {
+            let status = harmed.status();
+            machine.put(status);
+        }
         (machine, effects)
     }
 
@@ -170,7 +173,7 @@ impl Machine {
             bake_for: Duration::ZERO,
             swapping: Vec::new(),
             refused: Vec::new(),
-            ended: None,
+            harmed: saved.harmed.clone(),
             unproven: None,
             outcomes: Vec::new(),
             saved,
@@ -230,6 +233,9 @@ impl Machine {
             self.outcomes.clear();
         }
         self.bake_for = Duration::from_millis(wanted.bake_ms.into());
+        let wanted_id = wanted.experiment.as_ref().map(|e| &e.experiment);
+        self.harmed
+            .take_if(|harmed| wanted_id != Some(&harmed.experiment));
         if self.fleet_seed != wanted.fleet_seed {
             self.fleet_seed = wanted.fleet_seed;
             effects.push(Effect::Reseed(wanted.fleet_seed));
@@ -329,11 +335,14 @@ impl Machine {
         wanted: &DesiredState,
     ) -> Option<Candidate> {
         let assignment = wanted.experiment.as_ref()?;
-        if let Some(ended) = &self.ended
-            && ended.experiment == assignment.experiment
-            && ended.revision == assignment.experiment_revision
+        if let Some(harmed) = &self.harmed
+            && harmed.experiment == assignment.experiment
+            && assignment
+                .candidate
+                .as_ref()
+                .is_some_and(|c| c.hash == harmed.hash)
         {
-            let status = ended.status.clone();
+            let status = harmed.status();
             self.put(status);
             return None;
         }
@@ -432,7 +441,7 @@ impl Machine {
     pub fn candidate_ended(
         &mut self,
         experiment: &str,
-        reason: &str,
+        breach: &Breach,
         generation: u64,
     ) -> Vec<Effect> {
         self.generation = generation;
@@ -442,17 +451,22 @@ impl Machine {
         self.candidate_runs = false;
         self.candidate_bake = None;
         self.swapping.retain(|hash| *hash != candidate.hash);
-        self.outcome(PlanState::RolledBack, &candidate.hash, vec![], reason);
-        if let Some(status) = self.outcomes.last_mut() {
-            status.experiment = experiment.to_owned();
-            status.experiment_revision = candidate.trial.revision;
-            self.ended = Some(Ended {
-                experiment: experiment.to_owned(),
-                revision: candidate.trial.revision,
-                status: status.clone(),
-            });
+        if candidate.hash != self.baseline.hash() {
+            self.outcomes.retain(|o| o.hash != candidate.hash);
         }
-        let mut effects = vec![say(true, format!("candidate ended: {reason}"))];
+        let harmed = Harmed {
+            experiment: experiment.to_owned(),
+            revision: candidate.trial.revision,
+            hash: candidate.hash.clone(),
+            harm: breach.harm.into(),
+            measured: breach.measured,
+            threshold: breach.threshold,
+            reason: breach.reason.clone(),
+        };
+        self.put(harmed.status());
+        self.harmed = Some(harmed);
+        let mut effects = vec![say(true, format!("candidate ended: {}", breach.reason))];
+        self.save_if_changed(&mut effects);
         effects.extend(self.report_of(&candidate.hash));
         effects
     }
@@ -479,6 +493,9 @@ impl Machine {
         // What became of the desired state is the last word, not that the old plan runs again.
         self.swapping.clear();
         self.outcome(PlanState::RolledBack, &hash, vec![], reason);
+        if let Some(status) = self.outcomes.last_mut() {
+            status.harm = Harm::Ledger.into();
+        }
         effects
     }
 
@@ -498,6 +515,7 @@ impl Machine {
             fleet_seed: self.fleet_seed,
             proven,
             baking: baking.or_else(|| self.unproven.clone()),
+            harmed: self.harmed.clone(),
         };
         if plans != self.saved {
             self.saved = plans.clone();

@@ -3,6 +3,7 @@
 //! Written whole under another name, synced and renamed, so that a crash leaves the old or the new
 //! file. A plan is written as baking before it runs; it is booted only once it is written as proven.
 
+use phoenix_proto::control::{PlanState, Status};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -23,8 +24,44 @@ pub struct Stored {
     pub document: String,
 }
 
+/// A candidate that the agent ended because it did harm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Harmed {
+    /// Id of the experiment.
+    pub experiment: String,
+    /// Its revision.
+    pub revision: u64,
+    /// The candidate.
+    pub hash: String,
+    /// `phoenix.control.v1.Harm`.
+    pub harm: i32,
+    /// What was measured.
+    pub measured: f64,
+    /// What was allowed.
+    pub threshold: f64,
+    /// As one sentence.
+    pub reason: String,
+}
+
+impl Harmed {
+    /// As the server is told.
+    pub fn status(&self) -> Status {
+        Status {
+            state: PlanState::RolledBack.into(),
+            hash: self.hash.clone(),
+            reason: self.reason.clone(),
+            experiment: self.experiment.clone(),
+            experiment_revision: self.revision,
+            harm: self.harm,
+            measured: Some(self.measured),
+            threshold: Some(self.threshold),
+            ..Status::default()
+        }
+    }
+}
+
 /// What the state folder remembers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Plans {
     /// Store of the last desired state that was taken.
@@ -37,6 +74,8 @@ pub struct Plans {
     pub proven: Option<Stored>,
     /// The pipeline whose bake has not ended.
     pub baking: Option<Stored>,
+    /// A candidate that did harm, until the server has heard of it.
+    pub harmed: Option<Harmed>,
 }
 
 /// Why the state folder could not be read or written.
@@ -144,6 +183,15 @@ mod tests {
             fleet_seed: u64::MAX,
             proven: Some(stored.clone()),
             baking: Some(stored),
+            harmed: Some(Harmed {
+                experiment: "e1".into(),
+                revision: 2,
+                hash: "bb".into(),
+                harm: 3,
+                measured: 0.1,
+                threshold: 1e9,
+                reason: "slow".into(),
+            }),
         };
         save(&state, &plans).unwrap();
         save(&state, &plans).unwrap();

@@ -1,10 +1,13 @@
 //! Carries out what the machine decides, and carries what the worker reports to the server.
 
+use super::guarded::Watch;
 use super::link::{self, Event};
 use super::machine::{Effect, Machine, Time};
 use super::outbox::Outbox;
 use super::{Boot, Options, View, convert, plans};
+use crate::guard::{self, Sample};
 use crate::worker::{Experiment, Gone, Notice, WorkerHandle};
+use phoenix_engine::compile::{Division, Plan};
 use phoenix_proto::control::agent_message::Message;
 use phoenix_proto::control::{AgentMessage, Heartbeat, Hello, Status};
 use std::collections::VecDeque;
@@ -29,6 +32,7 @@ pub(super) struct Session {
     view: watch::Sender<View>,
     /// What the ledger could not explain when the plan that bakes began.
     imbalance: Option<i128>,
+    watch: Watch,
 }
 
 /// Runs until the worker has stopped.
@@ -53,6 +57,7 @@ pub(super) async fn run(
         hello,
         view,
         imbalance: None,
+        watch: Watch::default(),
     };
     let end = session.serve(boot.effects, &mut events, &mut notices).await;
     if let Err(Gone) = end {
@@ -89,6 +94,8 @@ impl Session {
         self.perform(boot).await?;
         let mut heartbeat = tokio::time::interval(self.options.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = tokio::time::interval(guard::LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let due = self.machine.deadline().map(|t| self.began + t);
             tokio::select! {
@@ -104,6 +111,7 @@ impl Session {
                     let effects = self.machine.tick(self.now());
                     self.perform(effects).await?;
                 }
+                _ = looks.tick() => self.look().await?,
                 _ = heartbeat.tick() => self.heartbeat().await?,
                 permit = self.permit() => self.send(permit),
             }
@@ -192,11 +200,15 @@ impl Session {
                 }
                 Ok(())
             }
-            Notice::CandidateEnded { experiment, reason } => {
+            Notice::CandidateEnded { experiment, breach } => {
+                let took = self.watch.ended(&breach, self.now());
+                let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                let stats = self.worker.stats();
+                stats.rollback_millis.store(millis, Ordering::Relaxed);
                 let generation = self.worker.desired().generation;
                 let ended = self
                     .machine
-                    .candidate_ended(&experiment, &reason, generation);
+                    .candidate_ended(&experiment, &breach, generation);
                 self.perform(ended).await
             }
         }
@@ -210,6 +222,8 @@ impl Session {
                     self.worker.reseed(seed).await?;
                 }
                 Effect::Swap { plan, trial } => {
+                    let before = self.before(&plan);
+                    self.watch.begin(trial.as_ref(), &before, self.now());
                     let experiment = trial.map(|t| Experiment {
                         id: t.id,
                         revision: t.revision,
@@ -247,19 +261,41 @@ impl Session {
         }
     }
 
+    /// How the agent is without the candidate that is about to run.
+    fn before(&self, plan: &Plan) -> Sample {
+        Sample {
+            rss_bytes: (self.options.vitals)().rss_bytes,
+            export_errors: self.worker.export_errors(is_split(plan)),
+            ..Sample::default()
+        }
+    }
+
+    /// Looks for harm that a candidate does, whether or not anybody listens.
+    async fn look(&mut self) -> Result<(), Gone> {
+        if !self.watch.runs() {
+            return Ok(());
+        }
+        let figures = self.worker.figures().await?;
+        if figures.desired.experiment.is_none() {
+            // Ended a moment ago; the notice is on its way.
+            return Ok(());
+        }
+        let candidate = figures.candidate.as_ref();
+        let sample = Sample {
+            watched: figures.watched,
+            imbalance: candidate.map_or(0, |ledger| ledger.imbalance()),
+            ..self.before(&figures.desired.plan)
+        };
+        if let Some(breach) = self.watch.look(&sample, self.now()) {
+            self.worker.end_candidate(breach).await?;
+        }
+        Ok(())
+    }
+
     /// Sends counters, and looks for harm that only the exact account shows.
     async fn heartbeat(&mut self) -> Result<(), Gone> {
         self.outbox.expire(self.now());
         let figures = self.worker.figures().await?;
-        if let Some(candidate) = &figures.candidate
-            && candidate.imbalance() != 0
-        {
-            let reason = format!(
-                "the candidate's ledger does not balance: {} points are not accounted for",
-                candidate.imbalance()
-            );
-            self.worker.end_candidate(reason).await?;
-        }
         let imbalance = figures.baseline.imbalance();
         let before = *self.imbalance.get_or_insert(imbalance);
         if imbalance != before && self.machine.is_baking() {
@@ -309,6 +345,11 @@ impl Session {
             warn!("{} window reports were not acknowledged", self.outbox.len());
         }
     }
+}
+
+fn is_split(plan: &Plan) -> bool {
+    let candidate = plan.candidate.as_ref();
+    candidate.is_some_and(|c| matches!(c.division, Division::Split { .. }))
 }
 
 async fn at(due: Option<Instant>) {

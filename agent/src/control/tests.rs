@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 //! The client against a server of the protocol that stands in this file, with a real worker.
 
+mod guardrails;
 mod secure;
 
 use super::*;
 use crate::exporters::queue::Queue;
+use crate::guard::Breach;
 use crate::worker::{self, Outlets, Start};
 use phoenix_proto::control::agent_message::Message as FromAgent;
 use phoenix_proto::control::control_server::{Control, ControlServer};
@@ -409,13 +411,13 @@ async fn without_the_server_a_candidate_ends_with_its_lease_and_comes_back_with_
     // Harm seen by the worker ends it for good.
     let ended = Notice::CandidateEnded {
         experiment: "e1".into(),
-        reason: "it panicked".into(),
+        breach: Box::new(Breach::panic(1, Duration::ZERO)),
     };
     agent.notices.send(ended).await.unwrap();
     let status = stream.until(PlanState::RolledBack).await;
     assert_eq!(
         (status.hash, status.reason.as_str()),
-        (pipeline("b").hash, "it panicked")
+        (pipeline("b").hash, "the candidate pipeline panicked")
     );
 }
 

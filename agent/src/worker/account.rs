@@ -8,6 +8,7 @@
 
 use super::cuts::Cuts;
 use crate::exporters::queue::{Account as QueueAccount, Passed, Queue};
+use crate::guard::Watched;
 use phoenix_engine::ledger::Ledger;
 use phoenix_engine::prometheus::Unfit;
 use phoenix_engine::report::{ArmFigures, Report};
@@ -28,6 +29,8 @@ pub struct Account {
     settled: Settled,
     panics: u64,
     identity_conflicts: u64,
+    /// Both arms since the candidate began.
+    watched: Watched,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +70,8 @@ pub struct View {
     pub bytes_in: u64,
     /// Uncompressed OTLP out.
     pub bytes_out: u64,
+    /// Both arms since the candidate began.
+    pub watched: Watched,
     /// Panics of candidate arms.
     pub panics: u64,
     /// Conflicts of identity.
@@ -77,6 +82,7 @@ impl Account {
     /// Adds figures that the engine has cut. `split`: the candidate in them shares the stream.
     pub fn absorb(&mut self, report: &Report, split: bool) {
         self.baseline.add(&report.baseline);
+        self.watched.add(report);
         self.panics += report.baseline.panics;
         self.identity_conflicts += report.baseline.identity_conflicts;
         for arm in report.ended.iter().chain(&report.candidate) {
@@ -106,6 +112,7 @@ impl Account {
         self.end_candidate();
         self.before = (self.ended.exported, self.settled.candidates_refused);
         self.split = split;
+        self.watched = Watched::default();
         self.candidate = Some(Totals::default());
     }
 
@@ -181,7 +188,10 @@ impl Account {
             self.candidate.as_ref().filter(|_| split).map_or(0, f)
                 + since.candidate.as_ref().filter(|_| split).map_or(0, g)
         };
+        let mut watched = self.watched;
+        watched.add(since);
         View {
+            watched,
             bytes_in: self.baseline.bytes_in
                 + since.baseline.bytes_in
                 + split_bytes(|t| t.bytes_in, |a| a.bytes_in),

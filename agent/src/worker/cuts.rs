@@ -232,13 +232,13 @@ impl Cuts {
                 break;
             }
             if let Some(pending) = self.pending.pop_front() {
-                done.extend(self.complete(pending, complete));
+                done.extend(self.complete(pending, complete, outlets.shadow.is_some()));
             }
         }
         done
     }
 
-    fn complete(&mut self, pending: Pending, complete: bool) -> Option<WindowReport> {
+    fn complete(&mut self, pending: Pending, complete: bool, shadow: bool) -> Option<WindowReport> {
         let from = self.reached;
         if let Some(next_hop) = pending.reached[0] {
             self.reached[0] = next_hop;
@@ -247,7 +247,7 @@ impl Cuts {
             self.reached[1] = shadow;
         }
         let mut report = pending.report?;
-        wire::place(&mut report, pending.split, from, self.reached);
+        wire::place(&mut report, (pending.split, shadow), from, self.reached);
         if !complete {
             // Nobody knows what became of these points, nor where the next window begins.
             report.void_reason = "export delayed".to_owned();

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::exporters::queue::{Account as QueueAccount, Queue};
+use crate::guard::Breach;
 use arc_swap::ArcSwap;
 use phoenix_engine::Nanos;
 use phoenix_engine::compile::{Division, Plan};
@@ -376,18 +377,19 @@ impl Worker {
         }
         let since = self.core.engine.candidate_panics() + elsewhere;
         if self.account.panics() + since > self.panics_seen {
-            self.end_candidate("the candidate pipeline panicked".to_owned());
+            let panics = self.account.panics() + since - self.panics_seen;
+            self.end_candidate(Breach::panic(panics, TICK));
         }
     }
 
-    fn end_candidate(&mut self, reason: String) {
+    fn end_candidate(&mut self, breach: Breach) {
         let Some(candidate) = &self.running.plan.candidate else {
             return;
         };
         let experiment = candidate.experiment.clone();
         tracing::error!(
             experiment,
-            reason,
+            reason = breach.reason,
             "candidate arm ended; the baseline runs alone"
         );
         let Ok(plan) = Plan::new(self.running.plan.baseline.clone(), None) else {
@@ -405,7 +407,8 @@ impl Worker {
             .stats
             .candidates_ended
             .fetch_add(1, Ordering::Relaxed);
-        self.notify(Notice::CandidateEnded { experiment, reason });
+        let breach = Box::new(breach);
+        self.notify(Notice::CandidateEnded { experiment, breach });
     }
 
     fn notify(&self, notice: Notice) {
@@ -428,7 +431,7 @@ impl Worker {
                 self.begin_next();
             }
             (Command::Explain(question), _) => question.answer(&self.core.engine),
-            (Command::EndCandidate { reason }, _) => self.end_candidate(reason),
+            (Command::EndCandidate(breach), _) => self.end_candidate(*breach),
             (Command::Drain(done), None) => drop(done),
             (Command::Drain(done), Some(team)) => {
                 team.draining = Some(done);
@@ -469,6 +472,7 @@ impl Worker {
             baseline: view.baseline,
             candidate: view.candidate,
             node: view.node,
+            watched: view.watched,
             bytes_in: view.bytes_in,
             bytes_out: view.bytes_out,
             series_in,

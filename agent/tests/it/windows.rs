@@ -77,7 +77,10 @@ struct World {
 fn world(refuse: Option<usize>) -> World {
     let queues = [Arc::new(Queue::new(1 << 24)), Arc::new(Queue::new(1 << 24))];
     let (worker, notices, work) = worker::spawn(Start {
-        engine: Settings::default(),
+        engine: Settings {
+            clock: Some(phoenix_agent::limits::reading),
+            ..Settings::default()
+        },
         plan: Plan::new(Pipeline::pass_through(), None).unwrap(),
         outlets: Outlets {
             next_hop: queues[0].clone(),
@@ -107,6 +110,7 @@ spec: { stages: [ { id: cut, filter: { drop: [ { attributes: { series: \"*1\" } 
         experiment: "e1".into(),
         division,
         protect: vec![],
+        scope: vec![],
     };
     Plan::new(Pipeline::pass_through(), Some(candidate)).unwrap()
 }
@@ -177,6 +181,35 @@ fn check_frame(windows: &[WindowReport]) {
         assert_eq!(window.arms.len(), 2);
         for arm in &window.arms {
             assert_eq!(ledger(arm).imbalance(), 0, "{arm:?}");
+        }
+    }
+    check_costs(&windows[2..]);
+    // The warm-up's series are looked into; both arms write the resource's attributes.
+    let carried = |arm: &proto::ArmReport| arm.attributes.iter().any(|a| a.key == "series");
+    assert!(windows[1].arms.iter().all(carried), "{:?}", windows[1]);
+    assert!(
+        windows[2..]
+            .iter()
+            .flat_map(|w| &w.arms)
+            .all(|arm| arm.attributes.is_empty())
+    );
+}
+
+/// Each arm costs something, and both together less than the whole process.
+fn check_costs(windows: &[WindowReport]) {
+    for window in windows {
+        let cpu = |arm: &proto::ArmReport| arm.cpu_seconds.expect("measured");
+        let arms: f64 = window.arms.iter().map(cpu).sum();
+        let shared = window.shared_cpu_seconds.expect("measured");
+        assert!(shared > 0.0 && window.arms.iter().all(|arm| cpu(arm) > 0.0));
+        assert!(
+            arms + shared <= window.cpu_seconds.expect("measured") + 0.01,
+            "{window:?}"
+        );
+        for arm in &window.arms {
+            let latency = arm.added_latency.as_ref().expect("measured");
+            assert!(latency.count > 0 && latency.max_ns <= latency.sum_ns);
+            assert_eq!(latency.counts.iter().sum::<u64>(), latency.count);
         }
     }
 }

@@ -162,8 +162,9 @@ pub struct Attribute {
     pub key: String,
     /// Distinct series written that carry it.
     pub series: u64,
-    /// Distinct values among them.
-    pub values: u64,
+    /// Distinct values among them on this agent; `None`: too many to count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<u64>,
 }
 
 /// One stage of one arm.

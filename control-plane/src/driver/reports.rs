@@ -96,6 +96,7 @@ pub fn figures(report: &proto::ArmReport) -> judge::Arm {
     let mut figures = arm(report);
     figures.stages = report.stages.iter().map(stage).collect();
     figures.metrics = report.metrics.iter().map(metric).collect();
+    figures.attributes = report.attributes.iter().map(attribute).collect();
     figures
 }
 
@@ -114,6 +115,14 @@ fn arm(report: &proto::ArmReport) -> judge::Arm {
             series_out: report.protected_series_out,
         },
         cpu_seconds: report.cpu_seconds,
+        added_latency: report.added_latency.as_ref().map(|l| judge::Latency {
+            count: l.count,
+            sum_ns: l.sum_ns,
+            max_ns: l.max_ns,
+        }),
+        memory_bytes: report.memory_bytes,
+        compressed_bytes_out: report.compressed_bytes_out,
+        export_errors: report.export_errors,
         panics: report.panics,
         identity_conflicts: report.identity_conflicts,
         entities: report.entities.as_ref().map(count),
@@ -168,6 +177,14 @@ fn stage(s: &proto::StageReport) -> judge::Stage {
         absorbed: s.absorbed,
         emitted: s.emitted,
         counts: s.counts.clone().into_iter().collect(),
+    }
+}
+
+fn attribute(a: &proto::AttributeReport) -> judge::Attribute {
+    judge::Attribute {
+        key: a.key.clone(),
+        series: a.series,
+        values: a.values,
     }
 }
 

@@ -204,6 +204,11 @@ pub struct Status {
     /// Rolled back only.
     #[prost(enumeration = "Harm", tag = "12")]
     pub harm: i32,
+    /// Of the harm, where a limit was broken: what was measured, and the limit.
+    #[prost(double, optional, tag = "13")]
+    pub measured: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "14")]
+    pub threshold: ::core::option::Option<f64>,
 }
 /// Counts of points. received = exported + filtered + merged + sampled_out + suppressed + rejected
 ///

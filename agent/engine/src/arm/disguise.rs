@@ -227,6 +227,7 @@ impl Arm {
         let written = Event {
             identity: guise.identity,
             metric: guise.metric,
+            guise: Some(&guise),
             ..*event
         };
         self.goes_out(route, &written);

@@ -52,6 +52,13 @@ impl Split {
         hash
     }
 
+    /// The series belongs to no entity.
+    pub fn leave_out(&mut self, series: u32) {
+        if let Some(slot) = self.hashes.get_mut(series as usize) {
+            *slot = 0;
+        }
+    }
+
     /// The entity hash of a series whose route was resolved.
     pub fn hash(&self, series: u32) -> Option<u64> {
         self.hashes

@@ -1,6 +1,7 @@
 //! An arm's figures: sums over its paths and its stages' tallies.
 
 use super::{Arm, Distinct};
+use crate::engine::meter::Cost;
 use crate::ledger::Ledger;
 use crate::report::{ArmFigures, Cardinality, MetricFigures, Protected, StageFigures, Volume};
 use crate::route::{End, Path};
@@ -35,7 +36,11 @@ impl Arm {
             panics: self.carried.panics,
             identity_conflicts: self.conflicts,
             entities: self.entities.as_ref().map(|e| e.cardinality(shared)),
-            unassigned: (self.side == 0 && self.entities.is_some()).then(|| self.unassigned()),
+            unassigned: (self.side == 0 && self.weighs_outside).then(|| self.unassigned()),
+            cpu: self.measured.then_some(self.cost.cpu),
+            latency: self.measured.then(|| self.cost.latency.clone()),
+            state_bytes: self.bytes() as u64,
+            attributes: self.attributes.as_ref().map(|a| a.figures(shared)),
             queries: None,
         }
     }
@@ -54,6 +59,7 @@ impl Arm {
             entities.reset();
         }
         self.carried = Carried::default();
+        (self.cost, self.attributes) = (Cost::default(), None);
         (self.bytes_in, self.bytes_out) = (0, 0);
         (self.rejected, self.conflicts) = (0, 0);
     }
@@ -144,10 +150,18 @@ impl Arm {
         sum
     }
 
-    /// Of a split: what belongs to series that lack a key of the entity.
+    /// What is outside the comparison. Of the bytes written it has the share that its points' messages
+    /// have of all points' messages, so that what surrounds points is divided too.
     fn unassigned(&self) -> Volume {
         let mut sum = Volume::default();
-        for path in self.paths.iter().filter(|path| path.way.unassigned) {
+        let mut all = 0;
+        for path in self.paths.iter() {
+            if path.way.end == End::Emit {
+                all += path.bytes;
+            }
+            if !path.way.unassigned {
+                continue;
+            }
             if path.way.entry == 0 {
                 sum.points_in += path.points;
                 sum.bytes_in += path.bytes;
@@ -158,6 +172,10 @@ impl Arm {
                 sum.bytes_out += path.bytes;
                 sum.series_out += path.series;
             }
+        }
+        let share = u128::from(self.bytes_out) * u128::from(sum.bytes_out);
+        if let Some(bytes) = share.checked_div(u128::from(all)) {
+            sum.bytes_out = u64::try_from(bytes).unwrap_or(u64::MAX);
         }
         sum
     }

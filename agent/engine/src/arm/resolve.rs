@@ -46,6 +46,7 @@ impl Arm {
             protected: any(&self.pipeline.protect, &came),
             measured: event.origin != Origin::Merged && any(around.measured, &came),
             unassigned: false,
+            weighed: false,
             then: None,
             notes: Vec::new(),
         };
@@ -104,7 +105,8 @@ impl Arm {
         self.resolve_beside(route, stage, event, input, around);
     }
 
-    /// Whether a split gives the series to the other arm. What the arm wrote itself is its own.
+    /// Whether the series is the other arm's: by scope, or by a split. What the arm wrote itself is its
+    /// own.
     fn is_others(
         &self,
         series: &SeriesView<'_>,
@@ -112,6 +114,14 @@ impl Arm {
         around: &mut Around<'_>,
         way: &mut Way,
     ) -> bool {
+        way.weighed = around.split.is_some() || !around.scope.is_empty();
+        if !around.scope.is_empty() && !any(around.scope, series) {
+            (way.unassigned, way.measured) = (true, false);
+            if let Some(split) = around.split.as_deref_mut() {
+                split.leave_out(event.series);
+            }
+            return event.origin == Origin::Received && self.side == 1;
+        }
         let Some(split) = around.split.as_deref_mut() else {
             return false;
         };

@@ -1,6 +1,6 @@
 //! A plan: one pipeline, or two arms and how traffic is divided between them.
 
-use super::{Action, Filter, Pipeline};
+use super::{Action, Filter, Pipeline, scope};
 use crate::document::{self, Matcher, Problem};
 use std::sync::Arc;
 
@@ -11,9 +11,10 @@ pub enum Division {
     Shadow,
     /// Each entity goes to exactly one arm, by hash of its key attributes.
     Split {
-        /// Attribute keys of the entity.
+        /// Attribute keys of the entity; without any the node is the unit.
         entity: Vec<String>,
-        /// The candidate's share of entities, 0 < percent < 100.
+        /// The candidate's share of entities, 0 < percent < 100. Of a node: 100 (the candidate takes
+        /// all) or 0 (the baseline does).
         percent: f64,
     },
 }
@@ -29,6 +30,9 @@ pub struct Candidate {
     pub division: Division,
     /// Measured as protected on both arms, beside the baseline's own `protect`.
     pub protect: Vec<Matcher>,
+    /// Series that none of these matches run on the baseline alone and are outside the comparison;
+    /// without any all are inside.
+    pub scope: Vec<Matcher>,
 }
 
 /// What an agent runs.
@@ -44,8 +48,8 @@ impl Plan {
     /// A plan of one pipeline or of two arms.
     ///
     /// # Errors
-    /// A split whose output does not keep its entity key attributes, naming the stage; a share or an
-    /// entity that divides nothing. Paths begin with `baseline` or `candidate`, or are a field of the
+    /// A split whose output does not keep its entity key attributes, or a scope whose keys or names a
+    /// stage does not keep, naming the stage; a share or an entity that divides nothing. Paths begin with `baseline` or `candidate`, or are a field of the
     /// experiment.
     pub fn new(
         baseline: Arc<Pipeline>,
@@ -58,13 +62,17 @@ impl Plan {
             ..
         }) = &candidate
         {
-            if entity.is_empty() {
+            let whole = *percent == 0.0 || *percent == 100.0;
+            if entity.is_empty() && !whole {
                 problems.push(Problem::new(
                     "entity",
-                    "a split needs the attribute keys of its entity, such as [host.name, process.pid]",
+                    format!(
+                        "{percent} % of a node needs an entity to divide by: write its attribute keys, such as \
+                         [host.name, process.pid], or percent 0 or 100 for the node as a whole"
+                    ),
                 ));
             }
-            if !(*percent > 0.0 && *percent < 100.0) {
+            if !entity.is_empty() && !(*percent > 0.0 && *percent < 100.0) {
                 problems.push(Problem::new(
                     "percent",
                     format!("{percent} is not a share: write a number above 0 and below 100"),
@@ -73,6 +81,11 @@ impl Plan {
             for (arm, pipeline) in [("baseline", &baseline), ("candidate", pipeline)] {
                 problems.extend(lost_entities(arm, pipeline, entity));
                 problems.extend(changed_entities(arm, pipeline, entity));
+            }
+        }
+        if let Some(candidate) = &candidate {
+            for (arm, pipeline) in [("baseline", &baseline), ("candidate", &candidate.pipeline)] {
+                problems.extend(scope::problems(arm, pipeline, &candidate.scope));
             }
         }
         if problems.is_empty() {

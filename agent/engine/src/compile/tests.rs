@@ -146,6 +146,7 @@ fn split(baseline: &[&str], candidate: &[&str], entity: &[&str], percent: f64) -
             percent,
         },
         protect: Vec::new(),
+        scope: Vec::new(),
     };
     Plan::new(pipeline(baseline).unwrap(), Some(candidate))
         .err()
@@ -168,7 +169,7 @@ fn a_split_keeps_its_entities_whole() {
             .path
             .starts_with("baseline")
     );
-    assert_eq!(split(&[], &[], &[], 0.0).len(), 2);
+    assert_eq!(split(&[], &[], &[], 40.0)[0].path, "entity");
     assert_eq!(split(&[], &[], &["a"], 100.0).len(), 1);
     assert_eq!(split(&[], &[], &["a"], f64::NAN).len(), 1);
 }
@@ -180,8 +181,55 @@ fn a_shadow_may_lose_any_key() {
         experiment: "e".into(),
         division: Division::Shadow,
         protect: Vec::new(),
+        scope: Vec::new(),
     };
     assert!(Plan::new(pipeline(&[]).unwrap(), Some(candidate)).is_ok());
+}
+
+#[test]
+fn a_node_without_an_entity_is_on_one_side_as_a_whole() {
+    let loses = "aggregate: {match: {}, by: [host.name]}";
+    for percent in [0.0, 100.0] {
+        assert!(split(&[loses], &[loses], &[], percent).is_empty());
+    }
+    assert_eq!(split(&[], &[], &[], f64::NAN).len(), 1);
+}
+
+#[test]
+fn a_scope_must_stay_known_behind_every_stage() {
+    let of = |scope: &str, stage: &str| {
+        let candidate = Candidate {
+            pipeline: pipeline(&[stage]).unwrap(),
+            experiment: "e".into(),
+            division: Division::Shadow,
+            protect: Vec::new(),
+            scope: crate::document::parse_matchers(scope).unwrap(),
+        };
+        let plan = Plan::new(Pipeline::pass_through(), Some(candidate));
+        let problems = plan.err().unwrap_or_default();
+        problems
+            .first()
+            .map(|p| format!("{}: {}", p.path, p.message))
+    };
+    let (by_name, by_key) = ("[{metric: a*}]", "[{attributes: {k: x}}]");
+    let fold = "aggregate: {match: {}, without: [k]}";
+    assert_eq!(of("", fold), None);
+    assert_eq!(of(by_name, fold), None);
+    let found = of(by_key, fold).unwrap();
+    assert!(
+        found.starts_with("candidate.spec.stages[0].aggregate: "),
+        "{found}"
+    );
+    assert!(found.contains("removes k"), "{found}");
+    assert_eq!(of(by_key, "aggregate: {match: {}, without: [other]}"), None);
+    let renames = "aggregate: {match: {}, without: [other], rename: \"{name}.all\"}";
+    assert_eq!(of(by_key, renames), None);
+    assert!(of(by_name, renames).unwrap().contains("other names"));
+    let sets = "transform: {match: {}, ops: [{set: {attribute: k, value: y}}]}";
+    assert!(of(by_key, sets).unwrap().contains("changes k"));
+    let idle = "filter: {match: {}, entity: [k], drop_when: [{metric: m, below: 1}]}";
+    assert_eq!(of(by_key, idle), None);
+    assert!(of(by_name, idle).unwrap().contains("whole entities"));
 }
 
 #[test]
@@ -212,6 +260,7 @@ fn a_split_must_not_divide_the_entities_of_a_filter() {
                 percent: 50.0,
             },
             protect: Vec::new(),
+            scope: Vec::new(),
         };
         Plan::new(Pipeline::pass_through(), Some(candidate))
     };

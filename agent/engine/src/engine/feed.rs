@@ -2,17 +2,17 @@
 
 use super::{Emitted, Engine, Fed, Hands, Outs, Refusal};
 use crate::Nanos;
-use crate::arm::close::Moment;
+use crate::arm::close::{Moment, Out};
 use crate::arm::resolve::is_cumulative;
-use crate::arm::{Around, Event, Origin};
+use crate::arm::{Arm, Around, Event, Origin};
 use crate::input::Input;
+use crate::route::Route;
 use crate::series::{Entry, Found, Table};
 use crate::stage::Closing;
-use crate::wire::index::{Reject, UNKNOWN};
+use crate::wire::index::{Index, Reject, UNKNOWN};
 use crate::wire::normalise::normalise;
 use crate::wire::walk::walk;
 use bytes::Bytes;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl Engine {
     /// Takes one `ExportMetricsServiceRequest` (the same bytes as `MetricsData`).
@@ -20,6 +20,8 @@ impl Engine {
     /// # Errors
     /// The request is refused whole and nothing has changed.
     pub fn feed(&mut self, request: &Bytes, now: Nanos) -> Result<Fed, Refusal> {
+        self.meter.start();
+        self.begin_request();
         let limits = &self.settings.limits;
         walk(request, limits, &mut self.table.memo, &mut self.index)?;
         let mut data = request.clone();
@@ -27,23 +29,25 @@ impl Engine {
             data = normalise(request, limits, &mut self.table.memo, &mut self.index)?;
         }
         self.advance(now);
+        self.meter.share();
         let mut outs = if self.settings.is_shared() {
             // Windows close at the edges that all workers share.
             Outs::default()
         } else {
             self.close(Closing::Due, self.now, &mut Hands::default())
         };
-        self.follow(&data);
-        let at = Moment {
-            now: self.now,
-            window: self.window,
+        let from = Incoming {
+            request,
+            data: &data,
         };
-        self.both(&mut outs, |arm, node, around, out| {
-            arm.close_early(at, node, around, out)
-        });
-        let emitted = self.leave_request(request, &data, outs);
+        let whole = match self.candidate.as_ref().is_some_and(|arm| !arm.dead) {
+            true => self.feed_both(from, &mut outs),
+            false => self.feed_one(from, &mut outs),
+        };
+        let emitted = self.leave_request(request, whole, outs);
         self.sweep();
         self.recent.remember(request);
+        self.meter.share();
         Ok(Fed {
             received: self.index.received(),
             rejected: self.index.rejected,
@@ -52,106 +56,85 @@ impl Engine {
         })
     }
 
-    /// Every point of the request follows its routes.
-    fn follow(&mut self, data: &[u8]) {
-        let points = self.index.points.len();
-        let rejected = self.index.rejected;
-        let split = self.is_split();
-        for arm in std::iter::once(&mut self.baseline).chain(&mut self.candidate) {
-            arm.kept.clear(points);
-            arm.rejected += if arm.dead { 0 } else { rejected };
-            arm.bytes_in += if split || arm.dead {
-                0
-            } else {
-                data.len() as u64
-            };
-        }
-        for number in 0..points {
-            self.point(data, number);
+    /// What arms spent on windows alone is no request's.
+    fn begin_request(&mut self) {
+        self.baseline.cost.request = 0;
+        if let Some(arm) = &mut self.candidate {
+            arm.cost.request = 0;
         }
     }
 
-    #[inline]
-    fn point(&mut self, data: &[u8], number: usize) {
-        let Some(point) = self.index.points.get(number) else {
-            return;
-        };
-        let of = self.index.metrics.get(point.metric as usize);
-        let Some(kind) = of.and_then(|metric| metric.kind) else {
-            return;
-        };
-        if point.reject != Reject::No {
-            return;
+    /// The baseline alone takes the request; what it need not write itself is true.
+    fn feed_one(&mut self, from: Incoming<'_>, outs: &mut Outs) -> Whole {
+        self.receive(from.data, 0);
+        for number in 0..self.index.points.len() {
+            self.point(from.data, number);
         }
-        let mut event = Event {
-            data,
-            index: &self.index,
-            point,
-            kind,
-            series: UNKNOWN,
-            identity: 0,
-            metric: 0,
-            entry: 0,
-            guise: None,
-            origin: Origin::Received,
-            tracked: true,
+        [self.leave_baseline(from, outs), false]
+    }
+
+    /// What the baseline wrote anew, and what stays of the request.
+    pub(super) fn leave_baseline(&mut self, from: Incoming<'_>, outs: &mut Outs) -> bool {
+        let (at, alone) = (self.moment(), self.alone());
+        let mut around = around!(self);
+        let out = &mut outs.baseline;
+        self.baseline.close_early(at, &self.table, &mut around, out);
+        leave(&mut self.baseline, &self.index, from, alone, out)
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        Moment {
             now: self.now,
-            clock: self.now,
             window: self.window,
-            weight: 1.0,
-        };
-        let mut around = Around {
-            settings: &self.settings,
-            canonical: &mut self.canonical,
-            names: &mut self.names,
-            measured: &self.measured,
-            split: self.split.as_mut(),
-            expiry: self.expiry,
-        };
-        let series = if point.series == UNKNOWN {
-            identify(&event, &mut self.table, &mut self.transient, &mut around)
+        }
+    }
+
+    /// Whether no other arm's output leaves with the baseline's.
+    pub(super) fn alone(&self) -> bool {
+        !self.exports_candidate()
+    }
+
+    /// An arm is about to take the request.
+    pub(super) fn receive(&mut self, data: &[u8], side: usize) {
+        let whole = if self.counts_points() {
+            0
         } else {
-            point.series
+            data.len() as u64
         };
-        event.series = series;
-        let entry = match self.table.get_mut(series) {
+        let arm = match (side, &mut self.candidate) {
+            (1, Some(candidate)) => candidate,
+            _ => &mut self.baseline,
+        };
+        arm.kept.clear(self.index.points.len());
+        arm.rejected += self.index.rejected;
+        arm.bytes_in += whole;
+    }
+
+    /// One point of the request follows its route through the baseline.
+    #[inline]
+    pub(super) fn point(&mut self, data: &[u8], number: usize) {
+        let Some(mut event) = event(&self.index, data, number, self.now, self.window) else {
+            return;
+        };
+        let mut around = around!(self);
+        event.series = series_of(&event, &mut self.table, &mut self.transient, &mut around);
+        let entry = match self.table.get_mut(event.series) {
             Some(entry) => entry,
             None => {
                 event.tracked = false;
                 &mut self.transient
             }
         };
-        entry.seen = self.now.max(1);
-        (event.identity, event.metric) = (entry.identity, entry.metric);
+        meet(entry, &mut event, around.expiry);
         let Entry {
-            routes: [ours, theirs],
+            routes: [ours, _],
             input,
             ..
         } = entry;
-        // One that returns is new to every stage, as if it had been swept meanwhile.
-        if let Some(input) = input.as_mut()
-            && input.expired(event.now, around.expiry)
-        {
-            *input = Input::new(event.monotonic(), true);
-            (ours.generation, theirs.generation) = (0, 0);
-        }
         let fresh = ours.generation != self.generation;
         self.baseline
             .ensure(ours, &event, input.as_ref(), &mut around);
-        let mut observes = self.baseline.observes(ours);
-        let mut fault = false;
-        let mut candidate = self.candidate.as_mut().filter(|arm| !arm.dead);
-        let mut fresh_candidate = false;
-        if let Some(arm) = &mut candidate {
-            fresh_candidate = theirs.generation != arm.generation;
-            if fresh_candidate {
-                fault = catch_unwind(AssertUnwindSafe(|| {
-                    arm.ensure(theirs, &event, input.as_ref(), &mut around);
-                }))
-                .is_err();
-            }
-            observes |= arm.observes(theirs);
-        }
+        let observes = self.baseline.observes(ours);
         let view = event.view();
         let seen = input.as_mut().and_then(|input| {
             if observes {
@@ -164,68 +147,30 @@ impl Engine {
         if self.baseline.take(ours, &event, seen.as_ref(), &mut around) {
             self.baseline.kept.keep(number);
         }
-        if let Some(arm) = candidate.filter(|_| !fault) {
-            let done = catch_unwind(AssertUnwindSafe(|| {
-                if arm.take(theirs, &event, seen.as_ref(), &mut around) {
-                    arm.kept.keep(number);
-                }
-            }));
-            fault = done.is_err();
-            if around.split.is_some() {
-                let arm = if arm.is_foreign(theirs) {
-                    &mut self.baseline
-                } else {
-                    arm
-                };
-                arm.bytes_in += point.at.field.len() as u64;
-            }
+        if around.split.is_some() || !around.scope.is_empty() {
+            self.baseline.bytes_in += event.point.at.field.len() as u64;
         }
-        if fresh || fresh_candidate {
-            self.conflicts(series, fresh, fresh_candidate);
-        }
-        if fault {
-            self.end_candidate();
+        if fresh {
+            let (series, ours) = (event.series, *ours);
+            self.conflict(event.identity, series, ours);
         }
     }
 
     /// A series whose route is new may pass where an aggregation writes its identity.
     #[cold]
-    fn conflicts(&mut self, series: u32, baseline: bool, candidate: bool) {
-        let Some(entry) = self.table.get(series) else {
-            return;
-        };
-        let (identity, [ours, theirs]) = (entry.identity, entry.routes);
-        if baseline {
-            self.baseline.check_conflict(identity, &ours, &self.table);
-        }
-        if let Some(arm) = self.candidate.as_mut().filter(|_| candidate) {
-            arm.check_conflict(identity, &theirs, &self.table);
+    fn conflict(&mut self, identity: u128, series: u32, route: Route) {
+        if self.table.get(series).is_some() {
+            self.baseline.check_conflict(identity, &route, &self.table);
         }
     }
 
-    /// What stays of the request goes after what the stages wrote.
-    fn leave_request(&mut self, request: &Bytes, data: &Bytes, mut outs: Outs) -> Emitted {
-        let exported = self.exports_candidate();
-        let points = self.baseline.kept.count as u64;
-        let out = &mut outs.baseline.bytes;
-        let all = self.baseline.splice(&self.index, data, out);
-        let whole = all && out.is_empty() && !exported;
-        if all && !whole {
-            out.extend_from_slice(request);
-        }
-        outs.baseline.points += points + self.baseline.flush(&mut outs.baseline.bytes);
-        let mut whole_shadow = false;
-        if let Some(arm) = &mut self.candidate {
-            let points = arm.kept.count as u64;
-            let out = &mut outs.candidate.bytes;
-            match arm.splice(&self.index, data, out) {
-                true if exported && points == 0 => {}
-                true if out.is_empty() && !exported => whole_shadow = !arm.dead,
-                true => out.extend_from_slice(request),
-                false => {}
-            }
-            outs.candidate.points += points + arm.flush(&mut outs.candidate.bytes);
-        }
+    /// What the arms wrote and what stays of the request, as it leaves the engine.
+    fn leave_request(
+        &mut self,
+        request: &Bytes,
+        [whole, whole_shadow]: Whole,
+        outs: Outs,
+    ) -> Emitted {
         let mut emitted = self.emitted(outs);
         if whole {
             self.baseline.bytes_out += request.len() as u64;
@@ -236,6 +181,97 @@ impl Engine {
             emitted.shadow = request.clone();
         }
         emitted
+    }
+}
+
+/// A request as it came, and as it is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Incoming<'a> {
+    pub request: &'a Bytes,
+    pub data: &'a Bytes,
+}
+
+/// Of baseline and shadow: the request leaves as it came, and alone.
+pub(super) type Whole = [bool; 2];
+
+/// What stays of a request goes after what the arm's stages wrote. True: the request leaves as it came,
+/// and nothing was written. `alone`: no other arm's output leaves with this one's.
+pub(super) fn leave(
+    arm: &mut Arm,
+    index: &Index,
+    from: Incoming<'_>,
+    alone: bool,
+    out: &mut Out,
+) -> bool {
+    let points = arm.kept.count as u64;
+    let all = arm.splice(index, from.data, &mut out.bytes);
+    let whole = all && out.bytes.is_empty() && alone;
+    // Where both arms' outputs leave together, what holds no point is the baseline's.
+    if all && !whole && (alone || points > 0 || arm.side == 0) {
+        out.bytes.extend_from_slice(from.request);
+    }
+    out.points += points + arm.flush(&mut out.bytes);
+    whole
+}
+
+/// A point of a request as an event; nothing where it is rejected or is none.
+#[inline]
+pub(super) fn event<'a>(
+    index: &'a Index,
+    data: &'a [u8],
+    number: usize,
+    now: Nanos,
+    window: u32,
+) -> Option<Event<'a>> {
+    let point = index.points.get(number)?;
+    let of = index.metrics.get(point.metric as usize);
+    let kind = of.and_then(|metric| metric.kind)?;
+    (point.reject == Reject::No).then_some(Event {
+        data,
+        index,
+        point,
+        kind,
+        series: UNKNOWN,
+        identity: 0,
+        metric: 0,
+        entry: 0,
+        guise: None,
+        origin: Origin::Received,
+        tracked: true,
+        now,
+        clock: now,
+        window,
+        weight: 1.0,
+    })
+}
+
+/// The number of a point's series; what has none is described by `transient`.
+#[inline]
+pub(super) fn series_of(
+    event: &Event<'_>,
+    table: &mut Table,
+    transient: &mut Entry,
+    around: &mut Around<'_>,
+) -> u32 {
+    if event.point.series == UNKNOWN {
+        identify(event, table, transient, around)
+    } else {
+        event.point.series
+    }
+}
+
+/// The series speaks. One that returns is new to every stage, as if it had been swept meanwhile.
+#[inline]
+pub(super) fn meet(entry: &mut Entry, event: &mut Event<'_>, expiry: Nanos) {
+    entry.seen = event.now.max(1);
+    (event.identity, event.metric) = (entry.identity, entry.metric);
+    if let Some(input) = entry.input.as_mut()
+        && input.expired(event.now, expiry)
+    {
+        *input = Input::new(event.monotonic(), true);
+        for route in &mut entry.routes {
+            route.generation = 0;
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::Nanos;
 use crate::arm::close::Moment;
 use crate::arm::{Arm, Split};
 use crate::compile::{Action, Candidate, Division, Pipeline, Plan};
+use crate::document::Matcher;
 use crate::identity::entity_seed;
 use std::sync::Arc;
 
@@ -153,14 +154,7 @@ impl Engine {
         let keeps = |fingerprint: &str| {
             next.is_some_and(|next| next.stages.iter().any(|s| s.fingerprint == fingerprint))
         };
-        let mut around = crate::arm::Around {
-            settings: &self.settings,
-            canonical: &mut self.canonical,
-            names: &mut self.names,
-            measured: &self.measured,
-            split: self.split.as_mut(),
-            expiry: self.expiry,
-        };
+        let mut around = around!(self);
         let out = if candidate {
             &mut outs.candidate
         } else {
@@ -196,8 +190,12 @@ impl Engine {
     /// What the running plan asks of every point: the protected set, the split, the expiry.
     pub(super) fn shape(&mut self) {
         self.measured.clone_from(&self.plan.baseline.protect);
+        self.meter.run(self.plan.candidate.is_some());
+        (self.pass, self.cuts) = Default::default();
         self.split = None;
+        self.scope.clear();
         if let Some(candidate) = &self.plan.candidate {
+            self.scope.extend(candidate.scope.iter().cloned());
             self.measured.extend(candidate.protect.iter().cloned());
             if let Division::Split { entity, percent } = &candidate.division {
                 let seed = entity_seed(&candidate.experiment);
@@ -205,7 +203,11 @@ impl Engine {
             }
         }
         for arm in std::iter::once(&mut self.baseline).chain(&mut self.candidate) {
-            arm.entities = self.split.is_some().then(Default::default);
+            let by_entity = self.split.as_ref().is_some_and(|s| !s.entity.is_empty());
+            arm.entities = by_entity.then(Default::default);
+            arm.weighs_outside = by_entity || !self.scope.is_empty();
+            arm.measured = self.meter.runs();
+            (arm.cost, arm.attributes) = Default::default();
         }
         let candidate = self.plan.candidate.as_ref().map(|c| &c.pipeline);
         let longest = std::iter::once(&self.plan.baseline)
@@ -222,14 +224,14 @@ impl Engine {
 }
 
 /// How a plan divides what it receives; nothing without a split.
-fn division(plan: &Plan) -> Option<(&str, Vec<&str>, f64)> {
+fn division(plan: &Plan) -> Option<(&str, Vec<&str>, f64, &[Matcher])> {
     let candidate = plan.candidate.as_ref()?;
     match &candidate.division {
         Division::Shadow => None,
         Division::Split { entity, percent } => {
             let mut keys: Vec<&str> = entity.iter().map(String::as_str).collect();
             keys.sort_unstable();
-            Some((&candidate.experiment, keys, *percent))
+            Some((&candidate.experiment, keys, *percent, &candidate.scope))
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a node gives its engine at the start, and what a request can be refused for.
 
+use super::meter::Clock;
 use crate::Nanos;
 
 /// What a node gives its engine at the start. Never changes while it runs.
@@ -19,6 +20,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Which of the node's workers this engine is.
     pub place: Place,
+    /// By which arms are measured; without one (in replay) they are not.
+    pub clock: Option<Clock>,
 }
 
 /// Which of a node's workers an engine is. Worker 0 writes what all of them have merged.
@@ -115,6 +118,7 @@ impl Default for Settings {
             began: 0,
             limits: Limits::default(),
             place: Place::ALONE,
+            clock: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod arms;
+mod experiment;
 mod gates;
 mod input;
 mod originals;
@@ -160,6 +161,7 @@ fn arms(baseline: Arc<Pipeline>, candidate: Arc<Pipeline>, division: Division) -
         experiment: "x1".into(),
         division,
         protect: Vec::new(),
+        scope: Vec::new(),
     };
     Plan::new(baseline, Some(candidate)).unwrap()
 }

@@ -1,7 +1,10 @@
 //! Figures of several workers as those of one node. A series is on one worker alone, so that counts
 //! add; what many workers can see (an entity) is united by what it is.
 
-use super::{ArmFigures, Cardinality, MetricFigures, Protected, Report, StageFigures, Volume};
+use super::{
+    ArmFigures, AttributeFigures, Cardinality, MetricFigures, Protected, Report, StageFigures,
+    Volume,
+};
 use crate::ledger::Ledger;
 use crate::query::partial::Partials;
 use std::collections::BTreeMap;
@@ -16,6 +19,8 @@ impl Report {
             own.unite(ended);
         }
         self.ended.extend(theirs);
+        self.shared_cpu = self.shared_cpu.zip(other.shared_cpu).map(|(a, b)| a + b);
+        self.shared_bytes += other.shared_bytes;
     }
 }
 
@@ -45,6 +50,12 @@ impl ArmFigures {
         let add = |own: &mut Volume, theirs: Volume| own.add(&theirs);
         unite(&mut self.unassigned, other.unassigned, add);
         unite(&mut self.queries, other.queries, Partials::unite);
+        self.cpu = self.cpu.zip(other.cpu).map(|(a, b)| a + b);
+        unite(&mut self.latency, other.latency, |own, theirs| {
+            own.merge(&theirs)
+        });
+        self.state_bytes += other.state_bytes;
+        unite(&mut self.attributes, other.attributes, unite_attributes);
     }
 }
 
@@ -116,6 +127,28 @@ impl StageFigures {
             *self.counts.entry(reason.clone()).or_default() += points;
         }
     }
+}
+
+fn unite_attributes(own: &mut Vec<AttributeFigures>, other: Vec<AttributeFigures>) {
+    let rows = std::mem::take(own).into_iter();
+    let mut by_key: BTreeMap<String, AttributeFigures> =
+        rows.map(|row| (row.key.clone(), row)).collect();
+    for mut row in other {
+        if let Some(known) = by_key.remove(&row.key) {
+            row.series += known.series;
+            row.seen = match (row.seen, known.seen) {
+                (Some(mut theirs), Some(own)) => {
+                    theirs.extend(own);
+                    Some(theirs)
+                }
+                _ => None,
+            };
+            row.values = row.seen.as_ref().map(|seen| seen.len() as u64);
+        }
+        by_key.insert(row.key.clone(), row);
+    }
+    own.extend(by_key.into_values());
+    AttributeFigures::sort(own);
 }
 
 fn unite_metrics(own: &mut Vec<MetricFigures>, other: Vec<MetricFigures>) {

@@ -82,7 +82,8 @@ pub(super) fn candidate(
         pipeline: pipeline.clone(),
         experiment: assignment.experiment.clone(),
         division: division(assignment).map_err(refuse)?,
-        protect: protect(&assignment.protect).map_err(refuse)?,
+        protect: matchers("protect", &assignment.protect).map_err(refuse)?,
+        scope: matchers("scope", &assignment.scope).map_err(refuse)?,
     };
     let plan = Plan::new(baseline.pipeline.clone(), Some(arm)).map_err(refuse)?;
     let window = Duration::from_millis(assignment.window_ms.into());
@@ -101,6 +102,7 @@ pub(super) fn candidate(
             id: assignment.experiment.clone(),
             revision: assignment.experiment_revision,
             window,
+            guardrails: assignment.guardrails.unwrap_or_default(),
         },
     })
 }
@@ -129,9 +131,9 @@ fn division(assignment: &ExperimentAssignment) -> Result<Division, Problems> {
     }
 }
 
-fn protect(text: &str) -> Result<Vec<Matcher>, Problems> {
+fn matchers(field: &str, text: &str) -> Result<Vec<Matcher>, Problems> {
     parse_matchers(text).map_err(|problems| {
-        let under = |p: Problem| Problem::new(format!("experiment.protect{}", p.path), p.message);
+        let under = |p: Problem| Problem::new(format!("experiment.{field}{}", p.path), p.message);
         problems.into_iter().map(under).collect()
     })
 }

@@ -28,7 +28,9 @@ impl Machine {
     }
 
     pub(super) fn put(&mut self, status: Status) {
-        self.outcomes.retain(|o| o.hash != status.hash);
+        // A pipeline against itself has one hash in both arms: what an experiment's arm did is told apart.
+        self.outcomes
+            .retain(|o| o.hash != status.hash || o.experiment != status.experiment);
         self.outcomes.push(status);
     }
 
@@ -87,7 +89,7 @@ impl Machine {
     }
 
     pub(super) fn report_of(&self, hash: &str) -> Option<Effect> {
-        let outcome = self.outcomes.iter().find(|o| o.hash == hash)?;
+        let outcome = self.outcomes.iter().rev().find(|o| o.hash == hash)?;
         Some(Effect::Report(self.complete(outcome)))
     }
 

@@ -334,10 +334,16 @@ fn a_candidate_that_did_harm_is_reported_and_not_started_again() {
     agent.desired(&trial);
     agent.reports();
     agent.generation += 1; // The worker's own swap.
+    let breach = Breach::new(Harm::Latency, (7e6, 5e6), "it was slow");
     let effects = agent
         .machine
-        .candidate_ended("e1", "it panicked", agent.generation);
-    let [Effect::Say { .. }, Effect::Report(status)] = effects.as_slice() else {
+        .candidate_ended("e1", &breach, agent.generation);
+    let [
+        Effect::Say { .. },
+        Effect::Save(disk),
+        Effect::Report(status),
+    ] = effects.as_slice()
+    else {
         panic!()
     };
     assert_eq!(
@@ -346,8 +352,13 @@ fn a_candidate_that_did_harm_is_reported_and_not_started_again() {
     );
     assert_eq!(
         (status.reason.as_str(), status.experiment.as_str()),
-        ("it panicked", "e1")
+        ("it was slow", "e1")
     );
+    assert_eq!(
+        (status.harm(), status.measured, status.threshold),
+        (Harm::Latency, Some(7e6), Some(5e6))
+    );
+    let disk = disk.clone();
     assert_eq!(
         (status.candidate_hash.as_str(), status.generation),
         ("", agent.generation)
@@ -359,9 +370,23 @@ fn a_candidate_that_did_harm_is_reported_and_not_started_again() {
     let reports = agent.desired(&trial);
     assert!(reports.contains(&(RolledBack, b.hash.clone())));
     assert_eq!(agent.generation, generation);
-    // A new revision of the experiment does.
+    // Nor does the experiment's next step, nor a restart of the agent, which tells of it again.
     trial.revision = 3;
     trial.experiment.as_mut().unwrap().experiment_revision = 2;
+    agent.desired(&trial);
+    assert!(agent.machine.plan().candidate.is_none());
+    let mut again = Agent::boot(disk);
+    assert!(again.connect().contains(&(RolledBack, b.hash.clone())));
+    again.desired(&trial);
+    assert_eq!(again.candidate(), None);
+    // A desired state without the experiment has heard of it; another experiment may try.
+    let mut done = state(4, Some(a.clone()));
+    again.desired(&done);
+    assert_eq!(again.disk.harmed, None);
+    done.revision = 5;
+    assert!(!again.desired(&done).contains(&(RolledBack, b.hash.clone())));
+    trial.revision = 6;
+    trial.experiment.as_mut().unwrap().experiment = "e2".into();
     agent.desired(&trial);
     assert_eq!(
         agent
@@ -374,7 +399,12 @@ fn a_candidate_that_did_harm_is_reported_and_not_started_again() {
             .hash,
         b.hash
     );
-    assert!(agent.machine.candidate_ended("other", "", 9).is_empty());
+    assert!(
+        agent
+            .machine
+            .candidate_ended("other", &breach, 9)
+            .is_empty()
+    );
 }
 
 #[test]
@@ -390,7 +420,8 @@ fn a_refused_candidate_does_not_hold_up_the_baseline() {
     );
     // A split without an entity is refused by the plan, not by the document.
     let mut split = with_candidate(state(2, Some(a)), pipeline("b"));
-    split.experiment.as_mut().unwrap().mode = Mode::Split.into();
+    let experiment = split.experiment.as_mut().unwrap();
+    (experiment.mode, experiment.percent) = (Mode::Split.into(), 50.0);
     assert!(agent.desired(&split).iter().any(|r| r.0 == Rejected));
     let experiment = split.experiment.as_mut().unwrap();
     (experiment.entity, experiment.percent) = (vec!["host.name".into()], 50.0);

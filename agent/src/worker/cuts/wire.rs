@@ -25,15 +25,17 @@ pub fn window(
         end_ms,
         void_reason: void.unwrap_or_default().to_owned(),
         arms,
+        shared_cpu_seconds: report.shared_cpu.map(convert::seconds),
+        shared_memory_bytes: Some(report.shared_bytes),
         ..WindowReport::default()
     }
 }
 
-/// Fills in where the window lies in the exporters' streams (next hop, shadow) and moves what the
-/// next hop refused of it from `exported` to `dropped{next_hop}`.
+/// Fills in where the window lies in the exporters' streams (next hop and, where there is one, shadow),
+/// what was sent of it, and moves what the next hop refused of it from `exported` to `dropped{next_hop}`.
 pub fn place(
     report: &mut WindowReport,
-    split: bool,
+    (split, shadow): (bool, bool),
     from: [QueueAccount; 2],
     to: [QueueAccount; 2],
 ) {
@@ -47,6 +49,11 @@ pub fn place(
         let side = usize::from(of_shadow);
         arm.stream_from = from[side].accepted;
         arm.stream_to = to[side].accepted;
+        if !split && (shadow || !of_shadow) {
+            let sent = to[side].bytes_sent - from[side].bytes_sent;
+            arm.compressed_bytes_out = Some(sent);
+            arm.export_errors = Some(to[side].errors - from[side].errors);
+        }
         let Some(ledger) = arm.ledger.as_mut().filter(|_| !of_shadow) else {
             continue;
         };

@@ -38,7 +38,8 @@ pub async fn run(client: &Client, args: &ReplayArgs) -> anyhow::Result<()> {
         },
         candidate: pipeline(client, &text(&e, "/candidateHash")).await?,
         id: text(&e, "/id"),
-        protect: protect(&e)?,
+        protect: matchers(&e, "guardrails/protect")?,
+        scope: matchers(&e, "scope/match")?,
         window: window(&e)?,
     };
     let windows = both.replay(&args.captures)?;
@@ -79,10 +80,10 @@ async fn pipeline(client: &Client, hash: &str) -> anyhow::Result<Arc<Pipeline>> 
     bail!("there is no pipeline {hash}")
 }
 
-fn protect(e: &Value) -> anyhow::Result<Vec<Matcher>> {
-    let written = e.pointer("/document/spec/guardrails/protect");
+fn matchers(e: &Value, field: &str) -> anyhow::Result<Vec<Matcher>> {
+    let written = e.pointer(&format!("/document/spec/{field}"));
     let text = written.map_or_else(|| "[]".into(), Value::to_string);
-    parse_matchers(&text).map_err(|problems| anyhow!("guardrails.protect: {problems:?}"))
+    parse_matchers(&text).map_err(|problems| anyhow!("{field}: {problems:?}"))
 }
 
 /// Nanoseconds.
@@ -99,6 +100,7 @@ struct Both {
     candidate: Arc<Pipeline>,
     id: String,
     protect: Vec<Matcher>,
+    scope: Vec<Matcher>,
     window: Nanos,
 }
 
@@ -122,6 +124,7 @@ impl Both {
             experiment: self.id.clone(),
             division: Division::Shadow,
             protect: self.protect.clone(),
+            scope: self.scope.clone(),
         };
         let plan = Plan::new(self.baseline.clone(), Some(candidate))
             .map_err(|problems| anyhow!("the pipelines cannot run side by side: {problems:?}"))?;

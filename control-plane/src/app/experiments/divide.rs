@@ -45,6 +45,7 @@ impl App {
                 experiment: String::new(),
                 division: Division::Split { entity, percent },
                 protect: Vec::new(),
+                scope: Vec::new(),
             };
             if let Err(problems) = Plan::new(baseline.clone(), Some(candidate)) {
                 return Err(Error::Invalid {

@@ -62,6 +62,7 @@ pub fn plans(case: &Case, choice: &Choice) -> Option<(Arc<compile::Plan>, refere
                 },
             },
             protect: Vec::new(),
+            scope: Vec::new(),
         }),
     };
     let plan = compile::Plan::new(compiled(choice.baseline)?, candidate).ok()?;

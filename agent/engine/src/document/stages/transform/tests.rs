@@ -289,6 +289,7 @@ fn a_split_refuses_a_transform_of_its_entity() {
         experiment: "e".into(),
         division,
         protect: Vec::new(),
+        scope: Vec::new(),
     };
     let split = |key: &str| Division::Split {
         entity: vec![key.to_string()],

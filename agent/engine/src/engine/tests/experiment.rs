@@ -1,0 +1,259 @@
+//! What an experiment divides by: scope, node; what its arms cost.
+
+use super::*;
+use crate::engine::meter::Reading;
+use std::cell::Cell;
+
+fn keys(range: std::ops::Range<u64>, time: u64) -> Vec<P> {
+    range
+        .map(|n| c(&format!("e{n}"), time, n as i64 + time as i64))
+        .collect()
+}
+
+fn others(range: std::ops::Range<u64>, time: u64) -> Vec<P> {
+    let of = |p: P| P {
+        metric: "other",
+        ..p
+    };
+    keys(range, time).into_iter().map(of).collect()
+}
+
+fn plan(candidate: Arc<Pipeline>, division: Division, scope: &str) -> Arc<Plan> {
+    scoped(stages("[]"), candidate, division, scope)
+}
+
+fn scoped(
+    baseline: Arc<Pipeline>,
+    pipeline: Arc<Pipeline>,
+    division: Division,
+    scope: &str,
+) -> Arc<Plan> {
+    let candidate = Candidate {
+        pipeline,
+        experiment: "x1".into(),
+        division,
+        protect: crate::document::parse_matchers("[{attributes: {k: e1}}]").unwrap(),
+        scope: crate::document::parse_matchers(scope).unwrap(),
+    };
+    Plan::new(baseline, Some(candidate)).unwrap()
+}
+
+fn by_node(percent: f64) -> Division {
+    Division::Split {
+        entity: Vec::new(),
+        percent,
+    }
+}
+
+fn by_key(percent: f64) -> Division {
+    Division::Split {
+        entity: vec!["k".into()],
+        percent,
+    }
+}
+
+#[test]
+fn a_node_is_the_candidates_or_the_baselines_as_a_whole() {
+    let none = || stages("[{id: f, filter: {drop: [{metric: c}]}}]");
+    for (percent, points, takes) in [(100.0, 0, [0, 20]), (0.0, 20, [20, 0])] {
+        let mut engine = engine(plan(none(), by_node(percent), ""));
+        let fed = engine.feed(&request(&keys(0..20, 10)), 10 * S).unwrap();
+        assert_eq!((fed.emitted.points, fed.emitted.shadow_points), (points, 0));
+        let report = engine.cut();
+        let candidate = report.candidate.unwrap();
+        balanced(&report.baseline);
+        balanced(&candidate);
+        let took = [report.baseline.ledger.received, candidate.ledger.received];
+        assert_eq!(took, takes);
+        assert!(candidate.entities.is_none() && report.baseline.unassigned.is_none());
+    }
+}
+
+#[test]
+fn series_out_of_scope_are_the_baselines_alone_in_shadow_and_split() {
+    let points: Vec<P> = keys(0..30, 10)
+        .into_iter()
+        .chain(others(0..7, 10))
+        .collect();
+    let sent = request(&points);
+    let drops = || stages("[{id: f, filter: {drop: [{attributes: {k: e2*}}, {metric: other}]}}]");
+    for division in [Division::Shadow, by_key(50.0), by_node(100.0)] {
+        let mut engine = engine(plan(drops(), division.clone(), "[{metric: c}]"));
+        for time in [10, 11] {
+            let fed = engine.feed(&sent, time * S).unwrap();
+            let rows = read(&fed.emitted.out);
+            let outside = rows.iter().filter(|row| row.0 == "other").count();
+            assert_eq!(outside, 7, "{division:?}: none is dropped by the candidate");
+            assert!(read(&fed.emitted.shadow).iter().all(|row| row.0 == "c"));
+        }
+        let report = engine.cut();
+        let (baseline, candidate) = (report.baseline, report.candidate.unwrap());
+        balanced(&baseline);
+        balanced(&candidate);
+        let unassigned = baseline.unassigned.unwrap();
+        assert_eq!((unassigned.points_in, unassigned.points_out), (14, 14));
+        assert_eq!((unassigned.series_in, unassigned.series_out), (7, 7));
+        let inside = baseline.ledger.received - unassigned.points_in;
+        match division {
+            Division::Shadow => assert_eq!([inside, candidate.ledger.received], [60, 60]),
+            Division::Split { .. } => assert_eq!(inside + candidate.ledger.received, 60),
+        }
+        if division == Division::Shadow {
+            assert_eq!(baseline.bytes_in - unassigned.bytes_in, candidate.bytes_in);
+            let all = baseline.bytes_out as f64 * 7.0 / 37.0;
+            let apart = (unassigned.bytes_out as f64 - all).abs();
+            assert!(
+                apart < 0.1 * all,
+                "a seventh of the bytes or so: {unassigned:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn protected_series_out_of_scope_are_no_loss_of_the_candidate() {
+    let mut engine = engine(plan(stages("[]"), Division::Shadow, "[{metric: c}]"));
+    let points: Vec<P> = keys(0..3, 10).into_iter().chain(others(0..3, 10)).collect();
+    engine.feed(&request(&points), 10 * S).unwrap();
+    let report = engine.cut();
+    let counts = |arm: &ArmFigures| (arm.protected.points_in, arm.protected.points_out);
+    assert_eq!(counts(&report.baseline), (1, 1));
+    assert_eq!(counts(&report.candidate.unwrap()), (1, 1));
+}
+
+#[test]
+fn a_pipeline_against_itself_says_the_same_in_both_arms() {
+    let same = "[{id: f, filter: {drop: [{attributes: {k: e1*}}]}}, \
+        {id: a, aggregate: {match: {}, without: [k], interval: 10s}}]";
+    for division in [Division::Shadow, by_node(0.0), by_node(100.0)] {
+        let shadow = division == Division::Shadow;
+        let mut engine = engine(scoped(stages(same), stages(same), division, ""));
+        let mut outs = [Vec::new(), Vec::new()];
+        for time in [5, 12, 25, 40] {
+            let fed = engine.feed(&request(&keys(0..25, time)), time * S).unwrap();
+            outs[0].extend(read(&fed.emitted.out));
+            outs[1].extend(read(&fed.emitted.shadow));
+        }
+        assert_eq!(outs[0] == outs[1], shadow);
+        assert!(!outs[0].is_empty());
+        let report = engine.cut();
+        let (ours, theirs) = (report.baseline, report.candidate.unwrap());
+        assert_eq!(ours.hash, theirs.hash);
+        balanced(&ours);
+        balanced(&theirs);
+        assert_eq!(ours.ledger == theirs.ledger, shadow);
+    }
+}
+
+#[test]
+fn a_counter_that_the_baseline_takes_over_in_mid_request_loses_no_increment() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let fold = stages("[{id: a, aggregate: {match: {}, without: [host.name], interval: 10s}}]");
+    let mut engine = engine(scoped(fold, stages("[]"), by_key(50.0), ""));
+    engine.feed(&request(&keys(0..40, 10)), 10 * S).unwrap();
+    // The last of the candidate's entities to be met panics, at its second point.
+    engine.candidate.as_mut().unwrap().panics_at = Some(21 * S);
+    let points: Vec<P> = [20, 21, 22]
+        .into_iter()
+        .flat_map(|t| keys(0..40, t))
+        .collect();
+    engine.feed(&request(&points), 22 * S).unwrap();
+    let report = engine.cut();
+    std::panic::set_hook(hook);
+    let (ours, theirs) = (report.baseline, report.candidate.unwrap());
+    balanced(&ours);
+    balanced(&theirs);
+    assert_eq!(theirs.panics, 1);
+    let seen = ours.ledger.received + theirs.ledger.received;
+    assert_eq!(
+        seen,
+        40 + 3 * 40 - 1,
+        "the point at which it happened is lost"
+    );
+    let stage = &ours.stages[0];
+    let behind = |reason: &str| stage.counts.get(reason).copied().unwrap_or(0);
+    assert_eq!((behind("duplicate"), behind("out_of_order")), (0, 0));
+}
+
+thread_local! {
+    static LOOKS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Every look costs 10 of CPU and 100 of time.
+fn looks() -> Reading {
+    let n = LOOKS.with(|looks| looks.replace(looks.get() + 1));
+    Reading {
+        cpu: n * 10,
+        wall: n * 100,
+    }
+}
+
+fn measured(plan: Arc<Plan>) -> Engine {
+    let settings = Settings {
+        clock: Some(looks),
+        ..Settings::default()
+    };
+    Engine::new(settings, plan, 0)
+}
+
+#[test]
+fn arms_are_measured_apart_only_while_there_are_two_and_a_clock() {
+    let shadow = || plan(stages("[]"), Division::Shadow, "");
+    let sent = request(&keys(0..5, 10));
+    let mut without = engine(shadow());
+    without.feed(&sent, 10 * S).unwrap();
+    let report = without.cut();
+    assert_eq!((report.shared_cpu, report.baseline.cpu), (None, None));
+    let mut alone = measured(Plan::pass_through());
+    let before = LOOKS.with(Cell::get);
+    alone.feed(&sent, 10 * S).unwrap();
+    alone.tick(11 * S);
+    assert_eq!(LOOKS.with(Cell::get), before, "the clock is not looked at");
+    assert_eq!(alone.cut().baseline.cpu, None);
+
+    let mut both = measured(shadow());
+    for time in [10, 11] {
+        both.feed(&request(&keys(0..5, time)), time * S).unwrap();
+    }
+    let first = both.cut();
+    let candidate = first.candidate.unwrap();
+    // Of the first request windows, the way and the point of each new series, what stays; of the second
+    // windows, all points at once, what stays.
+    assert_eq!((first.baseline.cpu, candidate.cpu), (Some(150), Some(150)));
+    assert!(first.shared_cpu.unwrap() > 0);
+    let latency = candidate.latency.unwrap();
+    assert_eq!((latency.count, latency.sum, latency.max), (2, 1500, 1200));
+    both.tick(20 * S);
+    let second = both.cut();
+    assert_eq!(
+        second.baseline.cpu,
+        Some(10),
+        "windows are closed, no request came"
+    );
+    assert_eq!(second.baseline.latency.unwrap().count, 0);
+    let swapped = both.swap(Plan::pass_through(), 21 * S);
+    assert_eq!(swapped.points, 0);
+    both.cut();
+    assert_eq!(both.cut().baseline.cpu, None);
+}
+
+#[test]
+fn attributes_are_counted_in_the_first_whole_window_alone() {
+    let drops = stages("[{id: f, filter: {drop: [{attributes: {k: e2*}}]}}]");
+    let mut engine = engine(plan(drops, Division::Shadow, ""));
+    let mut feed = |time: u64| {
+        engine.feed(&request(&keys(0..30, time)), time * S).unwrap();
+        let report = engine.cut();
+        let of = |arm: ArmFigures| {
+            let rows = arm.attributes?;
+            let row = rows.into_iter().find(|row| row.key == "k")?;
+            Some((row.series, row.values))
+        };
+        (of(report.baseline), report.candidate.and_then(of))
+    };
+    assert_eq!(feed(1), (None, None), "the swap");
+    assert_eq!(feed(2), (None, None), "the window it began in");
+    assert_eq!(feed(3), (Some((30, Some(30))), Some((19, Some(19)))));
+    assert_eq!(feed(4), (None, None));
+}
