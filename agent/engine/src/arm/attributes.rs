@@ -77,13 +77,17 @@ impl Attributes {
 
     /// The keys, those on most series first. `shared`: other workers may have seen the same values.
     pub fn figures(&self, shared: bool) -> Vec<AttributeFigures> {
-        let of = |(key, count): (&Box<str>, &Count)| AttributeFigures {
+        let of = |key: &str, count: &Count| AttributeFigures {
             key: key.to_string(),
             series: count.series,
             values: count.values.as_ref().map(|values| values.len() as u64),
             seen: count.values.clone().filter(|_| shared),
         };
-        let mut rows: Vec<AttributeFigures> = self.keys.iter().map(of).collect();
+        let mut rows: Vec<AttributeFigures> = self
+            .keys
+            .iter()
+            .map(|(key, count)| of(key, count))
+            .collect();
         AttributeFigures::sort(&mut rows);
         rows
     }

@@ -72,7 +72,9 @@ impl Plan {
                     ),
                 ));
             }
-            if !entity.is_empty() && !(*percent > 0.0 && *percent < 100.0) {
+            // Not a number is none of both.
+            let divides = *percent > 0.0 && *percent < 100.0;
+            if !entity.is_empty() && !divides {
                 problems.push(Problem::new(
                     "percent",
                     format!("{percent} is not a share: write a number above 0 and below 100"),
