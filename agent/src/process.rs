@@ -259,6 +259,7 @@ fn pass_through() -> Arc<Plan> {
     Arc::new(Plan {
         baseline: Pipeline::pass_through(),
         candidate: None,
+        queries: None,
     })
 }
 

@@ -428,5 +428,6 @@ fn pass_through() -> Arc<Plan> {
     Arc::new(Plan {
         baseline: Pipeline::pass_through(),
         candidate: None,
+        queries: None,
     })
 }

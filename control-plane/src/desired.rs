@@ -29,6 +29,8 @@ pub struct DesiredExperiment {
     pub window_ms: u64,
     /// JSON array of matchers.
     pub protect: String,
+    /// JSON of what is evaluated on both arms' outputs; empty: nothing.
+    pub queries: String,
     /// JSON array of matchers; empty: every metric.
     pub scope: String,
     pub guardrails: Rails,
@@ -130,6 +132,11 @@ fn second_arm(e: &Experiment, agent: &Agent) -> Option<DesiredExperiment> {
         id: e.id.clone(),
         revision: e.revision,
         candidate: candidate.into(),
+        // Compared where both arms see everything.
+        queries: match share {
+            AgentShare::Shadow => e.spec.asked().for_agents(),
+            AgentShare::Split { .. } => String::new(),
+        },
         share,
         window_ms: e.spec.window.0,
         protect: serde_json::Value::Array(rails.protect.clone()).to_string(),

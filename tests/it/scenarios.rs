@@ -8,6 +8,7 @@ mod image;
 mod limits;
 mod manifest;
 mod peers;
+mod queries;
 mod restarts;
 mod same_work;
 mod swaps;

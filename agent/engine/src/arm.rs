@@ -25,6 +25,7 @@ use crate::engine::Settings;
 use crate::engine::meter::Cost;
 use crate::identity::Canonical;
 use crate::input::{Input, Observation, Scratch};
+use crate::query::watch::Watch;
 use crate::route::{End, Paths, Place, Route};
 use crate::sketch::Sketch;
 use crate::splice::runs::Runs;
@@ -216,6 +217,8 @@ pub struct Arm {
     scratch: Scratch,
     /// Of what a stage wrote.
     inner: Index,
+    /// Evaluates queries on what the arm writes; `None` without queries.
+    pub watch: Option<Box<Watch>>,
 }
 
 impl Arm {
@@ -264,6 +267,7 @@ impl Arm {
             lengths: Lengths::default(),
             scratch: Scratch::default(),
             inner: Index::default(),
+            watch: None,
         }
     }
 

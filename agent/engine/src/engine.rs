@@ -176,7 +176,12 @@ impl Engine {
 
     /// Figures since the last cut; begins anew.
     pub fn cut(&mut self) -> Report {
-        let report = self.figures();
+        let mut report = self.figures();
+        let now = self.now;
+        report.baseline.queries = self.baseline.watch.as_mut().map(|watch| watch.cut(now));
+        if let (Some(arm), Some(figures)) = (&mut self.candidate, &mut report.candidate) {
+            figures.queries = arm.watch.as_mut().map(|watch| watch.cut(now));
+        }
         self.ended.clear();
         self.baseline.reset();
         if let Some(candidate) = &mut self.candidate {
@@ -334,8 +339,14 @@ impl Engine {
             candidate,
         } = outs;
         self.baseline.bytes_out += baseline.bytes.len() as u64;
+        if let Some(watch) = &mut self.baseline.watch {
+            watch.read(&baseline.bytes, self.now);
+        }
         if let Some(arm) = &mut self.candidate {
             arm.bytes_out += candidate.bytes.len() as u64;
+            if let Some(watch) = &mut arm.watch {
+                watch.read(&candidate.bytes, self.now);
+            }
         }
         if self.exports_candidate() {
             baseline.bytes.extend_from_slice(&candidate.bytes);

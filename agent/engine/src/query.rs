@@ -4,13 +4,19 @@
 //! The control plane divides a query (`phoenix-analysis`); an agent is given [`Queries`] as JSON. Nothing
 //! of this runs while there are none.
 
+mod groups;
 pub mod partial;
+pub mod select;
+mod series;
+pub mod watch;
 
 use crate::document::Problem;
 use serde::{Deserialize, Serialize};
 
-/// Groups of one innermost aggregation on one agent; with more it is not evaluated.
-pub const GROUPS: usize = 1_000;
+/// Groups of all innermost aggregations of one arm: what fits into a report of its windows.
+pub const GROUPS: usize = 2_000;
+/// Groups of one innermost aggregation; with more it is not evaluated.
+pub const GROUPS_EACH: usize = 500;
 /// Series (buckets count as one each) that innermost aggregations of one arm read; with more they are
 /// not evaluated.
 pub const SEATS: usize = 200_000;
@@ -118,6 +124,11 @@ pub enum Op {
     /// It does not.
     #[serde(rename = "!~")]
     MatchesNot,
+}
+
+/// Groups that each of so many innermost aggregations may have; with more it is not evaluated.
+pub fn groups_each(inner: usize) -> usize {
+    (GROUPS / inner.max(1)).min(GROUPS_EACH)
 }
 
 impl Queries {

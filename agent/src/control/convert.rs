@@ -14,6 +14,8 @@ const METRICS: usize = 50;
 const ATTRIBUTES: usize = 50;
 /// Largest window report.
 pub const REPORT_BYTES: usize = 64 * 1024;
+/// Largest message with what queries found: somewhat less than the control plane takes.
+const MESSAGE_BYTES: usize = 960 * 1024;
 
 /// One arm of a window report. `stream` is what lies in the arm's exporter: (from, to] in points.
 pub fn arm(arm: proto::Arm, figures: &ArmFigures, stream: (u64, u64)) -> proto::ArmReport {
@@ -194,6 +196,23 @@ fn largest(mut rows: Vec<proto::MetricReport>, keep: usize) -> Vec<proto::Metric
 /// Makes a window report fit into `REPORT_BYTES`, giving up detail first and the figures that are
 /// judged never: rows of the metric table, then attribute keys, counts by rule, stages.
 pub fn fit(report: &mut proto::WindowReport) {
+    // What queries found has a limit of its own, and is no detail.
+    let taken = |arm: &mut proto::ArmReport| arm.queries.take();
+    let queries: Vec<_> = report.arms.iter_mut().map(taken).collect();
+    fit_figures(report);
+    for (arm, found) in report.arms.iter_mut().zip(queries) {
+        arm.queries = found;
+    }
+    if report.encoded_len() > MESSAGE_BYTES {
+        for found in report.arms.iter_mut().filter_map(|a| a.queries.as_mut()) {
+            // Never half of it: these steps are not known.
+            found.steps.clear();
+            found.until_ms = found.from_ms;
+        }
+    }
+}
+
+fn fit_figures(report: &mut proto::WindowReport) {
     let mut keep = METRICS;
     while report.encoded_len() > REPORT_BYTES && keep > 0 {
         keep /= 2;
@@ -220,6 +239,7 @@ pub fn fit(report: &mut proto::WindowReport) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use phoenix_engine::query::partial::{Partial, Step};
 
     fn figures(metrics: u64, name: usize) -> ArmFigures {
         ArmFigures {
@@ -254,6 +274,39 @@ mod tests {
         let points: u64 = report.metrics.iter().map(|m| m.points_in).sum();
         assert_eq!(points, (0..200u64).sum::<u64>());
         assert_eq!((report.stream_from, report.stream_to), (3, 9));
+    }
+
+    #[test]
+    fn what_queries_found_stays_whole_or_is_not_known_at_all() {
+        let found = |groups: u64, name: usize| proto::WindowReport {
+            arms: vec![proto::ArmReport {
+                queries: Some(partials(&Partials {
+                    from_ms: 10,
+                    until_ms: 20,
+                    steps: vec![Step {
+                        inner: 0,
+                        end_ms: 20,
+                        groups: (0..groups)
+                            .map(|n| Group {
+                                labels: [("k".to_owned(), format!("{n:0name$}"))].into(),
+                                value: Partial::of(1.0),
+                            })
+                            .collect(),
+                    }],
+                    ..Partials::default()
+                })),
+                ..arm(proto::Arm::Baseline, &figures(20, 4), (0, 0))
+            }],
+            ..Default::default()
+        };
+        let kept = |mut report: proto::WindowReport| {
+            fit(&mut report);
+            assert_eq!(report.arms[0].metrics.len(), 20);
+            let found = report.arms[0].queries.clone().unwrap();
+            (found.steps.len(), found.until_ms)
+        };
+        assert_eq!(kept(found(2_000, 100)), (1, 20));
+        assert_eq!(kept(found(2_000, 1_000)), (0, 10));
     }
 
     #[test]

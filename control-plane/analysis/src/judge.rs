@@ -5,6 +5,7 @@ mod finding;
 mod goal;
 mod health;
 mod invariants;
+mod queries;
 mod saving;
 mod select;
 mod split;
@@ -45,6 +46,7 @@ pub fn judge(criteria: &Criteria, windows: &[Window]) -> Verdict {
         fidelity::protected_series(criteria, &selection),
         fidelity::identity(&selection),
     ]);
+    criteria_found.extend(queries::queries(criteria, &selection));
     let asked = match criteria.goal.saving {
         Measure::Points => &points,
         Measure::Series => &series,

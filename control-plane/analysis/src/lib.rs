@@ -6,6 +6,7 @@
 pub mod criteria;
 pub mod judge;
 pub mod prices;
+pub mod query;
 pub mod stats;
 pub mod verdict;
 pub mod window;

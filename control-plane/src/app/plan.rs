@@ -112,6 +112,7 @@ fn assignment(
         percent,
         window_ms: u32::try_from(e.window_ms).unwrap_or(u32::MAX),
         protect: e.protect.clone(),
+        queries: e.queries.clone(),
         lease_ms,
         scope: e.scope.clone(),
         guardrails: Some(proto::Guardrails {
@@ -120,7 +121,6 @@ fn assignment(
             protected_retention: e.guardrails.protected_retention,
             max_export_errors: e.guardrails.max_export_errors,
         }),
-        ..Default::default()
     }
 }
 

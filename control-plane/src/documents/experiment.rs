@@ -1,8 +1,10 @@
 //! `kind: Experiment`: which agents compare which pipelines, in which steps, and what counts as success.
 
 mod check;
+mod queries;
 mod steps;
 
+pub use queries::{Names, ProtectedQuery};
 pub use steps::{By, Kind, Portion, Share, Step, StepSpec, course};
 
 use super::parse::{Document, parse};
@@ -82,6 +84,10 @@ pub struct Guardrails {
     /// Share of the expected reports that may be missing before the comparison is void.
     #[schema(value_type = f64)]
     pub max_missing: Ratio,
+    /// Compared between what both arms write, in shadow.
+    pub queries: Vec<ProtectedQuery>,
+    /// Text of a Prometheus rule file: its alerts must decide alike on both arms.
+    pub rules: String,
 }
 
 impl Default for Guardrails {
@@ -94,6 +100,8 @@ impl Default for Guardrails {
             max_rss_ratio: None,
             max_added_latency: None,
             max_missing: Ratio(0.5),
+            queries: Vec::new(),
+            rules: String::new(),
         }
     }
 }
@@ -133,6 +141,8 @@ pub struct ExperimentSpec {
     pub goal: Goal,
     #[serde(default)]
     pub guardrails: Guardrails,
+    #[serde(default)]
+    pub names: Names,
     #[serde(default)]
     pub on_success: OnSuccess,
     #[serde(default)]

@@ -77,7 +77,7 @@ fn guardrails(spec: &ExperimentSpec) -> judge::Guardrails {
         max_rss_ratio: rails.max_rss_ratio,
         max_added_latency_ms: rails.max_added_latency.map(|span| span.0 as f64),
         max_missing: rails.max_missing.0,
-        ..judge::Guardrails::default()
+        ..spec.judged_queries()
     }
 }
 

@@ -393,7 +393,8 @@ impl Arm {
                     State::Fold(fold) => fold.bytes(),
                 }
         };
-        self.stages.iter().map(of).sum::<usize>() + self.guises.bytes()
+        let watch = self.watch.as_ref().map_or(0, |watch| watch.bytes());
+        self.stages.iter().map(of).sum::<usize>() + self.guises.bytes() + watch
     }
 }
 

@@ -1,7 +1,10 @@
 //! A plan: one pipeline, or two arms and how traffic is divided between them.
 
 use super::{Action, Filter, Pipeline, scope};
+use crate::Nanos;
 use crate::document::{self, Matcher, Problem};
+use crate::query::Queries;
+use crate::query::select::Compiled;
 use std::sync::Arc;
 
 /// How traffic is divided between the arms of an experiment.
@@ -42,6 +45,8 @@ pub struct Plan {
     pub baseline: Arc<Pipeline>,
     /// The other arm while an experiment runs.
     pub candidate: Option<Candidate>,
+    /// What is evaluated on what both arms write; `None`: nothing.
+    pub queries: Option<Arc<Compiled>>,
 }
 
 impl Plan {
@@ -94,10 +99,40 @@ impl Plan {
             Ok(Arc::new(Plan {
                 baseline,
                 candidate,
+                queries: None,
             }))
         } else {
             Err(problems)
         }
+    }
+
+    /// The same with queries on what both arms write.
+    ///
+    /// # Errors
+    /// A matcher that cannot be read.
+    pub fn asked(&self, queries: Queries) -> Result<Arc<Plan>, Vec<Problem>> {
+        let queries = match queries.is_empty() {
+            true => None,
+            false => Some(Arc::new(Compiled::new(queries)?)),
+        };
+        Ok(Arc::new(Plan {
+            baseline: self.baseline.clone(),
+            candidate: self.candidate.clone(),
+            queries,
+        }))
+    }
+
+    /// How long outputs may lag: the longest window with its lateness, and the longest lateness, of
+    /// all stages of both arms.
+    pub fn lag(&self) -> (Nanos, Nanos) {
+        let candidate = self.candidate.as_ref().map(|c| &c.pipeline);
+        let pipelines = std::iter::once(&self.baseline).chain(candidate);
+        pipelines
+            .flat_map(|pipeline| &pipeline.stages)
+            .map(|stage| stage.waits())
+            .fold((0, 0), |(window, late), (w, l)| {
+                (window.max(w + l), late.max(l))
+            })
     }
 
     /// The plan that passes everything through.
@@ -105,6 +140,7 @@ impl Plan {
         Arc::new(Plan {
             baseline: Pipeline::pass_through(),
             candidate: None,
+            queries: None,
         })
     }
 }

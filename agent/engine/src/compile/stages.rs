@@ -208,6 +208,19 @@ impl Stage {
         })
     }
 
+    /// Length of its windows and how long they wait after their end; 0 where there are none.
+    pub fn waits(&self) -> (Nanos, Nanos) {
+        match &self.action {
+            Action::Aggregate(aggregate) => (aggregate.interval, aggregate.lateness),
+            Action::Fold(fold) => (fold.interval, fold.lateness),
+            Action::Sample(sample) => match sample.method {
+                Method::Every { interval, lateness } => (interval, lateness),
+                Method::Fraction { .. } | Method::Quiet { .. } => (0, 0),
+            },
+            _ => (0, 0),
+        }
+    }
+
     /// The stage's key in the document.
     pub fn kind(&self) -> &'static str {
         match &self.action {

@@ -174,10 +174,16 @@ impl Engine {
         let mut emitted = self.emitted(outs);
         if whole {
             self.baseline.bytes_out += request.len() as u64;
+            if let Some(watch) = &mut self.baseline.watch {
+                watch.read(request, self.now);
+            }
             emitted.out = request.clone();
         }
         if let Some(arm) = self.candidate.as_mut().filter(|_| whole_shadow) {
             arm.bytes_out += request.len() as u64;
+            if let Some(watch) = &mut arm.watch {
+                watch.read(request, self.now);
+            }
             emitted.shadow = request.clone();
         }
         emitted

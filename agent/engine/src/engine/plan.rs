@@ -7,6 +7,7 @@ use crate::arm::{Arm, Split};
 use crate::compile::{Action, Candidate, Division, Pipeline, Plan};
 use crate::document::Matcher;
 use crate::identity::entity_seed;
+use crate::query::watch::{Pace, Watch};
 use std::sync::Arc;
 
 impl Engine {
@@ -187,6 +188,25 @@ impl Engine {
         }
     }
 
+    /// Queries begin anew with every plan: what an arm wrote before is another's.
+    fn watch(&mut self) {
+        /// An arm's points are written by then, also where the clock ticks in between.
+        const SLACK: Nanos = 1_000_000_000;
+        let (window, late) = self.plan.lag();
+        let pace = Pace {
+            began: self.now.max(self.settings.began),
+            reach: window + SLACK,
+            settle: late + SLACK,
+        };
+        for arm in std::iter::once(&mut self.baseline).chain(&mut self.candidate) {
+            arm.watch = self
+                .plan
+                .queries
+                .as_ref()
+                .map(|asked| Box::new(Watch::new(asked.clone(), pace, &self.settings)));
+        }
+    }
+
     /// What the running plan asks of every point: the protected set, the split, the expiry.
     pub(super) fn shape(&mut self) {
         self.measured.clone_from(&self.plan.baseline.protect);
@@ -209,6 +229,7 @@ impl Engine {
             arm.measured = self.meter.runs();
             (arm.cost, arm.attributes) = Default::default();
         }
+        self.watch();
         let candidate = self.plan.candidate.as_ref().map(|c| &c.pipeline);
         let longest = std::iter::once(&self.plan.baseline)
             .chain(candidate)

@@ -7,6 +7,7 @@ mod experiment;
 mod gates;
 mod input;
 mod originals;
+mod queries;
 mod samples;
 mod shapes;
 mod swaps;

@@ -4,6 +4,7 @@ use super::{Baseline, Candidate, Trial};
 use crate::control::plans::Stored;
 use phoenix_engine::compile::{self, Division, Pipeline, Plan};
 use phoenix_engine::document::{Matcher, Problem, parse_matchers};
+use phoenix_engine::query::Queries;
 use phoenix_proto::control::{self as proto, ExperimentAssignment, Mode};
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +87,8 @@ pub(super) fn candidate(
         scope: matchers("scope", &assignment.scope).map_err(refuse)?,
     };
     let plan = Plan::new(baseline.pipeline.clone(), Some(arm)).map_err(refuse)?;
+    let plan = plan.asked(queries(&assignment.queries).map_err(refuse)?);
+    let plan = plan.map_err(under_queries).map_err(refuse)?;
     let window = Duration::from_millis(assignment.window_ms.into());
     if window.is_zero() {
         return Err(refuse(problem(
@@ -136,4 +139,13 @@ fn matchers(field: &str, text: &str) -> Result<Vec<Matcher>, Problems> {
         let under = |p: Problem| Problem::new(format!("experiment.{field}{}", p.path), p.message);
         problems.into_iter().map(under).collect()
     })
+}
+
+fn queries(text: &str) -> Result<Queries, Problems> {
+    Queries::parse(text).map_err(under_queries)
+}
+
+fn under_queries(problems: Problems) -> Problems {
+    let under = |p: Problem| Problem::new(format!("experiment.queries{}", p.path), p.message);
+    problems.into_iter().map(under).collect()
 }

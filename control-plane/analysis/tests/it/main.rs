@@ -3,5 +3,6 @@
 
 mod examples;
 mod properties;
+mod queries;
 mod rates;
 mod world;

@@ -9,11 +9,13 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use phoenix_agent::control::convert;
 use phoenix_analysis::Window;
+use phoenix_control_plane::documents::ExperimentSpec;
 use phoenix_control_plane::driver::reports;
 use phoenix_engine::Nanos;
 use phoenix_engine::compile::{self, Candidate, Division, Pipeline, Plan};
 use phoenix_engine::document::{Matcher, parse_matchers};
 use phoenix_engine::engine::{Engine, Limits, Settings, latest_time};
+use phoenix_engine::query::Queries;
 use phoenix_engine::report::Report;
 use phoenix_proto::control as proto;
 use serde_json::Value;
@@ -40,6 +42,7 @@ pub async fn run(client: &Client, args: &ReplayArgs) -> anyhow::Result<()> {
         id: text(&e, "/id"),
         protect: matchers(&e, "guardrails/protect")?,
         scope: matchers(&e, "scope/match")?,
+        queries: queries(&e)?,
         window: window(&e)?,
     };
     let windows = both.replay(&args.captures)?;
@@ -86,6 +89,13 @@ fn matchers(e: &Value, field: &str) -> anyhow::Result<Vec<Matcher>> {
     parse_matchers(&text).map_err(|problems| anyhow!("{field}: {problems:?}"))
 }
 
+/// What is evaluated on both arms' outputs, as agents would.
+fn queries(e: &Value) -> anyhow::Result<Queries> {
+    let spec = e.pointer("/document/spec").cloned().unwrap_or_default();
+    let spec: ExperimentSpec = serde_json::from_value(spec).context("the experiment's document")?;
+    Ok(spec.asked().inner)
+}
+
 /// Nanoseconds.
 fn window(e: &Value) -> anyhow::Result<Nanos> {
     let written = text(e, "/document/spec/window");
@@ -101,6 +111,7 @@ struct Both {
     id: String,
     protect: Vec<Matcher>,
     scope: Vec<Matcher>,
+    queries: Queries,
     window: Nanos,
 }
 
@@ -127,7 +138,9 @@ impl Both {
             scope: self.scope.clone(),
         };
         let plan = Plan::new(self.baseline.clone(), Some(candidate))
-            .map_err(|problems| anyhow!("the pipelines cannot run side by side: {problems:?}"))?;
+            .map_err(|problems| anyhow!("the pipelines cannot run side by side: {problems:?}"))?
+            .asked(self.queries.clone())
+            .map_err(|problems| anyhow!("guardrails.queries: {problems:?}"))?;
         let mut engine = Engine::new(settings, plan, began);
         let (mut windows, mut now) = (Vec::new(), began);
         let mut start = began - began % self.window;

@@ -228,6 +228,7 @@ fn check_criteria(spec: &ExperimentSpec, problems: &mut Problems) {
         ));
     }
     check_matchers("spec.guardrails.protect", &rails.protect, problems);
+    super::queries::check(spec, problems);
 }
 
 /// What the control plane reads and this version's agents and judge do not do yet.
