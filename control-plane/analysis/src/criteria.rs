@@ -41,6 +41,9 @@ pub struct Criteria {
     /// all.
     #[serde(default)]
     pub candidate_agents: Vec<String>,
+    /// Agents that went away, and when: no report is expected of them from then on.
+    #[serde(default)]
+    pub left_ms: BTreeMap<String, u64>,
     /// Windows are expected from here on; `None`: from an agent's first report.
     #[serde(default)]
     pub from_ms: Option<u64>,
@@ -76,6 +79,7 @@ impl Criteria {
             aa_margin: default_aa_margin(),
             agents: Vec::new(),
             candidate_agents: Vec::new(),
+            left_ms: BTreeMap::new(),
             from_ms: None,
             until_ms: None,
             baseline_hash: None,

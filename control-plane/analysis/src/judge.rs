@@ -1,22 +1,26 @@
 //! The judge: invariants, then health, then fidelity, then the goal.
 
+mod aa;
+mod contrast;
+mod division;
 mod fidelity;
 mod finding;
 mod goal;
 mod health;
 mod invariants;
+mod noisy;
 mod queries;
+mod rare;
 mod saving;
 mod select;
-mod split;
 mod volume;
 
-use crate::criteria::{Criteria, Measure, Mode};
+use crate::criteria::{Ask, Criteria, Measure, Mode};
 use crate::verdict::{Criterion, Outcome, Ruling, Savings, Verdict};
 use crate::window::Window;
 
 /// Version of these rules; grows whenever the same windows could get another verdict.
-pub const JUDGE_VERSION: u32 = 1;
+pub const JUDGE_VERSION: u32 = 2;
 
 /// Judges an experiment on the windows that were stored of it.
 ///
@@ -28,43 +32,54 @@ pub fn judge(criteria: &Criteria, windows: &[Window]) -> Verdict {
     let selection = select::select(criteria, windows);
     let of = |measure| saving::measure(criteria, &selection, measure);
     let (points, series, bytes) = (of(Measure::Points), of(Measure::Series), of(Measure::Bytes));
-    let mut criteria_found = vec![
+    let mut found = vec![
         invariants::windows(criteria, &selection),
         invariants::ledger(&selection),
         invariants::arms(criteria, &selection),
     ];
-    if criteria.mode == Mode::Split {
-        criteria_found.push(invariants::sample_ratio(criteria, &selection));
+    let bake = criteria.ask == Ask::Bake;
+    if criteria.mode == Mode::Split && !bake {
+        found.push(division::sample_ratio(criteria, &selection));
     }
-    criteria_found.extend([
-        health::panics(&selection),
-        health::export_errors(criteria, &selection),
-        health::refused_requests(criteria, &selection),
-        health::cpu(criteria, &selection),
+    found.extend([
+        health::panics(criteria, &selection),
+        rare::export_errors(criteria, &selection),
+        rare::refused_requests(criteria, &selection),
         health::memory(criteria, &selection),
+    ]);
+    if !bake {
+        found.extend([
+            noisy::cpu(criteria, &selection),
+            noisy::latency(criteria, &selection),
+        ]);
+    }
+    found.extend([
         fidelity::protected_points(criteria, &selection),
         fidelity::protected_series(criteria, &selection),
         fidelity::identity(&selection),
     ]);
-    criteria_found.extend(queries::queries(criteria, &selection));
+    found.extend(queries::queries(criteria, &selection));
     let asked = match criteria.goal.saving {
         Measure::Points => &points,
         Measure::Series => &series,
         Measure::Bytes => &bytes,
     };
-    criteria_found.push(goal::goal(criteria, asked, selection.windows.used));
-    let received: u64 = selection
-        .comparable()
-        .flat_map(Window::arms)
-        .map(|(_, arm)| arm.ledger.received)
-        .sum();
+    match criteria.ask {
+        Ask::Goal | Ask::Guardrails => found.push(goal::goal(criteria, &selection, asked)),
+        Ask::Aa => {
+            let all = [("points", &points), ("series", &series), ("bytes", &bytes)];
+            found.push(aa::aa(criteria, all));
+        }
+        Ask::Bake => {}
+    }
+    let received: u64 = invariants::received(&selection).iter().sum();
     let enough = selection.windows.used >= u64::from(criteria.min_windows);
-    let (outcome, reason) = conclude(&criteria_found, received > 0, enough);
+    let (outcome, reason) = conclude(criteria.ask, &found, received > 0, enough);
     Verdict {
         outcome,
         reason,
-        harm: criteria_found.iter().any(|c| c.outcome == Ruling::Harm),
-        criteria: criteria_found,
+        harm: criteria.ask != Ask::Aa && found.iter().any(|c| c.outcome == Ruling::Harm),
+        criteria: found,
         savings: Savings {
             points: points.saving,
             series: series.saving,
@@ -77,7 +92,7 @@ pub fn judge(criteria: &Criteria, windows: &[Window]) -> Verdict {
 }
 
 /// The outcome, and the reason of the criterion that decided it.
-fn conclude(found: &[Criterion], any_data: bool, enough: bool) -> (Outcome, String) {
+fn conclude(ask: Ask, found: &[Criterion], any_data: bool, enough: bool) -> (Outcome, String) {
     let first = |ruling| found.iter().find(|c: &&Criterion| c.outcome == ruling);
     let says = |c: &Criterion| c.reason.clone();
     if let Some(harm) = first(Ruling::Harm) {
@@ -90,6 +105,12 @@ fn conclude(found: &[Criterion], any_data: bool, enough: bool) -> (Outcome, Stri
     if let Some(void) = first(Ruling::Void) {
         return (Outcome::Inconclusive, says(void));
     }
+    // Two arms that should be the same and are not: no more windows are needed to see it.
+    if ask == Ask::Aa
+        && let Some(differs) = found.last().filter(|c| c.outcome == Ruling::Fail)
+    {
+        return (Outcome::Reject, says(differs));
+    }
     if enough && let Some(fail) = first(Ruling::Fail) {
         return (Outcome::Reject, says(fail));
     }
@@ -99,6 +120,9 @@ fn conclude(found: &[Criterion], any_data: bool, enough: bool) -> (Outcome, Stri
     if !enough {
         return (Outcome::Inconclusive, "Too few windows.".into());
     }
-    let goal = found.last().map(says).unwrap_or_default();
-    (Outcome::Promote, goal)
+    let reason = match (ask, found.last()) {
+        (Ask::Goal | Ask::Aa, Some(last)) => says(last),
+        _ => "Nothing was harmed, and every guardrail is clear.".into(),
+    };
+    (Outcome::Promote, reason)
 }

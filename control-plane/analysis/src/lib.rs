@@ -3,6 +3,7 @@
 //! Pure: no clock, network, file or thread. The same windows give the same verdict, in any order, so
 //! whatever a verdict was based on can be judged again.
 
+pub mod confidence;
 pub mod criteria;
 pub mod judge;
 pub mod prices;

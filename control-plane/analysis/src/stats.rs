@@ -77,17 +77,20 @@ pub fn t_cdf(t: f64, df: f64) -> f64 {
 pub fn t_upper(alpha: f64, df: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     while 1.0 - t_cdf(high, df) > alpha && high < 1e9 {
-        high *= 2.0;
+        (low, high) = (high, high * 2.0);
     }
-    for _ in 0..80 {
-        let middle = 0.5 * (low + high);
-        if 1.0 - t_cdf(middle, df) > alpha {
-            low = middle;
-        } else {
-            high = middle;
+    // To the right of 0 the tail is convex: from below, Newton's steps never go too far.
+    let half = 0.5 * df;
+    let norm = ln_gamma(half + 0.5) - ln_gamma(half) - 0.5 * (df * std::f64::consts::PI).ln();
+    for _ in 0..60 {
+        let density = (norm - (half + 0.5) * (low * low / df).ln_1p()).exp();
+        let step = (1.0 - t_cdf(low, df) - alpha) / density;
+        low += step;
+        if step.abs() <= 1e-12 * low.abs() {
+            break;
         }
     }
-    high
+    low
 }
 
 /// Probability that a standard normal value is at least this far from 0, either side.
@@ -130,6 +133,24 @@ pub fn binomial_two_sided(hits: u64, trials: u64, p: f64) -> f64 {
     (2.0 * at_most.min(at_least)).min(1.0)
 }
 
+/// Pearson's chi-square of hits and misses against an expected share (0 < p < 1), one degree of freedom,
+/// and the probability of a larger one.
+pub fn chi_square(hits: f64, trials: f64, p: f64) -> (f64, f64) {
+    let off = hits - trials * p;
+    let x = off * off / (trials * p * (1.0 - p));
+    (x, normal_two_sided(x.sqrt()))
+}
+
+/// Evidence (an e-value) that hits are more probable than `p`, against any probability up to `p`, with a
+/// uniform mixture over those above: Robbins' beta-binomial martingale, one side. Exact; it is ever 1/alpha
+/// or more with probability alpha at most, however often one looks.
+pub fn binomial_evidence(hits: u64, misses: u64, p: f64) -> f64 {
+    let (a, b) = (hits as f64 + 1.0, misses as f64 + 1.0);
+    let above = 1.0 - beta_inc(a, b, p);
+    let beta = ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b);
+    (beta + above.ln() - hits as f64 * p.ln() - b * (1.0 - p).ln()).exp()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -162,6 +183,28 @@ mod tests {
         near(binomial_two_sided(3, 3, 0.1), 0.002, 1e-12);
         near(normal_two_sided(1.959_964), 0.05, 1e-6);
         near(normal_two_sided(3.290_527), 0.001, 1e-8);
+    }
+
+    #[test]
+    fn evidence_is_the_mixture_of_likelihood_ratios_and_keeps_its_promise() {
+        // Seven hits, no miss, p = 1/2: 2^7 times the integral of x^7 over (1/2, 1), over 1/2.
+        near(
+            binomial_evidence(7, 0, 0.5),
+            128.0 * 2.0 * (1.0 - 0.5f64.powi(8)) / 8.0,
+            1e-9,
+        );
+        near(binomial_evidence(0, 0, 0.3), 1.0, 1e-12);
+        // Under p its mean over one more trial is what it was.
+        let (h, m, p) = (4, 3, 0.3);
+        let next = p * binomial_evidence(h + 1, m, p) + (1.0 - p) * binomial_evidence(h, m + 1, p);
+        near(next, binomial_evidence(h, m, p), 1e-12);
+    }
+
+    #[test]
+    fn chi_square_is_that_of_the_tables() {
+        let (x, p) = chi_square(60.0, 100.0, 0.5);
+        near(x, 4.0, 1e-12);
+        near(p, 0.045_500, 1e-6);
     }
 
     #[test]

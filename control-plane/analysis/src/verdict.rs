@@ -72,6 +72,9 @@ pub struct Criterion {
     pub outcome: Ruling,
     /// One sentence.
     pub reason: String,
+    /// What it was held against, as a person reads it; empty: nothing was asked.
+    #[serde(default)]
+    pub threshold: String,
     /// Figures used; unknown ones are null.
     pub figures: BTreeMap<String, Value>,
 }

@@ -42,6 +42,12 @@ pub struct Window {
     /// Resident memory of the agent as a whole.
     #[serde(default)]
     pub rss_bytes: Option<u64>,
+    /// Thread time spent on both arms at once, in no arm's figure; `None`: not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_cpu_seconds: Option<f64>,
+    /// State that both arms use, at the end of the window; `None`: not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_memory_bytes: Option<u64>,
     /// Exports of the agent as a whole that failed.
     #[serde(default)]
     pub export_errors: u64,
@@ -118,7 +124,8 @@ pub struct Arm {
     /// Split: distinct entities in this arm; `None`: not counted.
     #[serde(default)]
     pub entities: Option<Cardinality>,
-    /// Split, baseline: what belongs to series that lack a key of the entity; `None`: not counted.
+    /// Baseline: what is outside the comparison: series outside the experiment's scope and, in a split, those
+    /// that lack a key of the entity; `None`: not counted.
     #[serde(default)]
     pub unassigned: Option<Volume>,
     /// What protected queries found in what was written; `None`: none were evaluated.
@@ -152,6 +159,12 @@ pub struct Latency {
     pub sum_ns: u64,
     /// Nanoseconds of the slowest.
     pub max_ns: u64,
+    /// Index of the first bucket of `counts`.
+    #[serde(default)]
+    pub offset: u32,
+    /// Bucket i counts durations in (2^(i/4), 2^((i+1)/4)] ns; 0 and 1 are in bucket 0. Not judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<u64>,
 }
 
 /// What one attribute key contributes to an arm.

@@ -2,7 +2,7 @@
 
 use super::finding::{finding, ratio_text};
 use super::select::Selection;
-use crate::criteria::{Criteria, Mode};
+use crate::criteria::{Ask, Criteria, Mode};
 use crate::verdict::{Criterion, Ruling};
 use crate::window::Protected;
 use serde_json::json;
@@ -37,18 +37,20 @@ fn retention(
         let (c_in, c_out) = arm(&window.candidate);
         baseline_in += b_in;
         baseline_out += b_out;
-        // In shadow both arms see everything: what only the baseline saw, the candidate lost.
-        came += match criteria.mode {
-            Mode::Shadow => c_in.max(b_in),
-            Mode::Split | Mode::Nodes => c_in,
-        };
+        // In shadow both arms see everything that is compared: what only the baseline saw, the candidate
+        // lost. Where the baseline also sees what is not compared, that cannot be told.
+        let outside = window.baseline_arm().and_then(|a| a.unassigned);
+        let alike = criteria.mode == Mode::Shadow
+            && criteria.ask != Ask::Bake
+            && outside.unwrap_or_default().points_in == 0;
+        came += if alike { c_in.max(b_in) } else { c_in };
         left += c_out;
     }
     let kept = (came > 0).then(|| left as f64 / came as f64);
     let demanded = criteria.guardrails.protected_retention;
     let figures = json!({
-        "candidate_in": came, "candidate_out": left, "retention": kept, "demanded": demanded,
-        "baseline_in": baseline_in, "baseline_out": baseline_out,
+        "candidateIn": came, "candidateOut": left, "retention": kept, "demanded": demanded,
+        "baselineIn": baseline_in, "baselineOut": baseline_out,
     });
     let (ruling, reason) = match kept {
         Some(kept) if kept < demanded => (
@@ -70,7 +72,12 @@ fn retention(
         ),
         None => (Ruling::NotAsked, "No protected set was named.".into()),
     };
-    finding(&format!("protected {what}"), ruling, reason, figures)
+    let asked = if criteria.guardrails.protects {
+        format!("at least {} kept", ratio_text(demanded))
+    } else {
+        String::new()
+    };
+    finding(&format!("protected {what}"), ruling, reason, figures).against(asked)
 }
 
 /// An output that meets a passing series of the same identity gives one series two writers.

@@ -13,7 +13,16 @@ pub fn finding(name: &str, outcome: Ruling, reason: String, figures: Value) -> C
         name: name.into(),
         outcome,
         reason,
+        threshold: String::new(),
         figures,
+    }
+}
+
+impl Criterion {
+    /// The same with the threshold that it was held against, as a person reads it.
+    pub(crate) fn against(mut self, threshold: impl Into<String>) -> Criterion {
+        self.threshold = threshold.into();
+        self
     }
 }
 

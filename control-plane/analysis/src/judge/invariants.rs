@@ -2,15 +2,10 @@
 
 use super::finding::{finding, ratio_text};
 use super::select::Selection;
-use super::volume::union;
-use crate::criteria::{Criteria, Mode};
-use crate::stats::{binomial_two_sided, normal_two_sided};
+use crate::criteria::{Ask, Criteria, Mode};
 use crate::verdict::{Criterion, Ruling};
-use crate::window::{Arm, Cardinality, Window};
+use crate::window::{Arm, Window};
 use serde_json::json;
-
-/// A sample ratio less probable than this voids a split.
-pub const RATIO_P: f64 = 0.001;
 
 pub fn ledger(selection: &Selection<'_>) -> Criterion {
     let mut broken = 0u64;
@@ -60,9 +55,9 @@ pub fn windows(criteria: &Criteria, selection: &Selection<'_>) -> Criterion {
     let figures = json!({
         "used": selection.windows.used, "void": selection.windows.void,
         "expected": selection.windows.expected, "minimum": criteria.min_windows,
-        "reports_used": reports.used, "reports_void": void, "reports_missing": reports.missing,
-        "missing_share": share, "max_missing": criteria.guardrails.max_missing,
-        "silent_agents": selection.silent,
+        "reportsUsed": reports.used, "reportsVoid": void, "reportsMissing": reports.missing,
+        "missingShare": share, "maxMissing": criteria.guardrails.max_missing,
+        "silentAgents": selection.silent,
     });
     let (ruling, reason) = if !selection.silent.is_empty() {
         (
@@ -98,151 +93,123 @@ pub fn windows(criteria: &Criteria, selection: &Selection<'_>) -> Criterion {
             ),
         )
     };
-    finding("windows", ruling, reason, figures)
+    finding("windows", ruling, reason, figures).against(format!(
+        "{} windows, at most {} of reports missing",
+        criteria.min_windows,
+        ratio_text(criteria.guardrails.max_missing)
+    ))
 }
 
-/// Shadow: both arms received the same points and bytes. Split: each received something.
+/// Shadow: both arms received the same points and bytes. Else: each received something, and by node
+/// nothing reached an arm that was not its node's.
 pub fn arms(criteria: &Criteria, selection: &Selection<'_>) -> Criterion {
-    let received = |pick: fn(&Window) -> Option<&Arm>| -> u64 {
-        let arms = selection.comparable().filter_map(pick);
-        arms.map(|a| a.ledger.received).sum()
-    };
-    let baseline = received(Window::baseline_arm);
-    let candidate = received(Window::candidate_arm);
-    let unequal = selection.comparable().find(|w| differs(w));
-    let mut figures = json!({ "baseline_received": baseline, "candidate_received": candidate });
-    let (ruling, reason) = match (criteria.mode, unequal) {
-        _ if selection.windows.used == 0 => (
-            Ruling::Unknown,
-            "There is no comparable window.".to_string(),
-        ),
-        (Mode::Shadow, Some(window)) => {
-            let count = selection.comparable().filter(|w| differs(w)).count();
-            figures["unequal_reports"] = json!(count);
-            (
-                Ruling::Void,
-                format!(
-                    "The arms did not receive the same in {count} reports, first {} in the window \
-                     from {}.",
-                    window.agent, window.start_ms
-                ),
-            )
-        }
-        (Mode::Shadow, None) => (
+    let [baseline, candidate] = received(selection);
+    let figures = json!({ "baselineReceived": baseline, "candidateReceived": candidate });
+    if selection.windows.used == 0 {
+        let reason = "There is no comparable window.".to_string();
+        return finding("arms", Ruling::Unknown, reason, figures);
+    }
+    let (ruling, reason) = match (criteria.ask, criteria.mode) {
+        (Ask::Bake, _) => (
             Ruling::Pass,
-            format!("Both arms received the same {baseline} points."),
+            format!("The candidate received {candidate} points; there is no baseline beside it."),
         ),
-        (Mode::Split | Mode::Nodes, _) if baseline == 0 || candidate == 0 => (
+        (_, Mode::Shadow) => same(selection, baseline),
+        (_, Mode::Split | Mode::Nodes) if baseline == 0 || candidate == 0 => (
             Ruling::Void,
             format!(
                 "The baseline received {baseline} points and the candidate {candidate}: nothing to compare."
             ),
         ),
-        (Mode::Split | Mode::Nodes, _) => (
+        (_, Mode::Split) => (
             Ruling::Pass,
             format!("The baseline received {baseline} points, the candidate {candidate}."),
         ),
+        (_, Mode::Nodes) => by_node(selection),
     };
     finding("arms", ruling, reason, figures)
 }
 
-fn differs(window: &Window) -> bool {
-    match (&window.baseline, &window.candidate) {
-        (Some(b), Some(c)) => {
-            b.ledger.received != c.ledger.received
-                || b.bytes_in != c.bytes_in
-                || matches!((b.series_in.exact, c.series_in.exact), (Some(x), Some(y)) if x != y)
-        }
-        _ => false,
-    }
+/// Points that each arm received of what is compared.
+pub fn received(selection: &Selection<'_>) -> [u64; 2] {
+    let sum = |pick: fn(&Window) -> Option<&Arm>| -> u64 {
+        let arms = selection.comparable().filter_map(pick);
+        arms.map(compared).sum()
+    };
+    [sum(Window::baseline_arm), sum(Window::candidate_arm)]
 }
 
-/// Split: the entities were divided as the hash promises. The same entities speak in window after
-/// window and are no new evidence, so the test is over one window: the one with most entities. An
-/// entity on several agents is one unit (the hash sends it to the same arm everywhere).
-pub fn sample_ratio(criteria: &Criteria, selection: &Selection<'_>) -> Criterion {
-    let mut best: Option<(u64, super::volume::Amount, super::volume::Amount)> = None;
-    let mut unknown = false;
-    for ((start, _), reports) in &selection.used {
-        match (
-            entities(reports, Window::baseline_arm),
-            entities(reports, Window::candidate_arm),
-        ) {
-            (Some(b), Some(c)) => {
-                if best.is_none_or(|(_, x, y)| b.value + c.value > x.value + y.value) {
-                    best = Some((*start, b, c));
-                }
-            }
-            _ => unknown = true,
-        }
-    }
-    let name = "sample ratio";
-    let Some((start, baseline, candidate)) = best.filter(|_| !unknown) else {
-        return finding(
-            name,
-            Ruling::Unknown,
-            "The agents did not count the entities of both arms, so the division cannot be checked."
-                .into(),
-            json!({ "expected_share": criteria.percent / 100.0 }),
+/// Points received that belong to the comparison.
+fn compared(arm: &Arm) -> u64 {
+    let outside = arm.unassigned.map_or(0, |v| v.points_in);
+    arm.ledger.received.saturating_sub(outside)
+}
+
+fn same(selection: &Selection<'_>, received: u64) -> (Ruling, String) {
+    let mut unequal = selection.comparable().filter(|w| differs(w));
+    let Some(first) = unequal.next() else {
+        return (
+            Ruling::Pass,
+            format!("Both arms received the same {received} points."),
         );
     };
-    let total = baseline.value + candidate.value;
-    let expected = criteria.percent / 100.0;
-    let p = if baseline.is_exact() && candidate.is_exact() {
-        binomial_two_sided(candidate.value as u64, total as u64, expected)
-    } else {
-        // Counted by sketches: their error adds to that of the division.
-        let variance = total * expected * (1.0 - expected)
-            + (candidate.deviation() * (1.0 - expected)).powi(2)
-            + (baseline.deviation() * expected).powi(2);
-        normal_two_sided((candidate.value - total * expected) / variance.max(1e-9).sqrt())
-    };
-    let share = if total > 0.0 {
-        candidate.value / total
-    } else {
-        f64::NAN
-    };
-    let figures = json!({
-        "baseline_entities": baseline.value.round(), "candidate_entities": candidate.value.round(),
-        "expected_share": expected, "share": share, "p": p, "threshold": RATIO_P, "window_start_ms": start,
-    });
-    if total == 0.0 {
-        finding(name, Ruling::Void, "No entity was seen.".into(), figures)
-    } else if p < RATIO_P {
-        finding(
-            name,
-            Ruling::Void,
-            format!(
-                "{} of {} entities went to the candidate where {} were promised (p = {p:.1e}): the \
-                 division cannot be trusted.",
-                candidate.value.round(),
-                total.round(),
-                ratio_text(expected)
-            ),
-            figures,
-        )
-    } else {
-        finding(
-            name,
-            Ruling::Pass,
-            format!(
-                "{} of {} entities went to the candidate, {} were promised (p = {p:.3}).",
-                candidate.value.round(),
-                total.round(),
-                ratio_text(expected)
-            ),
-            figures,
-        )
-    }
+    (
+        Ruling::Void,
+        format!(
+            "The arms did not receive the same in {} reports, first {} in the window from {}.",
+            1 + unequal.count(),
+            first.agent,
+            first.start_ms
+        ),
+    )
 }
 
-fn entities(
-    reports: &[&Window],
-    pick: fn(&Window) -> Option<&Arm>,
-) -> Option<super::volume::Amount> {
-    let counts: Option<Vec<&Cardinality>> = reports
+fn differs(window: &Window) -> bool {
+    let (Some(b), Some(c)) = (&window.baseline, &window.candidate) else {
+        return false;
+    };
+    let outside = b.unassigned.unwrap_or_default();
+    let series = matches!(
+        (b.series_in.exact, c.series_in.exact),
+        (Some(x), Some(y)) if x != y.saturating_add(outside.series_in)
+    );
+    b.ledger.received != c.ledger.received + outside.points_in
+        || b.bytes_in != c.bytes_in + outside.bytes_in
+        || series
+}
+
+fn by_node(selection: &Selection<'_>) -> (Ruling, String) {
+    let other = |w: &Window| {
+        if selection.candidates.contains(w.agent.as_str()) {
+            w.baseline_arm().map_or(0, compared)
+        } else {
+            w.candidate_arm().map_or(0, compared)
+        }
+    };
+    let mut nodes: Vec<&str> = selection.comparable().map(|w| w.agent.as_str()).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    let candidates = nodes
         .iter()
-        .map(|w| pick(w).and_then(|a| a.entities.as_ref()))
-        .collect();
-    union(counts?.into_iter())
+        .filter(|n| selection.candidates.contains(*n))
+        .count();
+    match selection.comparable().find(|w| other(w) > 0) {
+        Some(window) => (
+            Ruling::Void,
+            format!(
+                "{} sent {} points to the arm that is not its own in the window from {}: the nodes are not \
+                 divided as they were chosen.",
+                window.agent,
+                other(window),
+                window.start_ms
+            ),
+        ),
+        None => (
+            Ruling::Pass,
+            format!(
+                "{candidates} nodes ran the candidate and {} the baseline, each for all that is compared.",
+                nodes.len() - candidates
+            ),
+        ),
+    }
 }

@@ -2,21 +2,23 @@
 //!
 //! Shadow: both arms saw the same, so the saving is counted, not inferred; its bounds are wide only
 //! by what is not counted yet (points still held in open windows) and by sketches.
-//! Split: a ratio of ratios with a confidence bound (`split`).
+//! Split, and by node: a ratio of ratios with a confidence bound (`contrast`).
 
+use super::contrast::{Contrasted, contrast, enough_agents};
 use super::select::Selection;
-use super::split::{self, Estimate};
 use super::volume::{Amount, Flow, flow, over_all_windows};
+use crate::confidence::{self, Contrast, Pair, Share};
 use crate::criteria::{Criteria, Measure, Mode};
 use crate::verdict::Saving;
 use crate::window::{Arm, Window};
+use std::collections::BTreeMap;
 
 /// A saving as shown, and what only the goal tells of it.
 #[derive(Debug)]
 pub struct Measured {
     pub saving: Saving,
-    /// Split: how the bounds were found.
-    pub estimate: Option<Estimate>,
+    /// Split, and by node: how the bounds were found.
+    pub contrast: Option<Contrasted>,
     /// Nothing of what the candidate took into windows has come out yet.
     pub all_held: bool,
 }
@@ -37,7 +39,7 @@ pub fn measure(criteria: &Criteria, selection: &Selection<'_>, measure: Measure)
     let Some(total) = total else {
         return Measured {
             saving: Saving::default(),
-            estimate: None,
+            contrast: None,
             all_held,
         };
     };
@@ -49,16 +51,16 @@ pub fn measure(criteria: &Criteria, selection: &Selection<'_>, measure: Measure)
         exact: total.is_exact(),
         ..Saving::default()
     };
-    let mut estimate = None;
+    let mut found = None;
     match criteria.mode {
         Mode::Shadow => shadow(&mut saving, selection, measure, total),
         Mode::Split | Mode::Nodes => {
-            let held = |pick| scale(held(selection, pick), selection, measure, pick);
-            let held = (held(Window::baseline_arm), held(Window::candidate_arm));
-            saving.saving = split::ratio(&total).map(|theta| 1.0 - theta);
-            estimate = split::estimate(criteria, selection, measure, &flows, held);
-            saving.lower = estimate.as_ref().map(|e| e.lower);
-            saving.upper = estimate.as_ref().map(|e| e.upper);
+            saving.saving = confidence::estimate(pair(&total), Contrast::Ratio).map(|r| 1.0 - r);
+            found = divided(criteria, selection, measure, &flows, &total);
+            if let Some(bounds) = found.as_ref().and_then(|f| bounds(criteria, f)) {
+                let (low, high) = with_held(selection, measure, &total, bounds);
+                (saving.lower, saving.upper) = (high.map(|h| 1.0 - h), low.map(|l| 1.0 - l));
+            }
         }
     }
     if all_held && measure != Measure::Points {
@@ -66,9 +68,100 @@ pub fn measure(criteria: &Criteria, selection: &Selection<'_>, measure: Measure)
     }
     Measured {
         saving,
-        estimate,
+        contrast: found,
         all_held,
     }
+}
+
+fn pair(flow: &Flow) -> Pair {
+    let share = |out: Amount, came: Amount| Share {
+        of: out.value,
+        per: came.value,
+    };
+    Pair {
+        baseline: share(flow.baseline_out, flow.baseline_in),
+        candidate: share(flow.candidate_out, flow.candidate_in),
+    }
+}
+
+/// What is kept of the candidate's volume against what is kept of the baseline's, where each arm had its
+/// own part of it.
+fn divided(
+    criteria: &Criteria,
+    selection: &Selection<'_>,
+    measure: Measure,
+    flows: &[Flow],
+    total: &Flow,
+) -> Option<Contrasted> {
+    // One sketch errs the same way in window after window: its errors add up, they do not cancel.
+    let relative = |a: Amount| {
+        if a.value > 0.0 {
+            (a.deviation() / a.value).powi(2)
+        } else {
+            0.0
+        }
+    };
+    let sketches = relative(total.baseline_in)
+        + relative(total.baseline_out)
+        + relative(total.candidate_in)
+        + relative(total.candidate_out);
+    let pairs: Vec<Pair> = flows.iter().map(pair).collect();
+    let agents = |windows| {
+        enough_agents(criteria, selection)
+            .then(|| agents(selection, measure, windows))
+            .flatten()
+    };
+    let spend = (criteria.alpha, sketches.sqrt());
+    contrast(criteria, &pairs, agents, Contrast::Ratio, spend)
+}
+
+/// By node the node is what was divided: without a bound over nodes there is none.
+fn bounds(criteria: &Criteria, found: &Contrasted) -> Option<(f64, f64)> {
+    let known = criteria.mode != Mode::Nodes || found.over_agents.is_some();
+    known.then_some((found.bounds.low, found.bounds.high))
+}
+
+/// Points still held count as if they were to be written.
+fn with_held(
+    selection: &Selection<'_>,
+    measure: Measure,
+    total: &Flow,
+    (low, high): (f64, f64),
+) -> (Option<f64>, Option<f64>) {
+    let of = |pick| scale(held(selection, pick), selection, measure, pick);
+    let (b, c) = (of(Window::baseline_arm), of(Window::candidate_arm));
+    let total = pair(total);
+    let Some(unmoved) = confidence::estimate(total, Contrast::Ratio) else {
+        return (None, None);
+    };
+    // The bounds keep their distance, as factors, from what was counted.
+    let moved = |bound: f64, candidate: f64, baseline: f64| {
+        let mut moved = total;
+        moved.candidate.of = (moved.candidate.of + candidate).max(0.0);
+        moved.baseline.of += baseline;
+        let factor = if unmoved > 0.0 { bound / unmoved } else { 1.0 };
+        confidence::estimate(moved, Contrast::Ratio).map(|ratio| ratio * factor)
+    };
+    let lowest = moved(low, -c.before, b.still);
+    let highest = moved(high, c.still, -b.before);
+    (lowest, highest)
+}
+
+/// The flow of each agent over the first windows.
+fn agents(selection: &Selection<'_>, measure: Measure, windows: usize) -> Option<Vec<Pair>> {
+    let mut agents: BTreeMap<&str, Flow> = BTreeMap::new();
+    for reports in selection.used.values().take(windows) {
+        let mut of: BTreeMap<&str, Vec<&Window>> = BTreeMap::new();
+        for report in reports {
+            of.entry(&report.agent).or_default().push(report);
+        }
+        for (agent, reports) in of {
+            let flow = flow(&reports, measure)?;
+            let sum = agents.entry(agent).or_default();
+            *sum = sum.plus(flow);
+        }
+    }
+    Some(agents.values().map(pair).collect())
 }
 
 fn shadow(saving: &mut Saving, selection: &Selection<'_>, measure: Measure, total: Flow) {
@@ -123,6 +216,10 @@ fn all_held(selection: &Selection<'_>) -> bool {
 
 fn held(selection: &Selection<'_>, pick: fn(&Window) -> Option<&Arm>) -> Held {
     let mut held = Held::default();
+    let mut arms = selection.comparable().filter_map(pick);
+    if arms.all(|a| a.ledger.held == 0) {
+        return held;
+    }
     for run in selection.runs() {
         let arms = run.iter().filter_map(|w| pick(w));
         let change = arms.map(|a| i128::from(a.ledger.held)).sum::<i128>() as f64;

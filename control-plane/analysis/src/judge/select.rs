@@ -1,9 +1,9 @@
 //! Which reports can be compared: stored once, complete, of the right arms, and not void.
 
-use crate::criteria::Criteria;
+use crate::criteria::{Ask, Criteria, Mode};
 use crate::verdict::{Reports, Windows};
-use crate::window::Window;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::window::{Arm, Window};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The windows of an experiment, sorted out. Nothing depends on the order of what was given.
 #[derive(Debug)]
@@ -16,6 +16,10 @@ pub struct Selection<'a> {
     pub windows: Windows,
     /// Some agent that was expected has not been heard of at all.
     pub silent: Vec<String>,
+    /// By node: what runs the candidate.
+    pub candidates: BTreeSet<&'a str>,
+    /// Agents with comparable reports.
+    pub agents: usize,
 }
 
 impl<'a> Selection<'a> {
@@ -45,7 +49,8 @@ impl<'a> Selection<'a> {
 /// Sorts the reports out.
 pub fn select<'a>(criteria: &Criteria, windows: &'a [Window]) -> Selection<'a> {
     let all = unique(windows);
-    let reasons = void_reasons(criteria, &all);
+    let candidates = candidates(criteria, &all);
+    let reasons = void_reasons(criteria, &all, &candidates);
     let mut used: BTreeMap<(u64, u64), Vec<&'a Window>> = BTreeMap::new();
     let mut reports = Reports::default();
     for (window, reason) in all.iter().zip(&reasons) {
@@ -55,17 +60,23 @@ pub fn select<'a>(criteria: &Criteria, windows: &'a [Window]) -> Selection<'a> {
                 .or_default()
                 .push(window);
         } else {
-            *reports.void.entry(reason.clone()).or_default() += 1;
+            *reports.void.entry((*reason).to_string()).or_default() += 1;
         }
+    }
+    if criteria.mode == Mode::Nodes && criteria.ask != Ask::Bake {
+        one_sided(&mut used, &mut reports, &candidates);
     }
     let slots: BTreeSet<u64> = all.iter().map(|w| w.start_ms).collect();
     let used_slots: BTreeSet<u64> = used.keys().map(|(start, _)| *start).collect();
+    let agents: HashSet<&str> = used.values().flatten().map(|w| w.agent.as_str()).collect();
+    let agents = agents.len();
     let (missing, silent) = missing(criteria, &all);
     reports.missing = missing;
     let windows = Windows {
         used: used_slots.len() as u64,
         void: (slots.len() - used_slots.len()) as u64,
-        expected: span(criteria, &all, &slots, None).max(slots.len() as u64),
+        expected: span(criteria, &all, None, all.last().map(|w| w.start_ms), None)
+            .max(slots.len() as u64),
         reports,
         from_ms: used.keys().map(|k| k.0).min(),
         until_ms: used.keys().map(|k| k.1).max(),
@@ -75,72 +86,135 @@ pub fn select<'a>(criteria: &Criteria, windows: &'a [Window]) -> Selection<'a> {
         used,
         windows,
         silent,
+        candidates,
+        agents,
     }
+}
+
+/// The agents that run the candidate: as they were chosen, or else those whose candidate took points.
+fn candidates<'a>(criteria: &Criteria, all: &[&'a Window]) -> BTreeSet<&'a str> {
+    let took = |w: &Window| w.candidate_arm().is_some_and(|a| a.ledger.received > 0);
+    let runs = |w: &Window| {
+        if criteria.candidate_agents.is_empty() {
+            took(w)
+        } else {
+            criteria.candidate_agents.contains(&w.agent)
+        }
+    };
+    let of = all.iter().filter(|w| runs(w));
+    of.map(|w| w.agent.as_str()).collect()
+}
+
+/// By node: a window in which only one of the arms was reported has nothing to compare.
+fn one_sided(
+    used: &mut BTreeMap<(u64, u64), Vec<&Window>>,
+    reports: &mut Reports,
+    candidates: &BTreeSet<&str>,
+) {
+    used.retain(|_, of| {
+        let count = of.iter().filter(|w| candidates.contains(w.agent.as_str()));
+        let both = !matches!(count.count(), n if n == 0 || n == of.len());
+        if !both {
+            reports.used -= of.len() as u64;
+            *reports
+                .void
+                .entry("only one arm reported".into())
+                .or_default() += of.len() as u64;
+        }
+        both
+    });
 }
 
 /// Each report once. The store keeps the first; where a file holds two that differ, one is chosen by
 /// its content, so that the order of the file does not matter.
 fn unique(windows: &[Window]) -> Vec<&Window> {
     let newest = windows.iter().map(|w| w.revision).max().unwrap_or(0);
-    let mut by_key: BTreeMap<(u64, &str, &str), &Window> = BTreeMap::new();
-    for window in windows.iter().filter(|w| w.revision == newest) {
-        by_key
-            .entry((window.start_ms, &window.agent, &window.incarnation))
-            .and_modify(|kept| {
-                if *kept != window && content(window) < content(kept) {
-                    *kept = window;
-                }
-            })
-            .or_insert(window);
-    }
-    by_key.into_values().collect()
+    let mut all: Vec<&Window> = windows.iter().filter(|w| w.revision == newest).collect();
+    all.sort_by(|a, b| key(a).cmp(&key(b)));
+    all.dedup_by(|next, kept| {
+        let twice = key(next) == key(kept);
+        if twice && *kept != *next && content(next) < content(kept) {
+            *kept = next;
+        }
+        twice
+    });
+    all
+}
+
+fn key(window: &Window) -> (u64, &str, &str) {
+    (window.start_ms, &window.agent, &window.incarnation)
 }
 
 fn content(window: &Window) -> String {
     serde_json::to_string(window).unwrap_or_default()
 }
 
-/// Why each report is void; empty: comparable. A void window is void for both arms.
-fn void_reasons(criteria: &Criteria, all: &[&Window]) -> Vec<String> {
-    let mut first: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-    let mut reasons: Vec<String> = Vec::with_capacity(all.len());
+/// Why each report is void; empty: comparable. A void window is void for both arms. `all` is in order of
+/// start, agent and incarnation.
+fn void_reasons<'w>(
+    criteria: &Criteria,
+    all: &[&'w Window],
+    candidates: &BTreeSet<&str>,
+) -> Vec<&'w str> {
+    let mut first: HashMap<(&str, &str), u64> = HashMap::new();
+    let mut reasons: Vec<&'w str> = Vec::with_capacity(all.len());
+    let mut before: Option<&Window> = None;
     for window in all {
         // An arm's first window is warm-up, also where the agent did not say so.
         let first = *first
             .entry((&window.agent, &window.incarnation))
             .or_insert(window.start_ms);
-        reasons.push(void_reason(criteria, window, first).to_string());
-    }
-    // Two processes of one agent in one window: neither saw all of it.
-    let mut seen: BTreeMap<(u64, &str), usize> = BTreeMap::new();
-    for (i, window) in all.iter().enumerate() {
-        if let Some(other) = seen.insert((window.start_ms, &window.agent), i) {
-            for j in [i, other] {
-                if let Some(reason) = reasons.get_mut(j).filter(|r| r.is_empty()) {
-                    *reason = "restart".into();
-                }
+        let mut reason = void_reason(criteria, window, first, candidates);
+        // Two processes of one agent in one window: neither saw all of it.
+        if before.is_some_and(|w| (w.start_ms, &w.agent) == (window.start_ms, &window.agent)) {
+            if let Some(other) = reasons.last_mut().filter(|r| r.is_empty()) {
+                *other = "restart";
+            }
+            if reason.is_empty() {
+                reason = "restart";
             }
         }
+        reasons.push(reason);
+        before = Some(window);
     }
     reasons
 }
 
-fn void_reason<'w>(criteria: &Criteria, window: &'w Window, first: u64) -> &'w str {
+fn void_reason<'w>(
+    criteria: &Criteria,
+    window: &'w Window,
+    first: u64,
+    candidates: &BTreeSet<&str>,
+) -> &'w str {
     if !window.void_reason.is_empty() {
         return &window.void_reason;
     }
-    let (Some(baseline), Some(candidate)) = (&window.baseline, &window.candidate) else {
-        return "an arm is missing";
+    let candidate = candidates.contains(window.agent.as_str());
+    let (needs_baseline, needs_candidate) = match (criteria.ask, criteria.mode) {
+        (Ask::Bake, _) => (false, true),
+        (_, Mode::Nodes) => (!candidate, candidate),
+        _ => (true, true),
     };
+    let lacks = |arm: &Option<Arm>, needed: bool| needed && arm.is_none();
+    if lacks(&window.baseline, needs_baseline) || lacks(&window.candidate, needs_candidate) {
+        return "an arm is missing";
+    }
+    let divided = criteria.mode == Mode::Split && criteria.ask != Ask::Bake;
+    if divided && !criteria.candidate_agents.is_empty() && !candidate {
+        return "baseline only";
+    }
     if window.start_ms == first {
         return "warm-up";
     }
     if window.end_ms.checked_sub(window.start_ms) != Some(criteria.window_ms) {
         return "another length";
     }
-    let other = |asked: &Option<String>, ran: &str| asked.as_deref().is_some_and(|h| h != ran);
-    if other(&criteria.baseline_hash, &baseline.hash)
-        || other(&criteria.candidate_hash, &candidate.hash)
+    let other = |asked: &Option<String>, arm: &Option<Arm>, needed: bool| {
+        let ran = arm.as_ref().filter(|_| needed);
+        matches!((asked, ran), (Some(asked), Some(ran)) if *asked != ran.hash)
+    };
+    if other(&criteria.baseline_hash, &window.baseline, needs_baseline)
+        || other(&criteria.candidate_hash, &window.candidate, needs_candidate)
     {
         return "another pipeline";
     }
@@ -149,44 +223,64 @@ fn void_reason<'w>(criteria: &Criteria, window: &'w Window, first: u64) -> &'w s
 
 /// Reports that were expected of each agent and never came, and agents not heard of at all.
 fn missing(criteria: &Criteria, all: &[&Window]) -> (u64, Vec<String>) {
-    let mut seen: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    let mut seen: BTreeMap<&str, Option<Seen>> = BTreeMap::new();
     for agent in &criteria.agents {
         seen.entry(agent).or_default();
     }
     for window in all {
-        seen.entry(&window.agent)
-            .or_default()
-            .insert(window.start_ms);
+        let start = window.start_ms;
+        let seen = seen.entry(&window.agent).or_default();
+        let seen = seen.get_or_insert(Seen {
+            first: start,
+            last: start,
+            windows: 1,
+        });
+        // Two processes in one window are one report that came.
+        if seen.last != start {
+            (seen.last, seen.windows) = (start, seen.windows + 1);
+        }
     }
-    let missing = seen
-        .values()
-        .map(|starts| {
-            let first = starts.first().copied();
-            span(criteria, all, starts, first).saturating_sub(starts.len() as u64)
-        })
-        .sum();
+    let missing = seen.iter().map(|(agent, seen)| {
+        let left = criteria.left_ms.get(*agent).copied();
+        let came = seen.map_or(0, |s| s.windows);
+        let (first, last) = (seen.map(|s| s.first), seen.map(|s| s.last));
+        span(criteria, all, first, last, left).saturating_sub(came)
+    });
     let silent = seen
         .iter()
-        .filter(|(_, starts)| starts.is_empty())
-        .map(|(agent, _)| (*agent).to_string())
-        .collect();
-    (missing, silent)
+        .filter(|(agent, seen)| seen.is_none() && !criteria.left_ms.contains_key(**agent))
+        .map(|(agent, _)| (*agent).to_string());
+    (missing.sum(), silent.collect())
 }
 
-/// Windows from `first` (or what was asked, or the first one seen) to the last one expected, or seen
-/// where that is later.
-fn span(criteria: &Criteria, all: &[&Window], starts: &BTreeSet<u64>, first: Option<u64>) -> u64 {
+/// Windows of which a report came: the first, the last, how many.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    first: u64,
+    last: u64,
+    windows: u64,
+}
+
+/// Windows from the first one seen (or what was asked) to the last one expected, or seen where that is
+/// later; none is expected of an agent after it left.
+fn span(
+    criteria: &Criteria,
+    all: &[&Window],
+    first: Option<u64>,
+    last: Option<u64>,
+    left: Option<u64>,
+) -> u64 {
     let length = criteria.window_ms.max(1);
     let from = first
         .or(criteria.from_ms.map(|ms| ms.div_ceil(length) * length))
-        .or_else(|| all.iter().map(|w| w.start_ms).min());
-    let seen = starts.last().map(|start| start.saturating_add(length));
+        .or_else(|| all.first().map(|w| w.start_ms));
+    let last = last.map(|start| start.saturating_add(length));
     // Where it was not said, the others tell how far this agent should have come.
     let expected = criteria
         .until_ms
-        .or_else(|| all.iter().map(|w| w.end_ms).max());
-    let until = expected.max(seen);
-    match (from, until) {
+        .or_else(|| all.iter().map(|w| w.end_ms).max())
+        .map(|until| until.min(left.unwrap_or(u64::MAX)));
+    match (from, expected.max(last)) {
         (Some(from), Some(until)) => until.saturating_sub(from) / length,
         _ => 0,
     }

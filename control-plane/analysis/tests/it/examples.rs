@@ -194,7 +194,7 @@ fn a_gap_is_missing_also_where_later_windows_came_sooner_than_they_were_expected
 fn an_unknown_figure_under_a_guardrail_is_not_a_pass() {
     let mut asked = points(0.2);
     asked.guardrails.max_cpu_ratio = Some(1.5);
-    let mut windows = shadow(8, 100);
+    let mut windows = shadow(12, 100);
     let verdict = judge(&asked, &windows);
     assert_eq!(verdict.outcome, Outcome::Inconclusive);
     assert_eq!(ruling(&verdict, "cpu"), Ruling::Unknown);
@@ -203,7 +203,12 @@ fn an_unknown_figure_under_a_guardrail_is_not_a_pass() {
         candidate(window).cpu_seconds = Some(1.4);
     }
     assert_eq!(outcome(&asked, &windows), Outcome::Promote);
+    assert_eq!(outcome(&asked, &windows[..12]), Outcome::Inconclusive);
     candidate(&mut windows[4]).cpu_seconds = Some(4.0);
+    assert_eq!(outcome(&asked, &windows), Outcome::Inconclusive);
+    for window in &mut windows {
+        candidate(window).cpu_seconds = Some(1.6);
+    }
     assert_eq!(outcome(&asked, &windows), Outcome::Reject);
     asked.guardrails.max_cpu_ratio = None;
     asked.guardrails.max_rss_ratio = Some(1.2);
@@ -263,18 +268,24 @@ fn split(n: u64, kept: impl Fn(u64) -> u64) -> Vec<Window> {
 #[test]
 fn a_steady_split_is_promoted_and_a_noisy_one_is_not_clear() {
     let asked = criteria(Mode::Split, Measure::Points, 0.2);
-    let verdict = judge(&asked, &split(6, |s| 240 + s % 3));
+    let verdict = judge(&asked, &split(12, |s| 240 + s % 3));
     assert_eq!(verdict.outcome, Outcome::Promote, "{}", verdict.reason);
-    let noisy = judge(&asked, &split(6, |s| if s % 2 == 0 { 180 } else { 480 }));
+    let few = judge(&asked, &split(11, |s| 240 + s % 3));
+    assert_eq!(few.outcome, Outcome::Inconclusive);
+    assert_eq!(
+        few.reason,
+        "49.77 % of points so far; a bound needs 12 windows and there are 11."
+    );
+    let noisy = judge(&asked, &split(12, |s| if s % 2 == 0 { 180 } else { 480 }));
     assert_eq!(noisy.outcome, Outcome::Inconclusive, "{}", noisy.reason);
-    let small = judge(&asked, &split(6, |s| 460 + s % 3));
+    let small = judge(&asked, &split(12, |s| 460 + s % 3));
     assert_eq!(small.outcome, Outcome::Reject, "{}", small.reason);
 }
 
 #[test]
 fn series_without_the_key_are_outside_the_comparison_of_a_split() {
     // Both arms halve what has the key; 1000 series without it pass the baseline untouched.
-    let mut windows = split(6, |_| 240);
+    let mut windows = split(12, |_| 240);
     for window in &mut windows {
         let arm = baseline(window);
         arm.ledger.received += 500;

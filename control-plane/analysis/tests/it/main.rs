@@ -4,5 +4,5 @@
 mod examples;
 mod properties;
 mod queries;
-mod rates;
+mod simulate;
 mod world;
