@@ -218,6 +218,7 @@ fn fact(app: &App, e: &Experiment, step: &Step, member: &Member) -> Fact {
     Fact {
         agent: agent.identity.to_string(),
         connected: member.connected,
+        left_ms: (!member.connected).then_some(agent.last_seen_ms),
         given: e.share_of(step, &agent.identity).is_some(),
         runs: status.experiment == e.id
             && status.experiment_revision == e.revision

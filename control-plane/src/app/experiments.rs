@@ -52,13 +52,6 @@ impl App {
                 ),
             ));
         }
-        let not_yet = document.spec.not_yet();
-        if !not_yet.is_empty() {
-            return Err(Error::Invalid {
-                what: WHAT,
-                problems: not_yet,
-            });
-        }
         let _turn = self.turn.lock().await;
         let all = self.store.experiments(Some(&caller.tenant)).await?;
         let old = all.iter().find(|e| e.name == name);

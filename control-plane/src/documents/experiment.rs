@@ -150,11 +150,6 @@ pub struct ExperimentSpec {
 }
 
 impl ExperimentSpec {
-    /// What is read and not done yet.
-    pub fn not_yet(&self) -> Vec<Problem> {
-        check::not_yet(self)
-    }
-
     /// All steps in the order in which they are run.
     pub fn course(&self) -> Vec<Step> {
         course(&self.steps)

@@ -52,6 +52,8 @@ pub struct Fact {
     /// `tenant/cluster/node`.
     pub agent: String,
     pub connected: bool,
+    /// It is away, since then.
+    pub left_ms: Option<u64>,
     /// It has a part in the present step.
     pub given: bool,
     /// It says that it runs the present step of this experiment.

@@ -55,12 +55,13 @@ fn gather<'a>(
             } else {
                 row.void_reason.clone()
             },
-            baseline: None,
-            candidate: None,
             cpu_seconds: row.cpu_seconds,
             rss_bytes: row.rss_bytes,
             export_errors: row.export_errors,
             requests_refused: row.requests_refused,
+            shared_cpu_seconds: row.shared_cpu_seconds,
+            shared_memory_bytes: row.shared_memory_bytes,
+            ..judge::Window::default()
         });
         let figures = match detail {
             true => figures(&row.report),
@@ -115,14 +116,6 @@ fn arm(report: &proto::ArmReport) -> judge::Arm {
             series_out: report.protected_series_out,
         },
         cpu_seconds: report.cpu_seconds,
-        added_latency: report.added_latency.as_ref().map(|l| judge::Latency {
-            count: l.count,
-            sum_ns: l.sum_ns,
-            max_ns: l.max_ns,
-        }),
-        memory_bytes: report.memory_bytes,
-        compressed_bytes_out: report.compressed_bytes_out,
-        export_errors: report.export_errors,
         panics: report.panics,
         identity_conflicts: report.identity_conflicts,
         entities: report.entities.as_ref().map(count),
@@ -137,6 +130,16 @@ fn arm(report: &proto::ArmReport) -> judge::Arm {
         queries: report.queries.as_ref().map(partials),
         stream_from: report.stream_from,
         stream_to: report.stream_to,
+        added_latency: report.added_latency.as_ref().map(|l| judge::Latency {
+            count: l.count,
+            sum_ns: l.sum_ns,
+            max_ns: l.max_ns,
+            offset: l.offset,
+            counts: l.counts.clone(),
+        }),
+        memory_bytes: report.memory_bytes,
+        compressed_bytes_out: report.compressed_bytes_out,
+        export_errors: report.export_errors,
         ..judge::Arm::default()
     }
 }
@@ -180,14 +183,6 @@ fn stage(s: &proto::StageReport) -> judge::Stage {
     }
 }
 
-fn attribute(a: &proto::AttributeReport) -> judge::Attribute {
-    judge::Attribute {
-        key: a.key.clone(),
-        series: a.series,
-        values: a.values,
-    }
-}
-
 fn metric(m: &proto::MetricReport) -> judge::Metric {
     judge::Metric {
         name: m.name.clone(),
@@ -195,6 +190,14 @@ fn metric(m: &proto::MetricReport) -> judge::Metric {
         points_out: m.points_out,
         series_in: m.series_in,
         series_out: m.series_out,
+    }
+}
+
+fn attribute(a: &proto::AttributeReport) -> judge::Attribute {
+    judge::Attribute {
+        key: a.key.clone(),
+        series: a.series,
+        values: a.values,
     }
 }
 

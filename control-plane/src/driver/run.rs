@@ -1,7 +1,7 @@
 //! A step that runs: when it is passed, when it is stopped, and what comes after it.
 
 use super::criteria::{self, ask};
-use super::next::{Action, Look, Memory, first_phase, go};
+use super::next::{Action, Fact, Look, Memory, first_phase, go};
 use super::reports::expected_until;
 use super::settle::complete;
 use crate::documents::Share;
@@ -92,15 +92,15 @@ impl Look<'_> {
         let ask = ask(self, memory);
         let mut asked = criteria::criteria(self.e, self.step, memory, ask, until_ms);
         asked.closed = closed;
-        // An agent that went away before it reported anything leaves the denominator.
-        let there = |agent: &String| {
-            let mut agents = self.facts.agents.iter();
-            let gone = agents.any(|a| a.agent == *agent && !a.connected);
-            !gone || self.facts.windows.iter().any(|w| w.agent == *agent)
-        };
-        if memory.agents.iter().any(there) {
-            asked.agents.retain(there);
-        }
+        // An agent that went away leaves the denominators from then on.
+        let took = |agent: &&Fact| memory.agents.contains(&agent.agent);
+        asked.left_ms = self
+            .facts
+            .agents
+            .iter()
+            .filter(took)
+            .filter_map(|a| Some((a.agent.clone(), a.left_ms?)))
+            .collect();
         judge(&asked, &self.facts.windows)
     }
 

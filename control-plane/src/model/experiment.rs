@@ -228,6 +228,9 @@ pub struct Window {
     pub void_reason: String,
     /// The agent as a whole in this window.
     pub cpu_seconds: Option<f64>,
+    /// Spent on both arms at once: in no arm's figure.
+    pub shared_cpu_seconds: Option<f64>,
+    pub shared_memory_bytes: Option<u64>,
     pub rss_bytes: Option<u64>,
     pub export_errors: u64,
     pub requests_refused: u64,

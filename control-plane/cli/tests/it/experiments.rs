@@ -183,6 +183,79 @@ async fn abort_ends_it_says_what_it_did_and_may_be_said_twice() {
     assert_eq!(assigned(&server), "base");
 }
 
+/// Every kind of step but replay, on three nodes.
+const STEPS: &str = "steps: [{ step: lint }, { step: aa }, { step: shadow, minWindows: 3 }, \
+                     { step: ramp, by: node, to: [1 node, 100%] }, { step: bake, minWindows: 3 }], \
+                     onSuccess: promote";
+
+async fn fleet(server: &Server, manner: Manner) -> [Actor; 2] {
+    let token = server.enrol_token();
+    let more = [
+        Actor::start(server.address, &token, "n2", manner).await,
+        Actor::start(server.address, &token, "n3", manner).await,
+    ];
+    loop {
+        let agents = server.phoenix(&["agents", "-o", "json"]).json();
+        let active = |a: &Value| a["activeHash"].is_string();
+        if agents
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|a| active(a))
+            .count()
+            == 3
+        {
+            return more;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_in_every_phase_of_every_step_comes_to_the_same_verdict() {
+    let (mut server, _actor) = begin(Manner::default(), STEPS).await;
+    let _more = fleet(&server, Manner::default()).await;
+    server.phoenix(&["experiment", "start", "e"]).good();
+    let mut killed: Vec<String> = Vec::new();
+    let ended = loop {
+        let e = server
+            .phoenix(&["get", "experiment", "e", "-o", "json"])
+            .json();
+        let phase = e["phase"].as_str().unwrap().to_owned();
+        assert!(phase != "Failed" && phase != "Cancelled", "{e:#}");
+        if phase == "Completed" {
+            break e;
+        }
+        let now = format!("{} {phase}", e["step"].as_str().unwrap());
+        if !killed.contains(&now) {
+            server.kill_and_restart();
+            killed.push(now);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(killed.len() >= 5, "killed in {killed:?}");
+    assert_eq!(ended["verdict"]["outcome"], "promote", "{ended:#}");
+    let steps = ended["steps"].as_array().unwrap();
+    for step in steps {
+        assert_eq!(step["state"], "passed", "{step:#}");
+    }
+    let names: Vec<&str> = steps.iter().map(|s| s["step"].as_str().unwrap()).collect();
+    let all = ["lint", "aa", "shadow", "ramp 1 node", "ramp 100%", "bake"];
+    assert_eq!(names, all);
+    assert_eq!(assigned(&server), "cut");
+    let shown = server.phoenix(&["experiment", "status", "e"]).good();
+    assert!(
+        shown.contains("ramp 1 node") && shown.contains("passed"),
+        "{shown}"
+    );
+    // Abort after promotion takes it back, once.
+    let said = server.phoenix(&["experiment", "abort", "e"]).good();
+    assert!(said.contains("rolled back"), "{said}");
+    assert_ne!(assigned(&server), "cut");
+    let said = server.phoenix(&["experiment", "abort", "e"]).good();
+    assert!(said.contains("already"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn harm_quarantines_the_hash_until_it_is_lifted() {
     let manner = Manner {

@@ -71,6 +71,8 @@ impl App {
             received_ms: self.now_ms(),
             void_reason: report.void_reason.clone(),
             cpu_seconds: report.cpu_seconds,
+            shared_cpu_seconds: report.shared_cpu_seconds,
+            shared_memory_bytes: report.shared_memory_bytes,
             rss_bytes: report.rss_bytes,
             export_errors: report.export_errors,
             requests_refused: report.requests_refused,

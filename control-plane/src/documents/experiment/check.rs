@@ -230,30 +230,3 @@ fn check_criteria(spec: &ExperimentSpec, problems: &mut Problems) {
     check_matchers("spec.guardrails.protect", &rails.protect, problems);
     super::queries::check(spec, problems);
 }
-
-/// What the control plane reads and this version's agents and judge do not do yet.
-pub(super) fn not_yet(spec: &ExperimentSpec) -> Problems {
-    let text = "not run by this version yet: leave it out";
-    let mut problems = Vec::new();
-    if !spec.scope.metrics.is_empty() {
-        problems.push(problem("spec.scope.match", text));
-    }
-    if spec.guardrails.max_added_latency.is_some() {
-        problems.push(problem("spec.guardrails.maxAddedLatency", text));
-    }
-    for (n, step) in spec.steps.iter().enumerate() {
-        let mut runs = course(std::slice::from_ref(step)).into_iter();
-        let share = |s: super::Step| {
-            let nothing = s.share == super::Share::Nothing;
-            nothing
-                || matches!(
-                    s.share,
-                    super::Share::Shadow | super::Share::Entities { .. }
-                )
-        };
-        if step.step == Kind::Aa || !runs.all(share) {
-            problems.push(problem(&format!("spec.steps[{n}]"), text));
-        }
-    }
-    problems
-}

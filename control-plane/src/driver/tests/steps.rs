@@ -1,8 +1,15 @@
 //! Experiments of several steps, carried through by the pure function alone: facts in, phases out.
 
-use super::Story;
+use super::{Story, fallen};
+use crate::documents::Share;
 use crate::model::{Phase, StepResult};
 use phoenix_analysis::{Outcome, Verdict};
+use phoenix_engine::document::Problem;
+
+const ALL: &str = "maxDuration: 1h, steps: [ { step: lint }, { step: replay, minWindows: 2 }, \
+                   { step: aa, minWindows: 2 }, { step: shadow, minWindows: 2 }, \
+                   { step: ramp, by: node, to: [1 node, 100%], minWindows: 2 }, \
+                   { step: bake, minWindows: 2 } ], onSuccess: promote";
 
 /// What happens in a step instead of a good window.
 type Odd<'a> = &'a dyn Fn(&mut Story);
@@ -34,12 +41,176 @@ fn carry(story: &mut Story, at: &str, odd: Odd) {
     panic!("it does not end: {:#?}", story.trace);
 }
 
+fn nothing(_: &mut Story) {}
+
 fn passed(story: &Story) -> Vec<&str> {
     let results = story.experiment.results.iter();
     results
         .filter(|r| r.passed)
         .map(|r| r.step.as_str())
         .collect()
+}
+
+#[test]
+fn all_steps_are_run_in_order_under_a_revision_each_and_the_last_promotes_without_a_detour() {
+    let mut story = Story::of(ALL, 3);
+    carry(&mut story, "", &nothing);
+    assert_eq!(
+        story.trace,
+        [
+            "replay Running",
+            "aa Initializing",
+            "aa Running",
+            "shadow Initializing",
+            "shadow Running",
+            "ramp 1 node Initializing",
+            "ramp 1 node Running",
+            "ramp 100% Initializing",
+            "ramp 100% Running",
+            "bake Initializing",
+            "bake Running",
+            "bake Completed",
+        ]
+    );
+    assert_eq!(story.outcome, Some(Outcome::Promote));
+    assert!(story.promoted);
+    let revisions: Vec<u64> = story
+        .experiment
+        .results
+        .iter()
+        .map(|r| r.revision)
+        .collect();
+    assert_eq!(revisions, [1, 2, 3, 4, 5, 6, 7]);
+    let verdicts = story
+        .experiment
+        .results
+        .iter()
+        .filter(|r| r.verdict.is_some());
+    assert_eq!(verdicts.count(), 6, "the verdict of every step is kept");
+}
+
+#[test]
+fn one_node_is_one_of_three_and_stays_among_the_chosen() {
+    let mut story = Story::of(ALL, 3);
+    let mut chosen: Vec<Vec<String>> = Vec::new();
+    let count = |story: &mut Story, chosen: &mut Vec<Vec<String>>| {
+        let share = story.experiment.current().unwrap().share;
+        if matches!(share, Share::Nodes(_) | Share::Everything) {
+            chosen.push(story.experiment.chosen.clone());
+        }
+    };
+    for _ in 0..60 {
+        if story.phase().is_terminal() {
+            break;
+        }
+        match story.phase() {
+            Phase::Initializing => story.take(),
+            _ if story.experiment.step == "lint" => {}
+            _ => {
+                story.window(50);
+            }
+        }
+        story.look();
+        count(&mut story, &mut chosen);
+    }
+    assert_eq!(chosen[0].len(), 1);
+    assert_eq!(chosen.last().unwrap().len(), 3);
+    assert!(chosen.last().unwrap().contains(&chosen[0][0]));
+}
+
+/// One row: in which step, what happens, how it ends, whether the candidate is barred.
+struct Case {
+    step: &'static str,
+    odd: fn(&mut Story),
+    end: (Phase, Option<Outcome>),
+    barred: bool,
+}
+
+#[test]
+fn each_step_stops_what_it_is_there_to_stop() {
+    let loses = |story: &mut Story| {
+        let last = story.facts.windows.last_mut().unwrap();
+        let candidate = last.candidate.as_mut().unwrap();
+        candidate.protected.points_in = 2;
+        candidate.protected.points_out = 1;
+    };
+    let reject = (Phase::Completed, Some(Outcome::Reject));
+    let inconclusive = (Phase::Completed, Some(Outcome::Inconclusive));
+    let cases = [
+        Case {
+            step: "lint",
+            odd: |story| {
+                story.facts.problems = vec![Problem::new("candidate", "no such stage")];
+            },
+            end: (Phase::Failed, None),
+            barred: false,
+        },
+        Case {
+            step: "replay",
+            odd: loses,
+            end: reject,
+            barred: true,
+        },
+        Case {
+            // The two arms of one pipeline differ.
+            step: "aa",
+            odd: |story| {
+                let last = story.facts.windows.last_mut().unwrap();
+                let ledger = &mut last.candidate.as_mut().unwrap().ledger;
+                (ledger.exported, ledger.filtered) = (80, 20);
+            },
+            end: inconclusive,
+            barred: false,
+        },
+        Case {
+            step: "shadow",
+            odd: loses,
+            end: reject,
+            barred: true,
+        },
+        Case {
+            // It saves nothing: no harm, and nothing to go on for.
+            step: "shadow",
+            odd: |story| {
+                for window in &mut story.facts.windows {
+                    window.candidate.clone_from(&window.baseline);
+                    window.candidate.as_mut().unwrap().hash = "c".into();
+                }
+            },
+            end: reject,
+            barred: false,
+        },
+        Case {
+            step: "ramp 1 node",
+            odd: |story| {
+                story.facts.agents[0].refused = fallen("rolled-back (panic)", true);
+            },
+            end: (Phase::Failed, None),
+            barred: true,
+        },
+        Case {
+            step: "ramp 100%",
+            odd: loses,
+            end: reject,
+            barred: true,
+        },
+        Case {
+            step: "bake",
+            odd: loses,
+            end: reject,
+            barred: true,
+        },
+    ];
+    for case in cases {
+        let mut story = Story::of(ALL, 3);
+        carry(&mut story, case.step, &case.odd);
+        let end = (story.phase(), story.outcome);
+        assert_eq!(end, case.end, "{}: {:#?}", case.step, story.trace);
+        assert_eq!(story.quarantined.is_some(), case.barred, "{}", case.step);
+        assert!(!story.promoted, "{}", case.step);
+        let last = story.experiment.results.last().unwrap();
+        assert_eq!((last.step.as_str(), last.passed), (case.step, false));
+    }
 }
 
 #[test]
@@ -157,4 +328,22 @@ fn a_ramp_alone_must_show_the_goal_by_its_last_portion_that_compares() {
         Ask::Guardrails,
         "it was shown before"
     );
+}
+
+#[test]
+fn an_agent_that_goes_away_leaves_the_denominator_and_the_step_goes_on() {
+    let text = "steps: [ { step: shadow, minWindows: 12 } ]";
+    let mut story = Story::of(text, 2);
+    story.take();
+    story.look();
+    for _ in 0..3 {
+        story.window(50);
+    }
+    story.facts.agents[1].connected = false;
+    story.facts.agents[1].left_ms = Some(story.now);
+    carry(&mut story, "", &nothing);
+    assert_eq!(story.outcome, Some(Outcome::Promote));
+    let verdict: Verdict =
+        serde_json::from_value(story.experiment.results[0].verdict.clone().unwrap()).unwrap();
+    assert_eq!(verdict.windows.reports.missing, 0);
 }

@@ -190,6 +190,10 @@ fn window(row: &SqliteRow) -> Result<Window, Error> {
         received_ms: number("received_ms")?,
         void_reason: row.try_get("void_reason")?,
         cpu_seconds: row.try_get("cpu_seconds")?,
+        shared_cpu_seconds: row.try_get("shared_cpu_seconds")?,
+        shared_memory_bytes: row
+            .try_get::<Option<i64>, _>("shared_memory_bytes")?
+            .map(uint),
         rss_bytes: row.try_get::<Option<i64>, _>("rss_bytes")?.map(uint),
         export_errors: number("export_errors")?,
         requests_refused: number("requests_refused")?,

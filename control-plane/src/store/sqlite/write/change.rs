@@ -239,9 +239,9 @@ async fn put_credential(
 async fn add_window(tx: &mut Tx, w: &Window) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO windows (tenant, cluster, node, incarnation, experiment, experiment_revision,
-           arm, start_ms, end_ms, received_ms, void_reason, cpu_seconds, rss_bytes, export_errors,
-           requests_refused, report)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+           arm, start_ms, end_ms, received_ms, void_reason, cpu_seconds, shared_cpu_seconds,
+           shared_memory_bytes, rss_bytes, export_errors, requests_refused, report)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
     )
     .bind(&w.identity.tenant)
     .bind(&w.identity.cluster)
@@ -255,6 +255,8 @@ async fn add_window(tx: &mut Tx, w: &Window) -> Result<(), Error> {
     .bind(int(w.received_ms))
     .bind(&w.void_reason)
     .bind(w.cpu_seconds)
+    .bind(w.shared_cpu_seconds)
+    .bind(w.shared_memory_bytes.map(int))
     .bind(w.rss_bytes.map(int))
     .bind(int(w.export_errors))
     .bind(int(w.requests_refused))
