@@ -22,7 +22,7 @@ fn books_are_listed_and_what_is_shown_can_be_given_back() {
     let shown = out(&["prices", "show", "grafana-cloud-pro"]);
     let mine = folder.write(
         "mine.yaml",
-        &shown.replace("name: grafana-cloud-pro", "name: mine"),
+        shown.replace("name: grafana-cloud-pro", "name: mine"),
     );
     let empty = folder.write("empty.yaml", EMPTY);
     let capture = capture(&folder);
@@ -30,7 +30,7 @@ fn books_are_listed_and_what_is_shown_can_be_given_back() {
         "replay", "-p", &empty, &capture, "--book", &mine, "-o", "json",
     ]);
     assert_eq!(found["prices"][0]["book"], "mine");
-    let wrong = folder.write("wrong.yaml", &shown.replace("per: 1000", "per: -1"));
+    let wrong = folder.write("wrong.yaml", shown.replace("per: 1000", "per: -1"));
     let run = phoenix(&["replay", "-p", &empty, &capture, "--book", &wrong]);
     assert!(
         !run.ok && run.stderr.contains("spec.charges[0].per"),
