@@ -1,49 +1,77 @@
-//! `phoenix demo`: the main job on this machine, told in a minute, every figure counted at a sink.
+//! `phoenix demo`: the main job on this machine, told in two minutes, every figure counted at a sink.
 //!
 //! It only starts the product's binaries and talks to their public doors; what it applies lies in
 //! `examples/demo` and can be applied by hand.
 
 mod check;
 mod http;
+mod meter;
+mod processes;
 mod show;
 mod stage;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use http::Api;
+use meter::Meter;
 use serde_json::{Value, json};
-use show::Meter;
 use stage::Stage;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 const BASELINE: &str = include_str!("../../../examples/demo/baseline.yaml");
-const CANDIDATE: &str = include_str!("../../../examples/demo/candidate.yaml");
 const ASSIGNMENT: &str = include_str!("../../../examples/demo/assignment.yaml");
-const EXPERIMENT: &str = include_str!("../../../examples/demo/experiment.yaml");
-const NAME: &str = "demo-fold-tail";
 
-/// How long the sink is watched before and after.
+/// A candidate and the experiment that tries it.
+struct Trial {
+    candidate: &'static str,
+    experiment: &'static str,
+    /// Of the experiment.
+    name: &'static str,
+    what: &'static str,
+    files: &'static str,
+}
+
+const GOOD: Trial = Trial {
+    candidate: include_str!("../../../examples/demo/candidate.yaml"),
+    experiment: include_str!("../../../examples/demo/experiment.yaml"),
+    name: "demo-fold-tail",
+    what: "fold the tail of processes",
+    files: "-f examples/demo/candidate.yaml -f examples/demo/experiment.yaml",
+};
+
+const HARMFUL: Trial = Trial {
+    candidate: include_str!("../../../examples/demo/harmful.yaml"),
+    experiment: include_str!("../../../examples/demo/harmful-experiment.yaml"),
+    name: "demo-harmful",
+    what: "keep a tenth of the processes and call it the whole",
+    files: "-f examples/demo/harmful.yaml -f examples/demo/harmful-experiment.yaml",
+};
+
+/// How long the sinks are watched before and after.
 const WATCH: Duration = Duration::from_secs(5);
 
-/// Show the whole story on this machine: load, baseline, shadow experiment, verdict, promotion.
+/// Show the whole story on this machine: three agents, an experiment from A/A to promotion, counted at sinks.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
+    /// Try a harmful candidate instead, which saves the most and corrupts counters: see it stopped.
+    #[arg(long)]
+    harm: bool,
     /// Stay up at the end and print the addresses to try.
     #[arg(long)]
     keep: bool,
     /// Folder for data and logs; a previous demo's is replaced.
     #[arg(long, default_value = ".phoenix-demo")]
     dir: PathBuf,
-    /// Simulated hosts, beside this machine's own processes.
-    #[arg(long, default_value_t = 8)]
+    /// Simulated hosts of each agent; the first agent also reads this machine's own processes.
+    #[arg(long, default_value_t = 3)]
     hosts: usize,
 }
 
 /// Runs the demo; `Ok` only if verdict and sinks agree to the point.
 ///
 /// # Errors
-/// A part that does not start, a verdict that is not `promote`, or a figure that differs.
+/// A part that does not start, another verdict than the story's, or a figure that differs.
 pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
     tokio::select! {
         told = tell(args) => told,
@@ -53,76 +81,117 @@ pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
 
 async fn tell(args: &DemoArgs) -> anyhow::Result<()> {
     println!(
-        "Phoenix demo: a control plane, an agent, a load and two counting sinks on this machine."
+        "Phoenix demo: a control plane and three agents, each with a load and counting sinks."
     );
     let stage = Stage::start(&args.dir, args.hosts).await?;
-    let api = &stage.api;
     println!(
         "  data and logs: {}   this machine's processes + {} simulated hosts\n",
         args.dir.display(),
-        args.hosts
+        args.hosts * stage.nodes.len()
     );
-
-    println!(
-        "1. Baseline: everything passes            (phoenix apply -f examples/demo/baseline.yaml -f examples/demo/assignment.yaml)"
-    );
-    let baseline = apply(api, BASELINE).await?;
-    api.put("/assignments/demo", ASSIGNMENT).await?;
-    active(api, &baseline).await?;
-    let before = Meter::watch(&stage.sink, WATCH).await?;
-    ensure!(
-        before.points > 0.0,
-        "nothing arrives at the sink; see the logs in {}",
-        args.dir.display()
-    );
-    println!("   at the sink: {before}\n");
-
-    println!(
-        "2. Shadow experiment: fold the tail of processes   (phoenix apply -f examples/demo/candidate.yaml -f examples/demo/experiment.yaml)"
-    );
-    let candidate = apply(api, CANDIDATE).await?;
-    api.put(&format!("/experiments/{NAME}"), EXPERIMENT).await?;
-    api.post(&format!("/experiments/{NAME}/start"), &json!({}))
-        .await?;
-    let ended = show::follow(&stage, NAME).await?;
-
-    println!(
-        "\n3. Verdict: {}",
-        ended["verdict"]["outcome"].as_str().unwrap_or("none")
-    );
-    show::verdict(&ended);
-    let windows = api.get(&format!("/experiments/{NAME}/windows")).await?;
-    check::verdict_is_what_the_sinks_count(&stage, &ended, &windows).await?;
-    ensure!(
-        ended["verdict"]["outcome"] == "promote",
-        "the verdict is not promote; see the reasons above"
-    );
-
-    println!("\n4. Promoted: the agent swaps without a restart");
-    let began = Instant::now();
-    active(api, &candidate).await?;
-    println!(
-        "   active on the agent ({} ms after the verdict was read)",
-        began.elapsed().as_millis()
-    );
-    show::after_the_next_window(&stage).await?;
-    let after = Meter::watch(&stage.sink, 2 * WATCH).await?;
-    println!("   at the sink: {after}");
-    println!(
-        "   volume at the sink fell by {:.1} % of points, {:.1} % of bytes",
-        before.fall_of_points(&after),
-        before.fall_of_bytes(&after)
-    );
-    ensure!(
-        after.points < before.points,
-        "the volume at the sink did not fall"
-    );
-    println!("\nDone: verdict and sinks agree to the point.");
+    let (baseline, before) = baseline(&stage).await?;
+    if args.harm {
+        harm(&stage, &baseline).await?;
+    } else {
+        promotion(&stage, &before).await?;
+    }
     if args.keep {
         stage.addresses();
         std::future::pending::<()>().await;
     }
     stage.stop().await
+}
+
+/// Everything passes: the hash that the agents run, and what leaves them.
+async fn baseline(stage: &Stage) -> anyhow::Result<(String, Meter)> {
+    println!(
+        "1. Baseline: everything passes   (phoenix apply -f examples/demo/baseline.yaml -f examples/demo/assignment.yaml)"
+    );
+    let hash = apply(&stage.api, BASELINE).await?;
+    stage.api.put("/assignments/demo", ASSIGNMENT).await?;
+    active(stage, &hash).await?;
+    let before = Meter::watch(stage, WATCH).await?;
+    ensure!(
+        before.points > 0.0,
+        "nothing arrives at the sinks; see the logs"
+    );
+    println!("   at the sinks: {before}\n");
+    Ok((hash, before))
+}
+
+/// Applies a trial's documents, starts it and follows it to its end: the candidate's hash, and what
+/// became of it.
+async fn experiment(stage: &Stage, trial: &Trial) -> anyhow::Result<(String, Value)> {
+    let (api, name) = (&stage.api, trial.name);
+    println!(
+        "2. Experiment: {}   (phoenix apply {})",
+        trial.what, trial.files
+    );
+    let candidate = apply(api, trial.candidate).await?;
+    api.put(&format!("/experiments/{name}"), trial.experiment)
+        .await?;
+    api.post(&format!("/experiments/{name}/start"), &json!({}))
+        .await?;
+    let ended = show::follow(stage, name).await?;
+    println!(
+        "\n3. Verdict: {}   (phoenix experiment explain {name})",
+        ended["verdict"]["outcome"].as_str().unwrap_or("none")
+    );
+    show::verdict(&ended);
+    let windows = api.get(&format!("/experiments/{name}/windows")).await?;
+    check::shadow_is_what_the_sinks_count(stage, &ended, &windows).await?;
+    Ok((candidate, ended))
+}
+
+async fn promotion(stage: &Stage, before: &Meter) -> anyhow::Result<()> {
+    let (candidate, ended) = experiment(stage, &GOOD).await?;
+    ensure!(
+        ended["verdict"]["outcome"] == "promote",
+        "the verdict is not promote; see the reasons above"
+    );
+    println!("\n4. Promoted: the agents swap without a restart");
+    let began = Instant::now();
+    active(stage, &candidate).await?;
+    println!(
+        "   active on all agents ({} ms after the verdict was read)",
+        began.elapsed().as_millis()
+    );
+    show::after_the_next_window(stage).await?;
+    let after = Meter::watch(stage, 2 * WATCH).await?;
+    println!("   at the sinks: {after}");
+    println!(
+        "   volume at the sinks fell by {:.1} % of points, {:.1} % of bytes",
+        before.fall_of_points(&after),
+        before.fall_of_bytes(&after)
+    );
+    ensure!(
+        after.points < before.points,
+        "the volume at the sinks did not fall"
+    );
+    println!("\nDone: verdict and sinks agree to the point.");
+    Ok(())
+}
+
+async fn harm(stage: &Stage, baseline: &str) -> anyhow::Result<()> {
+    let (candidate, ended) = experiment(stage, &HARMFUL).await?;
+    ensure!(
+        ended["verdict"]["outcome"] == "reject",
+        "the harmful candidate was not rejected; see the reasons above"
+    );
+    println!("\n4. Stopped: nothing that left a node was changed");
+    active(stage, baseline).await?;
+    println!("   all agents run the baseline");
+    let barred = stage.api.get("/quarantine").await?;
+    for q in barred.as_array().into_iter().flatten() {
+        ensure!(q["hash"] == candidate, "another pipeline is quarantined");
+        println!(
+            "   quarantined {}: {}",
+            &candidate.get(..12).unwrap_or_default(),
+            q["reason"].as_str().unwrap_or("-")
+        );
+    }
+    println!("\nDone: the candidate that saved the most was stopped in shadow.");
+    Ok(())
 }
 
 async fn apply(api: &Api, document: &str) -> anyhow::Result<String> {
@@ -133,17 +202,19 @@ async fn apply(api: &Api, document: &str) -> anyhow::Result<String> {
         .to_owned())
 }
 
-/// Waits until the one agent runs `hash`.
-async fn active(api: &Api, hash: &str) -> anyhow::Result<()> {
+/// Waits until every agent runs `hash` and nothing beside it.
+async fn active(stage: &Stage, hash: &str) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {
-        let agents = api.get("/agents").await?;
-        let agent = agents.get(0).cloned().unwrap_or(Value::Null);
-        if agent["activeHash"] == hash {
+        let agents = stage.api.get("/agents").await?;
+        let all = agents.as_array().map(Vec::as_slice).unwrap_or_default();
+        let runs = |a: &Value| a["activeHash"] == hash && a["candidateHash"].is_null();
+        if all.len() == stage.nodes.len() && all.iter().all(runs) {
             return Ok(());
         }
-        if agent["state"] == "rejected" || began.elapsed() > Duration::from_secs(30) {
-            bail!("the agent does not run {hash}: {agent}");
+        if all.iter().any(|a| a["state"] == "rejected") || began.elapsed() > Duration::from_secs(30)
+        {
+            bail!("the agents do not run {hash}: {agents}");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

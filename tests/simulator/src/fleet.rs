@@ -15,6 +15,8 @@ use rand_chacha::ChaCha8Rng;
 pub struct Options {
     /// Same seed and same round times, same points.
     pub seed: u64,
+    /// Number of the first host and of the first service instance: fleets with others are other nodes.
+    pub first: usize,
     /// Hosts.
     pub hosts: usize,
     /// Long-lived processes a host; short jobs come on top.
@@ -38,10 +40,10 @@ impl Fleet {
     pub fn new(options: &Options, now: u64) -> Fleet {
         let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
         let hosts = (0..options.hosts)
-            .map(|n| host::Host::new(n, options.processes, now, &mut rng))
+            .map(|n| host::Host::new(options.first + n, options.processes, now, &mut rng))
             .collect();
         let services = (0..options.services)
-            .map(|n| service::Service::new(n, options.customers, now))
+            .map(|n| service::Service::new(options.first + n, options.customers, now))
             .collect();
         Fleet {
             rng,

@@ -37,6 +37,9 @@ struct FleetArgs {
     /// Same seed, same fleet.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Number of the first host and service instance: give each of several fleets its own range.
+    #[arg(long, default_value_t = 0)]
+    first: usize,
     /// Hosts.
     #[arg(long, default_value_t = 4)]
     hosts: usize,
@@ -129,6 +132,7 @@ async fn run_fleet(args: FleetArgs) -> anyhow::Result<()> {
     let answers = axum::serve(listener, router(state.clone(), stop.clone()));
     let options = fleet::Options {
         seed: args.seed,
+        first: args.first,
         hosts: args.hosts,
         processes: args.processes,
         services: args.services,

@@ -142,19 +142,24 @@ impl Look {
                 format!(
                     "{} of {} values differ by more than {}; the worst {}.",
                     found.beyond,
-                    found.values + found.surplus,
+                    found.values,
                     ratio_text(tolerance),
                     describe(worst)
                 ),
             ),
+            Some(_) if self.aa && found.surplus > 0 => (
+                Ruling::Void,
+                format!("{} values are on the second arm only.", found.surplus),
+            ),
             Some(worst) if few.is_none() => (
                 Ruling::Pass,
                 format!(
-                    "{} values of {} steps differ by at most {} ({} allowed).",
+                    "{} values of {} steps differ by at most {} ({} allowed); {} are on the candidate only.",
                     found.values,
                     found.steps,
                     ratio_text(worst.error.unwrap_or_default()),
-                    ratio_text(tolerance)
+                    ratio_text(tolerance),
+                    found.surplus
                 ),
             ),
             _ => few.unwrap_or((Ruling::Unknown, "Not checked yet.".into())),

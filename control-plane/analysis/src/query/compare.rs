@@ -18,11 +18,12 @@ pub struct Compared {
     pub steps: u64,
     /// Values of the baseline.
     pub values: u64,
-    /// Values beyond the tolerance, missing and surplus ones among them.
+    /// Values of the baseline beyond the tolerance, missing ones among them.
     pub beyond: u64,
     /// Values of the baseline that the candidate does not have.
     pub missing: u64,
-    /// Values of the candidate that the baseline does not have.
+    /// Values of the candidate that the baseline does not have. There is nothing to compare them with: an
+    /// output of an aggregation goes on where the series that fed it were too short for a value.
     pub surplus: u64,
     /// The largest difference; a missing value goes before all.
     pub worst: Option<Worst>,
@@ -106,9 +107,12 @@ fn error(baseline: Option<f64>, candidate: Option<f64>, floor: f64) -> Option<f6
 
 impl Compared {
     fn add(&mut self, value: Worst, tolerance: f64) {
-        self.values += u64::from(value.baseline.is_some());
+        if value.baseline.is_none() {
+            self.surplus += 1;
+            return;
+        }
+        self.values += 1;
         self.missing += u64::from(value.candidate.is_none());
-        self.surplus += u64::from(value.baseline.is_none());
         self.beyond += u64::from(value.error.is_none_or(|error| error > tolerance));
         // A missing value goes before one that stands against nothing, and that before all others.
         let size = |w: &Worst| match (w.error, w.candidate) {

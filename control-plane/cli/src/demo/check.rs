@@ -1,47 +1,38 @@
-//! The verdict beside what the sinks counted, window by window, to the point.
+//! The verdict beside what the sinks counted, report by report, to the point.
 
 use super::http::Api;
-use super::stage::Stage;
+use super::stage::{Node, Stage};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-/// Compares each window that the verdict used with the same stretch of the sinks' streams, and their
-/// sums with the verdict's figures.
-pub async fn verdict_is_what_the_sinks_count(
+/// Compares each report of the shadow step that its verdict used with the same stretch of the sinks'
+/// streams, and their sums with the verdict's figures.
+pub async fn shadow_is_what_the_sinks_count(
     stage: &Stage,
     experiment: &Value,
     windows: &Value,
 ) -> anyhow::Result<()> {
     let all = windows.as_array().context("windows")?;
-    let used: Vec<&Value> = all.iter().filter(|w| w["voidReason"] == "").collect();
+    let shadow = |w: &&Value| w["step"] == "shadow" && w["voidReason"] == "";
+    let used: Vec<&Value> = all.iter().filter(shadow).collect();
     let mut sums = [[0u64; 2]; 2];
     for window in &used {
-        for (n, (arm, sink)) in [("baseline", &stage.sink), ("candidate", &stage.shadow)]
-            .into_iter()
-            .enumerate()
-        {
-            let arm = &window[arm];
-            let counted = range(sink, arm).await?;
-            for (what, said, seen) in [
-                ("points", &arm["ledger"]["exported"], &counted["points"]),
-                ("series", &arm["seriesOut"]["exact"], &counted["series"]),
-                ("bytes", &arm["bytesOut"], &counted["bytes"]),
-            ] {
-                ensure!(
-                    said == seen,
-                    "{what}: the agent reported {said}, the sink counted {seen}, in window {window}"
-                );
-            }
-            sums[n][0] += counted["points"].as_u64().context("points")?;
-            sums[n][1] += counted["bytes"].as_u64().context("bytes")?;
+        let node = node_of(stage, window)?;
+        let arms = [("baseline", &node.sink), ("candidate", &node.shadow)];
+        for (sum, (arm, sink)) in sums.iter_mut().zip(arms) {
+            let counted = equal(window, arm, sink).await?;
+            sum[0] += counted["points"].as_u64().context("points")?;
+            sum[1] += counted["bytes"].as_u64().context("bytes")?;
         }
     }
-    let verdict = &experiment["verdict"];
+    let steps = experiment["steps"].as_array().context("steps")?;
+    let step = steps.iter().find(|s| s["step"] == "shadow");
+    let verdict = step.map(|s| &s["verdict"]).context("a shadow step")?;
+    let reports = &verdict["windows"]["reports"]["used"];
     ensure!(
-        verdict["windows"]["used"].as_u64() == Some(used.len() as u64),
-        "the verdict used {} windows, {} are comparable",
-        verdict["windows"]["used"],
+        reports.as_u64() == Some(used.len() as u64),
+        "the verdict used {reports} reports, {} are comparable",
         used.len()
     );
     for (unit, n) in [("points", 0), ("bytes", 1)] {
@@ -49,19 +40,41 @@ pub async fn verdict_is_what_the_sinks_count(
             let said = &verdict["savings"][unit][arm];
             ensure!(
                 said.as_f64() == Some(counted as f64),
-                "{unit} of the {arm}: the verdict says {said}, the sink counted {counted}"
+                "{unit} of the {arm}: the verdict says {said}, the sinks counted {counted}"
             );
         }
     }
+    let [[points, bytes], [fewer, less]] = sums;
     println!(
-        "   sinks: {} windows; points {} -> {}, bytes {} -> {}: equal to the verdict in points, bytes and series of every window",
+        "   sinks: {} windows of {} nodes; points {points} -> {fewer}, bytes {bytes} -> {less}: equal to the verdict on the shadow step",
         used.len(),
-        sums[0][0],
-        sums[1][0],
-        sums[0][1],
-        sums[1][1]
+        stage.nodes.len(),
     );
     Ok(())
+}
+
+fn node_of<'a>(stage: &'a Stage, window: &Value) -> anyhow::Result<&'a Node> {
+    let mut nodes = stage.nodes.iter();
+    nodes
+        .find(|n| window["agent"] == n.identity.as_str())
+        .with_context(|| format!("no node {}", window["agent"]))
+}
+
+/// What the sink counted in a window; an error where the agent reported something else.
+async fn equal(window: &Value, arm: &str, sink: &Api) -> anyhow::Result<Value> {
+    let arm = &window[arm];
+    let counted = range(sink, arm).await?;
+    for (what, said, seen) in [
+        ("points", &arm["ledger"]["exported"], &counted["points"]),
+        ("series", &arm["seriesOut"]["exact"], &counted["series"]),
+        ("bytes", &arm["bytesOut"], &counted["bytes"]),
+    ] {
+        ensure!(
+            said == seen,
+            "{what}: the agent reported {said}, the sink counted {seen}, in window {window}"
+        );
+    }
+    Ok(counted)
 }
 
 /// The stretch of an arm's stream at its sink; waits until it has arrived.

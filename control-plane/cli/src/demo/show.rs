@@ -1,181 +1,85 @@
-//! What the demo prints: rates at the sinks, the running table, the verdict.
+//! What the demo prints while an experiment runs, and its verdict.
 
-use super::http::Api;
+use super::meter::{Meter, Reading};
 use super::stage::Stage;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use serde_json::Value;
-use std::collections::VecDeque;
-use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Rates at a sink, measured between two readings of its totals.
-#[derive(Debug, Clone, Copy)]
-pub struct Meter {
-    /// Points a second.
-    pub points: f64,
-    /// Uncompressed OTLP bytes a second.
-    pub bytes: f64,
-    seconds: f64,
-}
-
-#[derive(Clone, Copy)]
-struct Reading {
-    at: Instant,
-    points: u64,
-    bytes: u64,
-    series: u64,
-}
-
-async fn read(sink: &Api) -> anyhow::Result<Reading> {
-    let totals = sink.get("/totals").await?;
-    let field = |key: &str| {
-        totals[key]
-            .as_u64()
-            .with_context(|| format!("the sink gave no {key}"))
-    };
-    Ok(Reading {
-        at: Instant::now(),
-        points: field("points")?,
-        bytes: field("bytes")?,
-        series: field("series")?,
-    })
-}
-
-impl Meter {
-    /// Watches a sink for a while.
-    pub async fn watch(sink: &Api, span: Duration) -> anyhow::Result<Meter> {
-        let from = read(sink).await?;
-        tokio::time::sleep(span).await;
-        Ok(Meter::between(from, read(sink).await?))
-    }
-
-    fn between(from: Reading, to: Reading) -> Meter {
-        let seconds = to.at.duration_since(from.at).as_secs_f64().max(1e-9);
-        Meter {
-            points: (to.points - from.points) as f64 / seconds,
-            bytes: (to.bytes - from.bytes) as f64 / seconds,
-            seconds,
-        }
-    }
-
-    pub fn fall_of_points(&self, after: &Meter) -> f64 {
-        100.0 * (1.0 - after.points / self.points)
-    }
-
-    pub fn fall_of_bytes(&self, after: &Meter) -> f64 {
-        100.0 * (1.0 - after.bytes / self.bytes)
-    }
-}
-
-impl fmt::Display for Meter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:.0} points/s, {:.1} kB/s (counted over {:.0} s)",
-            self.points,
-            self.bytes / 1e3,
-            self.seconds
-        )
-    }
-}
-
-/// One row a second while the experiment runs; what it became.
+/// A line for each step and every few seconds, until the experiment is over; what it became.
 pub async fn follow(stage: &Stage, name: &str) -> anyhow::Result<Value> {
-    println!("   counted at the sinks since the experiment began; rates over the last 5 s");
+    const EVERY: Duration = Duration::from_secs(3);
     println!(
-        "   {:>4} {:<13} {:>7} {:>11} {:>11} {:>9} {:>9} {:>8} {:>13}",
-        "s",
-        "phase",
-        "windows",
-        "baseline/s",
-        "candidate/s",
-        "series",
-        "series",
-        "saving",
-        "protected"
+        "   {:>4}  {:<12} {:<13} {:>8} {:>10} {:>14} {:>13}",
+        "s", "step", "phase", "windows", "leaves/s", "would leave/s", "second arm on"
     );
-    let first = [read(&stage.sink).await?, read(&stage.shadow).await?];
-    let mut last: VecDeque<[Reading; 2]> = VecDeque::from([first]);
     let began = Instant::now();
+    let mut last = [Reading::left(stage).await?, Reading::shadow(stage).await?];
+    let (mut step, mut shown) = (String::new(), Instant::now());
     loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let now = [read(&stage.sink).await?, read(&stage.shadow).await?];
-        let experiment = stage.api.get(&format!("/experiments/{name}")).await?;
-        let windows = stage
-            .api
-            .get(&format!("/experiments/{name}/windows"))
-            .await?;
-        let past = *last.front().unwrap_or(&first);
-        let [base, cand] = [
-            Meter::between(past[0], now[0]),
-            Meter::between(past[1], now[1]),
-        ];
-        let grown = |n: usize| now[n].points - first[n].points;
-        let saving = match grown(1) {
-            0 => "-".to_owned(),
-            n => format!("{:.1} %", 100.0 * (1.0 - n as f64 / grown(0) as f64)),
-        };
-        let phase = experiment["phase"].as_str().unwrap_or("-").to_owned();
-        println!(
-            "   {:>4.0} {:<13} {:>7} {:>11.0} {:>11.0} {:>9} {:>9} {:>8} {:>13}",
-            began.elapsed().as_secs_f64(),
-            phase,
-            usable(&windows),
-            base.points,
-            cand.points,
-            now[0].series,
-            now[1].series,
-            saving,
-            protected(&windows)
-        );
-        last.push_back(now);
-        if last.len() > 5 {
-            last.pop_front();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let e = stage.api.get(&format!("/experiments/{name}")).await?;
+        let phase = e["phase"].as_str().unwrap_or("-");
+        let over = matches!(phase, "Completed" | "Failed" | "Cancelled");
+        let now = e["step"].as_str().unwrap_or("-");
+        if over || now != step || shown.elapsed() >= EVERY {
+            if now != step {
+                passed(&e, &step);
+            }
+            let readings = [Reading::left(stage).await?, Reading::shadow(stage).await?];
+            let [left, would] = [0, 1].map(|n| Meter::between(last[n], readings[n]));
+            println!(
+                "   {:>4.0}  {:<12} {:<13} {:>8} {:>10.0} {:>14.0} {:>13}",
+                began.elapsed().as_secs_f64(),
+                now,
+                phase,
+                e.pointer("/live/comparable")
+                    .map_or("-".into(), Value::to_string),
+                left.points,
+                would.points,
+                format!(
+                    "{} of {}",
+                    e["chosen"].as_array().map_or(0, Vec::len),
+                    stage.nodes.len()
+                )
+            );
+            (last, shown) = (readings, Instant::now());
+            step = now.to_owned();
         }
-        match phase.as_str() {
-            "Completed" => return Ok(experiment),
+        match phase {
+            "Completed" => return Ok(e),
             "Failed" | "Cancelled" => bail!(
                 "the experiment {phase}: {}",
-                experiment["reason"].as_str().unwrap_or("no reason given")
+                e["reason"].as_str().unwrap_or("no reason given")
             ),
-            _ if began.elapsed() > Duration::from_secs(150) => bail!("the experiment does not end"),
+            _ if began.elapsed() > Duration::from_secs(240) => bail!("the experiment does not end"),
             _ => {}
         }
     }
 }
 
-/// Windows that can be compared.
-fn usable(windows: &Value) -> usize {
-    windows.as_array().map_or(0, |all| {
-        all.iter().filter(|w| w["voidReason"] == "").count()
-    })
-}
-
-/// Protected points that left the candidate arm, of those that came in.
-fn protected(windows: &Value) -> String {
-    let all = windows.as_array().map(Vec::as_slice).unwrap_or_default();
-    let sum = |key: &str| {
-        all.iter()
-            .filter_map(|w| w["candidate"]["protected"][key].as_u64())
-            .sum::<u64>()
-    };
-    match sum("pointsIn") {
-        0 => "-".to_owned(),
-        n => format!("{}/{n}", sum("pointsOut")),
+/// Why a step was passed.
+fn passed(e: &Value, step: &str) {
+    let steps = e["steps"].as_array().into_iter().flatten();
+    for ended in steps.filter(|s| s["step"] == step && s["endedAt"].is_string()) {
+        let word = |key: &str| ended[key].as_str().unwrap_or("-").to_owned();
+        println!("         {step} {}: {}", word("state"), word("reason"));
     }
 }
 
-/// The verdict's criteria and savings.
+/// The verdict's criteria, with what they were held against, and its savings.
 pub fn verdict(experiment: &Value) {
     let verdict = &experiment["verdict"];
     for criterion in verdict["criteria"].as_array().into_iter().flatten() {
         let word = |key: &str| criterion[key].as_str().unwrap_or("-").to_owned();
-        println!(
-            "   {:<14} {:<13} {}",
-            word("name"),
-            word("outcome"),
-            word("reason")
-        );
+        if word("outcome") != "not asked" {
+            println!(
+                "   {:<18} {:<9} {}",
+                word("name"),
+                word("outcome"),
+                word("reason")
+            );
+        }
     }
     for unit in ["points", "series", "bytes"] {
         let saving = &verdict["savings"][unit];
@@ -191,18 +95,18 @@ pub fn verdict(experiment: &Value) {
     }
 }
 
-/// Waits until a full window of the new plan has reached the sink.
+/// Waits until full windows of the new plan have reached the sinks.
 pub async fn after_the_next_window(stage: &Stage) -> anyhow::Result<()> {
-    let from = read(&stage.sink).await?;
+    let from = Reading::left(stage).await?;
     let began = Instant::now();
     loop {
         tokio::time::sleep(Duration::from_millis(250)).await;
-        let now = read(&stage.sink).await?;
+        let now = Reading::left(stage).await?;
         if began.elapsed() > Duration::from_secs(6) && now.points > from.points {
             return Ok(());
         }
         if began.elapsed() > Duration::from_secs(30) {
-            bail!("nothing reached the sink after the swap");
+            bail!("nothing reached the sinks after the swap");
         }
     }
 }

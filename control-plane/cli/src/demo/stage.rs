@@ -1,106 +1,114 @@
-//! The processes of the demo: started on free ports, logs in one folder, ended with it.
+//! What runs in the demo: a control plane, three nodes with an agent each, their loads and sinks.
 
 use super::http::Api;
-use anyhow::{Context, bail, ensure};
+use super::processes::{Running, begin, fresh, text};
+use anyhow::Context;
 use reqwest::Client;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+
+/// Nodes of the demo; the first also reads this machine's processes.
+const NODES: usize = 3;
+
+/// One node: where what leaves it is counted.
+pub struct Node {
+    /// As the control plane names it: `default/default/demo-1`.
+    pub identity: String,
+    /// The next hop.
+    pub sink: Api,
+    /// Counts what a shadow candidate would have sent.
+    pub shadow: Api,
+}
 
 /// Everything that runs.
 pub struct Stage {
     /// The control plane's API.
     pub api: Api,
-    /// The next hop: counts what leaves the node.
-    pub sink: Api,
-    /// Counts what the candidate would have sent.
-    pub shadow: Api,
-    places: Vec<(&'static str, String)>,
-    // The agent first: it drains into the sinks.
+    pub nodes: Vec<Node>,
+    places: Vec<(String, String)>,
+    // In the order in which they end: nothing that was accepted is left behind.
     processes: Vec<Running>,
 }
 
-struct Running {
-    name: &'static str,
-    child: Child,
-    addresses: BTreeMap<String, String>,
-}
-
 impl Stage {
+    /// Starts it; each node gets `hosts` simulated hosts.
     pub async fn start(dir: &Path, hosts: usize) -> anyhow::Result<Stage> {
         let dir = fresh(dir)?;
         let client = client()?;
-        let sink = begin(&dir, "sink", "phoenix-simulator", &["sink"]).await?;
-        let shadow = begin(&dir, "shadow-sink", "phoenix-simulator", &["sink"]).await?;
         let data = text(&dir.join("server"))?;
-        let server = begin(
-            &dir,
-            "server",
-            "phoenix",
-            &["serve", "--listen", "127.0.0.1:0", "--data", &data],
-        )
-        .await?;
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--data", &data];
+        let server = begin(&dir, "server", "phoenix", &serve).await?;
         let token =
             std::fs::read_to_string(dir.join("server/admin.token")).context("admin.token")?;
-        let settings = dir.join("agent.yaml");
-        std::fs::write(&settings, agent_settings(&dir, &server, &sink, &shadow)?)?;
-        let agent = begin(
-            &dir,
-            "agent",
-            "phoenix-agent",
-            &["--settings", &text(&settings)?],
-        )
-        .await?;
-        let endpoint = format!("http://{}", agent.at("grpc")?);
-        let hosts = hosts.to_string();
-        let load = [
-            "fleet",
-            "--hosts",
-            &hosts,
-            "--processes",
-            "24",
-            "--services",
-            "4",
-            "--endpoint",
-            &endpoint,
-        ];
-        let fleet = begin(&dir, "load", "phoenix-simulator", &load).await?;
-        let base = |at: &str| format!("http://{at}");
-        let stage = Stage {
+        let (http, token) = (server.at("http")?.to_owned(), token.trim().to_owned());
+        let mut stage = Stage {
             api: Api::new(
                 client.clone(),
-                format!("http://{}/api/v1", server.at("http")?),
-                Some(token.trim().to_owned()),
+                format!("http://{http}/api/v1"),
+                Some(token.clone()),
             ),
-            sink: Api::new(client.clone(), base(sink.at("rest")?), None),
-            shadow: Api::new(client, base(shadow.at("rest")?), None),
-            places: vec![
-                (
-                    "API",
-                    format!(
-                        "export PHOENIX_URL=http://{} PHOENIX_TOKEN={}",
-                        server.at("http")?,
-                        token.trim()
-                    ),
-                ),
-                (
-                    "agent",
-                    format!(
-                        "OTLP/gRPC {}, OTLP/HTTP {}, curl http://{}/metrics",
-                        agent.at("grpc")?,
-                        agent.at("http")?,
-                        agent.at("admin")?
-                    ),
-                ),
-                ("sink", format!("curl http://{}/totals", sink.at("rest")?)),
-                ("load", format!("curl http://{}/truth", fleet.at("rest")?)),
-            ],
-            processes: vec![fleet, agent, server, sink, shadow],
+            nodes: Vec::new(),
+            places: vec![(
+                "API".into(),
+                format!("export PHOENIX_URL=http://{http} PHOENIX_TOKEN={token}"),
+            )],
+            processes: Vec::new(),
         };
+        let (mut loads, mut agents, mut sinks) = (Vec::new(), Vec::new(), Vec::new());
+        for n in 1..=NODES {
+            let (sink, shadow) = stage.node(&dir, &client, &mut sinks, n).await?;
+            let settings = dir.join(format!("agent-{n}.yaml"));
+            std::fs::write(&settings, agent_settings(&dir, n, &http, &sink, &shadow))?;
+            let args = ["--settings", &text(&settings)?];
+            let agent = begin(&dir, &format!("agent-{n}"), "phoenix-agent", &args).await?;
+            loads.push(load(&dir, n, hosts, agent.at("grpc")?).await?);
+            stage.places.push((
+                format!("demo-{n}"),
+                format!(
+                    "OTLP/gRPC {}, curl http://{}/metrics, sink curl http://{}",
+                    agent.at("grpc")?,
+                    agent.at("admin")?,
+                    sinks
+                        .get(2 * n - 2)
+                        .map_or(Ok(""), |s: &Running| s.at("rest"))?,
+                ),
+            ));
+            agents.push(agent);
+        }
+        stage.processes = loads.into_iter().chain(agents).collect();
+        stage.processes.push(server);
+        stage.processes.extend(sinks);
         Ok(stage)
+    }
+
+    /// The sinks of a node; their OTLP addresses.
+    async fn node(
+        &mut self,
+        dir: &Path,
+        client: &Client,
+        sinks: &mut Vec<Running>,
+        n: usize,
+    ) -> anyhow::Result<(String, String)> {
+        let sink = begin(dir, &format!("sink-{n}"), "phoenix-simulator", &["sink"]).await?;
+        let shadow = begin(
+            dir,
+            &format!("shadow-sink-{n}"),
+            "phoenix-simulator",
+            &["sink"],
+        )
+        .await?;
+        let rest = |sink: &Running| {
+            let at = format!("http://{}", sink.at("rest")?);
+            anyhow::Ok(Api::new(client.clone(), at, None))
+        };
+        self.nodes.push(Node {
+            identity: format!("default/default/demo-{n}"),
+            sink: rest(&sink)?,
+            shadow: rest(&shadow)?,
+        });
+        let at = (sink.at("otlp")?.to_owned(), shadow.at("otlp")?.to_owned());
+        sinks.extend([sink, shadow]);
+        Ok(at)
     }
 
     /// Prints what can be tried by hand.
@@ -111,31 +119,37 @@ impl Stage {
         }
     }
 
-    /// SIGTERM to each, in an order in which nothing accepted is left behind; each must end with 0.
+    /// SIGTERM to each; each must end with 0.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         for running in &mut self.processes {
-            let Some(id) = running.child.id() else {
-                bail!("{} ended before its time", running.name)
-            };
-            Command::new("kill")
-                .args(["-TERM", &id.to_string()])
-                .status()
-                .await
-                .context("kill")?;
-            let status = tokio::time::timeout(Duration::from_secs(30), running.child.wait())
-                .await
-                .with_context(|| format!("{} does not end", running.name))??;
-            ensure!(status.success(), "{} ended with {status}", running.name);
+            running.stop().await?;
         }
         Ok(())
     }
 }
 
-impl Running {
-    fn at(&self, key: &str) -> anyhow::Result<&str> {
-        let found = self.addresses.get(key).map(String::as_str);
-        found.with_context(|| format!("{} did not say where it listens for {key}", self.name))
-    }
+/// A fleet of its own for node `n`.
+async fn load(dir: &Path, n: usize, hosts: usize, endpoint: &str) -> anyhow::Result<Running> {
+    let (seed, first) = (n.to_string(), (100 * n).to_string());
+    let (hosts, endpoint) = (hosts.to_string(), format!("http://{endpoint}"));
+    let args = [
+        "fleet",
+        "--seed",
+        &seed,
+        "--first",
+        &first,
+        "--hosts",
+        &hosts,
+        "--processes",
+        "24",
+        "--services",
+        "2",
+        "--customers",
+        "50",
+        "--endpoint",
+        &endpoint,
+    ];
+    begin(dir, &format!("load-{n}"), "phoenix-simulator", &args).await
 }
 
 fn client() -> anyhow::Result<Client> {
@@ -150,107 +164,23 @@ fn client() -> anyhow::Result<Client> {
         .build()?)
 }
 
-/// The demo's folder, emptied; only a folder that a demo made is emptied.
-fn fresh(dir: &Path) -> anyhow::Result<PathBuf> {
-    let mark = dir.join("made-by-phoenix-demo");
-    if dir.exists() {
-        ensure!(
-            mark.exists(),
-            "{} exists and is not a demo's; give another --dir",
-            dir.display()
-        );
-        std::fs::remove_dir_all(dir)?;
-    }
-    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-    std::fs::write(&mark, "")?;
-    Ok(dir.canonicalize()?)
-}
-
-fn text(path: &Path) -> anyhow::Result<String> {
-    Ok(path
-        .to_str()
-        .context("the folder's path is not UTF-8")?
-        .to_owned())
-}
-
-async fn begin(
-    dir: &Path,
-    name: &'static str,
-    program: &str,
-    args: &[&str],
-) -> anyhow::Result<Running> {
-    let own = std::env::current_exe()?;
-    let path = own.parent().context("no folder")?.join(program);
-    ensure!(
-        path.is_file(),
-        "{} is missing beside {}: run `make build`",
-        program,
-        own.display()
-    );
-    let log = std::fs::File::create(dir.join(format!("{name}.log")))?;
-    let mut child = Command::new(path)
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(log.try_clone()?)
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("{program} does not start"))?;
-    let mut lines = BufReader::new(child.stdout.take().context("stdout")?).lines();
-    let ready = async {
-        while let Some(line) = lines.next_line().await? {
-            if line.contains("listening") {
-                return Ok(line);
-            }
-        }
-        bail!("{name} ended before it was ready; see {name}.log")
+fn agent_settings(dir: &Path, n: usize, server: &str, sink: &str, shadow: &str) -> String {
+    let host = match n {
+        1 => "\n  host: { every: 1s }",
+        _ => "",
     };
-    let line = tokio::time::timeout(Duration::from_secs(20), ready)
-        .await
-        .with_context(|| {
-            format!(
-                "{name} is not ready after 20 s; see {name}.log in {}",
-                dir.display()
-            )
-        })??;
-    // Its further output goes to the log, so that it never blocks on a full pipe.
-    let mut log = tokio::fs::File::from_std(log);
-    tokio::spawn(async move {
-        while let Ok(Some(line)) = lines.next_line().await {
-            let _ = log.write_all(format!("{line}\n").as_bytes()).await;
-        }
-    });
-    let pairs = line.split_whitespace().filter_map(|w| w.split_once('='));
-    let addresses = pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-    Ok(Running {
-        name,
-        child,
-        addresses,
-    })
-}
-
-fn agent_settings(
-    dir: &Path,
-    server: &Running,
-    sink: &Running,
-    shadow: &Running,
-) -> anyhow::Result<String> {
-    Ok(format!(
-        r#"node: {{ name: demo-node }}
+    format!(
+        r#"node: {{ name: demo-{n} }}
 receivers:
-  otlp: {{ grpc: "127.0.0.1:0", http: "127.0.0.1:0" }}
-  host: {{ every: 1s }}
+  otlp: {{ grpc: "127.0.0.1:0", http: "127.0.0.1:0" }}{host}
 exporters:
   otlp: {{ endpoint: "http://{sink}", protocol: grpc, compression: none }}
   shadow: {{ otlp: {{ endpoint: "http://{shadow}", protocol: grpc, compression: none }} }}
 control_plane: {{ endpoint: "http://{server}", token_file: "{dir}/server/enrol.token" }}
-state: "{dir}/agent"
+state: "{dir}/agent-{n}"
 admin: "127.0.0.1:0"
 workers: 1
 "#,
-        sink = sink.at("otlp")?,
-        shadow = shadow.at("otlp")?,
-        server = server.at("http")?,
         dir = dir.display(),
-    ))
+    )
 }
