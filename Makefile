@@ -31,6 +31,7 @@ generate: ## regenerate checked-in generated files (protobuf code, OpenAPI, JSON
 	UPDATE=1 cargo test -p phoenix-tests --test it tidy::generated
 	UPDATE=1 cargo test -p phoenix-engine --test schema --test problems
 	UPDATE=1 cargo test -p phoenix-control-plane --test it openapi
+	UPDATE=1 cargo test -p phoenix-analysis --test it schema
 
 table: ## tables from the captures: what each template cuts (README), what a Collector makes of them (docs/collector.md)
 	cargo build --release --bin phoenix

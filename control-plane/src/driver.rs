@@ -5,6 +5,7 @@
 
 pub mod criteria;
 pub mod next;
+pub mod offline;
 pub mod reports;
 mod run;
 mod settle;

@@ -1,11 +1,12 @@
 //! What was asked of an experiment: goal, guardrails, and the facts that the windows are held against.
 
 use phoenix_engine::query::Names;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Everything the judge needs besides the windows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Criteria {
     /// What the windows are to show.
@@ -91,7 +92,7 @@ impl Criteria {
 }
 
 /// What the windows are to show.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Ask {
     /// The goal is reached and nothing is harmed: a step that decides.
@@ -108,7 +109,7 @@ pub enum Ask {
 }
 
 /// How traffic reaches the candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Both arms see everything.
@@ -120,7 +121,7 @@ pub enum Mode {
 }
 
 /// What is counted as volume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Measure {
     /// Points exported.
@@ -143,7 +144,7 @@ impl Measure {
 }
 
 /// The saving that is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Goal {
     /// Of what.
     pub saving: Measure,
@@ -152,7 +153,7 @@ pub struct Goal {
 }
 
 /// What must not be harmed. `None`: not asked, and not judged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Guardrails {
     /// The experiment names a protected set: one that matched nothing is then not "kept".
@@ -178,11 +179,12 @@ pub struct Guardrails {
     /// Text of a Prometheus rule file whose alerts must decide alike; empty: none.
     pub rules: String,
     /// The names that queries and rules are written in.
+    #[schemars(with = "serde_json::Value")]
     pub names: Names,
 }
 
 /// A query whose answer the candidate must not change.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProtectedQuery {
     /// For people.

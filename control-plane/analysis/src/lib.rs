@@ -15,4 +15,6 @@ pub mod window;
 pub use criteria::{Ask, Criteria, Goal, Guardrails, Measure, Mode, ProtectedQuery};
 pub use judge::{JUDGE_VERSION, judge};
 pub use verdict::{Criterion, Outcome, Ruling, Saving, Savings, Verdict};
-pub use window::{Arm, Attribute, Cardinality, Latency, Metric, Protected, Stage, Volume, Window};
+pub use window::{
+    Arm, Attribute, Cardinality, Context, Latency, Metric, Protected, Stage, Volume, Window,
+};

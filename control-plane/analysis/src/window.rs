@@ -1,7 +1,9 @@
 //! What the judge reads: the report of one agent about one window of both arms, as it was stored.
 
+use crate::criteria::Criteria;
 use phoenix_engine::ledger::Ledger;
 use phoenix_engine::query::partial::Partials;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::collections::BTreeMap;
 
@@ -9,7 +11,7 @@ use std::collections::BTreeMap;
 ///
 /// As JSON, a line of what `phoenix experiment windows` prints: keys in camelCase, except the terms of the
 /// ledger, which have the names that they have everywhere.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Window {
     /// Id of the experiment; empty: all windows given are of one.
@@ -32,6 +34,10 @@ pub struct Window {
     /// Why the agent says that this window must not be compared; empty: comparable.
     #[serde(default)]
     pub void_reason: String,
+    /// What was known of the step besides its windows, with its first window only. The judge does not look at
+    /// it; whoever judges a file of windows does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Box<Context>>,
     /// The baseline arm; `None`: not reported.
     pub baseline: Option<Arm>,
     /// The candidate arm; `None`: not reported.
@@ -75,14 +81,25 @@ impl Window {
     }
 }
 
+/// What was known of a judged step besides its windows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Context {
+    /// It was passed: its verdict said so, and it had lasted as long as it must.
+    pub passed: bool,
+    /// What its judge was asked.
+    pub asked: Criteria,
+}
+
 /// One arm of one window of one agent.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Arm {
     /// Pipeline hash that this arm ran; empty: pass-through.
     #[serde(default)]
     pub hash: String,
     /// Points; `held` is the change since the window began.
+    #[schemars(with = "LedgerShape")]
     pub ledger: Ledger,
     /// Uncompressed OTLP bytes that came in.
     pub bytes_in: u64,
@@ -129,6 +146,7 @@ pub struct Arm {
     #[serde(default)]
     pub unassigned: Option<Volume>,
     /// What protected queries found in what was written; `None`: none were evaluated.
+    #[schemars(with = "Option<serde_json::Value>")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queries: Option<Partials>,
     /// The window is what lies in (stream_from, stream_to] of what this arm's exporter sent since the
@@ -150,7 +168,7 @@ pub struct Arm {
 }
 
 /// Time that requests spent in an arm. Adds up over windows and agents.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Latency {
     /// Requests.
@@ -168,7 +186,7 @@ pub struct Latency {
 }
 
 /// What one attribute key contributes to an arm.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attribute {
     /// The key; empty: the rest.
@@ -181,7 +199,7 @@ pub struct Attribute {
 }
 
 /// One stage of one arm.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Stage {
     /// `stages[].id`.
@@ -201,7 +219,7 @@ pub struct Stage {
 }
 
 /// One metric name of one arm.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Metric {
     /// Metric name; empty: the rest.
@@ -217,12 +235,13 @@ pub struct Metric {
 }
 
 /// Distinct identities seen by one agent in one window.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cardinality {
     /// Exact count; `None`: only the sketch is known.
     pub exact: Option<u64>,
     /// Serialised sketch (hex in JSON); empty: none.
+    #[schemars(with = "String")]
     #[serde(
         default,
         serialize_with = "hex",
@@ -233,7 +252,7 @@ pub struct Cardinality {
 }
 
 /// Series matched by the protected set.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Protected {
     /// Points that came in.
@@ -247,7 +266,7 @@ pub struct Protected {
 }
 
 /// Points, bytes and series of a part of an arm.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Volume {
     /// Points that came in.
@@ -262,6 +281,32 @@ pub struct Volume {
     pub series_in: u64,
     /// Distinct series written.
     pub series_out: u64,
+}
+
+/// The ledger as JSON: `received = exported + filtered + merged + sampled_out + suppressed + rejected +
+/// dropped + held`.
+#[derive(JsonSchema)]
+#[schemars(rename = "Ledger")]
+#[allow(dead_code)]
+struct LedgerShape {
+    received: u64,
+    exported: u64,
+    filtered: u64,
+    /// Points taken into closed windows minus points these wrote.
+    merged: i64,
+    sampled_out: u64,
+    suppressed: u64,
+    rejected: u64,
+    /// By reason.
+    dropped: BTreeMap<String, u64>,
+    /// Points in open windows: the change since the window began.
+    held: i64,
+}
+
+/// JSON Schema of a window as a line of JSON.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(Window);
+    serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
 }
 
 fn hex<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {

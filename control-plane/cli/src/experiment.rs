@@ -3,7 +3,7 @@
 mod replay;
 mod show;
 
-pub use show::show;
+pub use show::{explained, show};
 
 use crate::client::Client;
 use crate::output::{OutputArgs, rows, text};
@@ -41,6 +41,8 @@ pub enum ExperimentCommand {
     },
     /// Its stored windows, one JSON object a line.
     Windows { name: String },
+    /// The evidence: every step, every criterion with its threshold, reason and figures.
+    Explain { name: String },
 }
 
 #[derive(Debug, Args)]
@@ -91,6 +93,10 @@ pub async fn run(client: &Client, command: &ExperimentCommand) -> anyhow::Result
                 text(&done, "/experiment/phase"),
                 text(&done, "/did")
             );
+        }
+        ExperimentCommand::Explain { name } => {
+            let e = client.get(&path(name, "")).await?;
+            print!("{}", show::explain(&e));
         }
         ExperimentCommand::Windows { name } => {
             let windows = client.get(&path(name, "/windows")).await?;

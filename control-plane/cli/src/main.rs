@@ -7,6 +7,7 @@ mod demo;
 mod documents;
 mod experiment;
 mod get;
+mod judge;
 mod output;
 mod prices;
 mod quarantine;
@@ -39,6 +40,7 @@ struct Cli {
 enum Command {
     Demo(demo::DemoArgs),
     Replay(replay::ReplayArgs),
+    Judge(judge::JudgeArgs),
     Validate(validate::ValidateArgs),
     #[command(subcommand)]
     Prices(prices::PricesCommand),
@@ -80,6 +82,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             })
         }
         Command::Replay(args) => replay::run(args),
+        Command::Judge(args) => judge::run(args),
         Command::Validate(args) => validate::run(args),
         Command::Prices(command) => prices::run(command),
         Command::Demo(args) => block(async {
@@ -111,6 +114,7 @@ async fn remote(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(_)
         | Command::Demo(_)
         | Command::Replay(_)
+        | Command::Judge(_)
         | Command::Validate(_)
         | Command::Prices(_) => {}
     }

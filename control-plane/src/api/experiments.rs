@@ -133,7 +133,7 @@ pub async fn evidence(
 }
 
 /// The window reports of all steps, in the form that the judge reads: one object an agent and
-/// window with both arms. `void_reason` is empty where the window was compared.
+/// window with both arms. `voidReason` is empty where the window was compared.
 #[utoipa::path(get, path = "/experiments/{name}/windows", tag = "experiments",
     params(("name" = String, Path)),
     responses((status = 200, body = Vec<serde_json::Value>), (status = 404, body = ErrorBody)))]
@@ -146,6 +146,7 @@ pub async fn windows(
     let windows = shared.app.windows(&caller.tenant, &experiment.id).await?;
     let (mut all, _) = shared.app.evidence(&experiment).await?;
     all.extend(reports::detailed(&experiment, &windows));
+    reports::with_context(&experiment, &mut all);
     Ok(Json(all))
 }
 

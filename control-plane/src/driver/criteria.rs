@@ -6,17 +6,23 @@ use crate::model::Experiment;
 use phoenix_analysis as judge;
 use phoenix_analysis::{Ask, Criteria, Goal, Measure, Mode};
 
-/// What the windows of the present step are to show. The goal is asked for by a shadow step, and by the last
-/// portion of a ramp that can show it where nothing has before.
+/// What the windows of the present step are to show.
 pub(super) fn ask(look: &Look, memory: &Memory) -> Ask {
-    match look.step.kind {
-        Kind::Aa => Ask::Aa,
-        Kind::Lint | Kind::Replay | Kind::Shadow => Ask::Goal,
-        Kind::Bake => Ask::Bake,
-        Kind::Ramp if look.everywhere(memory) => Ask::Bake,
-        Kind::Ramp => {
-            let later = look.course.iter().skip(look.e.at + 1).any(Step::compares);
-            match look.shown_before() || later {
+    let everywhere = look.everywhere(memory);
+    ask_of(look.course, look.e.at, look.shown_before(), everywhere)
+}
+
+/// What the windows of a step are to show. The goal is asked for by a shadow step, and by the last portion
+/// of a ramp that can show it where nothing has before. `everywhere`: no agent is left to compare with.
+pub fn ask_of(course: &[Step], at: usize, shown_before: bool, everywhere: bool) -> Ask {
+    match course.get(at).map(|step| step.kind) {
+        Some(Kind::Aa) => Ask::Aa,
+        None | Some(Kind::Lint | Kind::Replay | Kind::Shadow) => Ask::Goal,
+        Some(Kind::Bake) => Ask::Bake,
+        Some(Kind::Ramp) if everywhere => Ask::Bake,
+        Some(Kind::Ramp) => {
+            let later = course.iter().skip(at + 1).any(Step::compares);
+            match shown_before || later {
                 true => Ask::Guardrails,
                 false => Ask::Goal,
             }
@@ -24,9 +30,8 @@ pub(super) fn ask(look: &Look, memory: &Memory) -> Ask {
     }
 }
 
-/// Everything the judge is asked in a step.
-pub fn criteria(e: &Experiment, step: &Step, memory: &Memory, ask: Ask, until_ms: u64) -> Criteria {
-    let spec = &e.spec;
+/// What the document alone says of what the judge is asked in a step.
+pub fn written(spec: &ExperimentSpec, step: &Step, ask: Ask) -> Criteria {
     let (mode, percent) = match &step.share {
         Share::Nothing | Share::Shadow => (Mode::Shadow, None),
         Share::Entities { percent, .. } | Share::Both { percent, .. } => {
@@ -34,14 +39,20 @@ pub fn criteria(e: &Experiment, step: &Step, memory: &Memory, ask: Ask, until_ms
         }
         Share::Nodes(_) | Share::Everything => (Mode::Nodes, None),
     };
-    let some = matches!(
-        step.share,
-        Share::Nodes(_) | Share::Both { .. } | Share::Everything
-    );
     let mut asked = Criteria::new(mode, spec.window.0, step.min_windows, goal(spec));
     asked.ask = ask;
     asked.percent = percent.unwrap_or(asked.percent);
     asked.guardrails = guardrails(spec);
+    asked
+}
+
+/// Everything the judge is asked in a step.
+pub fn criteria(e: &Experiment, step: &Step, memory: &Memory, ask: Ask, until_ms: u64) -> Criteria {
+    let mut asked = written(&e.spec, step, ask);
+    let some = matches!(
+        step.share,
+        Share::Nodes(_) | Share::Both { .. } | Share::Everything
+    );
     asked.agents.clone_from(&memory.agents);
     if some {
         let chosen = memory.agents.iter().filter(|a| e.chosen.contains(a));

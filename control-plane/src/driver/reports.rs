@@ -15,6 +15,21 @@ pub fn detailed(experiment: &Experiment, rows: &[Window]) -> Vec<judge::Window> 
     gather(experiment, rows.iter(), true)
 }
 
+/// Tells with the first window of every step that was judged what the server knew besides the windows.
+pub fn with_context(experiment: &Experiment, windows: &mut [judge::Window]) {
+    for result in &experiment.results {
+        let asked = result.verdict.as_ref().and_then(|v| v.get("asked"));
+        let asked = asked.and_then(|a| serde_json::from_value(a.clone()).ok());
+        let first = windows.iter_mut().find(|w| w.revision == result.revision);
+        if let (Some(asked), Some(first)) = (asked, first) {
+            first.context = Some(Box::new(judge::Context {
+                passed: result.passed,
+                asked,
+            }));
+        }
+    }
+}
+
 /// The reports of an experiment's present step, one a window and agent, in order of time. What came
 /// after the verdict is void: a verdict is only about what it saw.
 pub fn reports(experiment: &Experiment, rows: &[Window]) -> Vec<judge::Window> {

@@ -2,6 +2,7 @@
 //! between two looks, as it does through the store: every look could be another process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod offline;
 mod steps;
 
 use super::next::{

@@ -4,5 +4,7 @@
 mod examples;
 mod properties;
 mod queries;
+mod schema;
 mod simulate;
+mod steps;
 mod world;

@@ -53,6 +53,51 @@ fn steps(e: &Value) -> String {
     format!("\n{}", table(&head, all.iter().map(row)))
 }
 
+/// Every step that was judged, with its evidence; an experiment that was not judged yet as it stands.
+pub fn explain(e: &Value) -> String {
+    let judged: Vec<&Value> = rows(&e["steps"])
+        .iter()
+        .filter(|s| s["verdict"].is_object())
+        .collect();
+    if judged.is_empty() {
+        return show(e);
+    }
+    let mut out = format!(
+        "experiment/{}  {}\n{}\n",
+        text(e, "/name"),
+        coloured(&text(e, "/phase")),
+        text(e, "/reason")
+    );
+    for step in judged {
+        let _ = write!(
+            out,
+            "\nstep {}: {}\n{}",
+            text(step, "/step"),
+            coloured(&text(step, "/state")),
+            explained(&step["verdict"])
+        );
+    }
+    out
+}
+
+/// A verdict with the figures behind every criterion.
+pub fn explained(value: &Value) -> String {
+    let mut out = format!("{}\n{}", text(value, "/reason"), verdict(value));
+    out.push_str("\nfigures\n");
+    for criterion in rows(&value["criteria"]) {
+        let figures = criterion["figures"].as_object();
+        let figures: Vec<String> = figures
+            .into_iter()
+            .flatten()
+            .filter(|(_, v)| !v.is_null())
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect();
+        let _ = writeln!(out, "  {}: {}", text(criterion, "/name"), figures.join(" "));
+    }
+    let _ = writeln!(out, "judge version {}", text(value, "/judgeVersion"));
+    out
+}
+
 fn verdict(verdict: &Value) -> String {
     let mut out = format!(
         "\nverdict: {}   {} windows compared, {} void, {} expected; {} reports missing\n\n",
@@ -99,10 +144,15 @@ fn verdict(verdict: &Value) -> String {
     );
     out.push('\n');
     out += &table(
-        &["criterion", "found", "reason"],
-        rows(&verdict["criteria"])
-            .iter()
-            .map(|c| vec![text(c, "/name"), text(c, "/outcome"), text(c, "/reason")]),
+        &["criterion", "found", "asked for", "reason"],
+        rows(&verdict["criteria"]).iter().map(|c| {
+            vec![
+                text(c, "/name"),
+                text(c, "/outcome"),
+                text(c, "/threshold"),
+                text(c, "/reason"),
+            ]
+        }),
     );
     out
 }

@@ -62,8 +62,40 @@ async fn a_good_candidate_is_promoted_and_wait_exits_with_0() {
         .collect();
     let verdict: phoenix_analysis::Verdict = serde_json::from_value(e["verdict"].clone()).unwrap();
     assert_eq!(phoenix_analysis::judge(&verdict.asked, &windows), verdict);
+    offline_is_the_same(
+        &server,
+        "steps: [{ step: shadow, minWindows: 4 }]",
+        &e["verdict"],
+    );
+    let shown = server.phoenix(&["experiment", "explain", "e"]).good();
+    for part in [
+        "step shadow",
+        "at least 20 %, counted",
+        "missingShare=0",
+        "judge version",
+    ] {
+        assert!(shown.contains(part), "{part} is missing in {shown}");
+    }
     let history = server.phoenix(&["history", "all"]).good();
     assert!(history.contains("promoted"), "{history}");
+}
+
+/// The exported windows judged without the server: its verdict, to the last figure.
+fn offline_is_the_same(server: &Server, rest: &str, verdict: &Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let (document, windows) = (folder.path().join("e.yaml"), folder.path().join("w.jsonl"));
+    std::fs::write(&document, experiment("e", rest)).unwrap();
+    let exported = server.phoenix(&["experiment", "windows", "e"]).good();
+    std::fs::write(&windows, exported).unwrap();
+    let (document, windows) = (
+        document.display().to_string(),
+        windows.display().to_string(),
+    );
+    let run = server.phoenix(&["judge", "--experiment", &document, &windows, "-o", "json"]);
+    let mut said = run.json();
+    let id = said.as_object_mut().unwrap().remove("experiment");
+    assert!(id.is_some_and(|id| id.is_string()));
+    assert_eq!(said, *verdict);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

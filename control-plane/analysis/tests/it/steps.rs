@@ -1,0 +1,265 @@
+//! What a step can be asked besides the goal of a shadow or a split: verdicts worked out by hand.
+
+use crate::world::*;
+use phoenix_analysis::{
+    Ask, Criteria, Criterion, Latency, Measure, Mode, Outcome, Ruling, Verdict, Window, judge,
+};
+
+fn asked(ask: Ask, mode: Mode) -> Criteria {
+    Criteria {
+        ask,
+        ..criteria(mode, Measure::Points, 0.2)
+    }
+}
+
+fn found<'v>(verdict: &'v Verdict, name: &str) -> &'v Criterion {
+    let found = verdict.criteria.iter().find(|c| c.name == name);
+    found.unwrap_or_else(|| panic!("no criterion {name}"))
+}
+
+/// Nodes n0, n1, ...; the first `candidates` keep `kept` of 1000 points with the candidate, the others 800
+/// with the baseline.
+fn nodes(windows: u64, count: usize, candidates: usize, kept: u64) -> Vec<Window> {
+    let mut all = Vec::new();
+    for slot in 0..=windows {
+        for n in 0..count {
+            let name = format!("n{n}");
+            all.push(if n < candidates {
+                report(&name, slot, arm(0, 0), arm(1000, kept + n as u64))
+            } else {
+                report(&name, slot, arm(1000, 800 + n as u64), arm(0, 0))
+            });
+        }
+    }
+    all
+}
+
+#[test]
+fn two_shadow_arms_of_one_pipeline_must_be_equal_and_a_difference_stops_at_once() {
+    let criteria = asked(Ask::Aa, Mode::Shadow);
+    assert_eq!(judge(&criteria, &shadow(6, 1000)).outcome, Outcome::Promote);
+    assert_eq!(
+        judge(&criteria, &shadow(2, 1000)).outcome,
+        Outcome::Inconclusive
+    );
+    let verdict = judge(&criteria, &shadow(2, 999));
+    assert_eq!(verdict.outcome, Outcome::Reject);
+    assert!(
+        verdict.reason.contains("0.10 % fewer points"),
+        "{}",
+        verdict.reason
+    );
+    assert!(!verdict.harm, "it says nothing of the candidate");
+}
+
+#[test]
+fn a_panic_in_a_a_rejects_and_is_not_the_candidates_harm() {
+    let mut windows = shadow(6, 1000);
+    candidate(&mut windows[2]).panics = 1;
+    let verdict = judge(&asked(Ask::Aa, Mode::Shadow), &windows);
+    assert_eq!((verdict.outcome, verdict.harm), (Outcome::Reject, false));
+    let verdict = judge(&asked(Ask::Goal, Mode::Shadow), &windows);
+    assert_eq!((verdict.outcome, verdict.harm), (Outcome::Reject, true));
+}
+
+#[test]
+fn nodes_are_the_units_and_three_of_them_are_too_few_for_a_goal() {
+    let criteria = asked(Ask::Goal, Mode::Nodes);
+    let verdict = judge(&criteria, &nodes(12, 8, 4, 400));
+    assert_eq!(verdict.outcome, Outcome::Promote, "{}", verdict.reason);
+    let verdict = judge(&criteria, &nodes(24, 3, 1, 400));
+    assert_eq!(verdict.outcome, Outcome::Inconclusive);
+    assert!(
+        verdict.reason.contains("at least four"),
+        "{}",
+        verdict.reason
+    );
+    let ramp = asked(Ask::Guardrails, Mode::Nodes);
+    let verdict = judge(&ramp, &nodes(6, 3, 1, 400));
+    assert_eq!(verdict.outcome, Outcome::Promote, "{}", verdict.reason);
+    assert_eq!(found(&verdict, "goal").outcome, Ruling::NotAsked);
+}
+
+#[test]
+fn one_node_far_from_the_others_widens_the_bound_over_nodes() {
+    let mut windows = nodes(12, 8, 4, 400);
+    for window in windows.iter_mut().filter(|w| w.agent == "n1") {
+        *candidate(window) = arm(1000, 1000);
+    }
+    let verdict = judge(&asked(Ask::Goal, Mode::Nodes), &windows);
+    assert_eq!(verdict.outcome, Outcome::Inconclusive, "{}", verdict.reason);
+}
+
+#[test]
+fn a_node_that_feeds_the_wrong_arm_voids_a_comparison_by_node() {
+    let mut criteria = asked(Ask::Guardrails, Mode::Nodes);
+    criteria.candidate_agents = vec!["n0".into(), "n5".into()];
+    let verdict = judge(&criteria, &nodes(6, 6, 1, 400));
+    assert_eq!(verdict.outcome, Outcome::Inconclusive);
+    assert_eq!(
+        found(&verdict, "arms").outcome,
+        Ruling::Void,
+        "{verdict:#?}"
+    );
+}
+
+#[test]
+fn a_window_that_only_one_arm_reported_is_void_by_node() {
+    let mut windows = nodes(8, 4, 2, 400);
+    let gone = windows[0].start_ms + 5 * WINDOW_MS;
+    windows.retain(|w| w.start_ms != gone || w.agent == "n3");
+    let verdict = judge(&asked(Ask::Guardrails, Mode::Nodes), &windows);
+    assert_eq!(verdict.windows.used, 7);
+    assert_eq!(
+        verdict.windows.reports.void.get("only one arm reported"),
+        Some(&1)
+    );
+}
+
+#[test]
+fn nodes_outside_a_split_of_chosen_nodes_are_not_compared() {
+    let mut criteria = asked(Ask::Guardrails, Mode::Split);
+    criteria.candidate_agents = vec!["a".into()];
+    let mut windows = Vec::new();
+    for slot in 0..7 {
+        windows.push(report("a", slot, arm(500, 500), arm(500, 300)));
+        windows.push(report("b", slot, arm(9000, 9000), arm(0, 0)));
+    }
+    let verdict = judge(&criteria, &windows);
+    assert_eq!(verdict.outcome, Outcome::Promote, "{}", verdict.reason);
+    assert_eq!(verdict.savings.points.baseline, Some(3000));
+    assert_eq!(verdict.windows.reports.void.get("baseline only"), Some(&7));
+}
+
+#[test]
+fn a_bake_has_no_baseline_and_still_sees_harm() {
+    let criteria = asked(Ask::Bake, Mode::Nodes);
+    let mut windows = nodes(6, 2, 2, 400);
+    let verdict = judge(&criteria, &windows);
+    assert_eq!(verdict.outcome, Outcome::Promote, "{}", verdict.reason);
+    assert!(
+        verdict
+            .criteria
+            .iter()
+            .all(|c| c.name != "goal" && c.name != "cpu")
+    );
+    candidate(&mut windows[5]).protected.points_out = 9;
+    let verdict = judge(&criteria, &windows);
+    assert_eq!((verdict.outcome, verdict.harm), (Outcome::Reject, true));
+}
+
+#[test]
+fn a_goal_that_what_is_protected_puts_out_of_reach_is_told_so() {
+    let mut windows = shadow(6, 950);
+    for window in &mut windows {
+        for arm in [&mut window.baseline, &mut window.candidate] {
+            let protected = &mut arm.as_mut().unwrap().protected;
+            (protected.points_in, protected.points_out) = (900, 900);
+        }
+    }
+    let verdict = judge(&asked(Ask::Goal, Mode::Shadow), &windows);
+    assert_eq!((verdict.outcome, verdict.harm), (Outcome::Reject, false));
+    assert_eq!(
+        verdict.reason,
+        "No candidate can save 20 % of points: what is protected alone leaves 10 % to save."
+    );
+}
+
+#[test]
+fn series_outside_the_scope_are_outside_the_comparison_of_a_shadow() {
+    let mut windows = shadow(6, 500);
+    for window in &mut windows {
+        let arm = baseline(window);
+        arm.ledger.received += 4000;
+        arm.ledger.exported += 4000;
+        arm.bytes_in += 400_000;
+        arm.bytes_out += 400_000;
+        arm.series_in.exact = Some(5000);
+        arm.series_out.exact = Some(5000);
+        let outside = arm.unassigned.as_mut().unwrap();
+        (outside.points_in, outside.points_out) = (4000, 4000);
+        (outside.bytes_in, outside.bytes_out) = (400_000, 400_000);
+        (outside.series_in, outside.series_out) = (4000, 4000);
+    }
+    let verdict = judge(&asked(Ask::Goal, Mode::Shadow), &windows);
+    assert_eq!(verdict.outcome, Outcome::Promote, "{}", verdict.reason);
+    for saving in [
+        &verdict.savings.points,
+        &verdict.savings.bytes,
+        &verdict.savings.series,
+    ] {
+        assert!((saving.saving.unwrap() - 0.5).abs() < 1e-12, "{saving:?}");
+    }
+}
+
+/// A split in which the candidate's exports fail in `bad` windows and the baseline's in `shared` too.
+fn failing(bad: std::ops::Range<u64>, shared: std::ops::Range<u64>) -> Verdict {
+    let windows: Vec<Window> = (0..=20)
+        .map(|slot| {
+            let (mut b, mut c) = (arm(500, 500), arm(500, 300));
+            b.export_errors = Some(if shared.contains(&slot) { 9 } else { 0 });
+            c.export_errors = Some(if bad.contains(&slot) { 9 } else { 0 });
+            let mut window = report("a", slot, b, c);
+            window.export_errors = 9;
+            window
+        })
+        .collect();
+    judge(&asked(Ask::Goal, Mode::Split), &windows)
+}
+
+#[test]
+fn a_candidate_is_blamed_for_failed_exports_that_the_baseline_does_not_share() {
+    let ruling = |verdict: &Verdict| found(verdict, "export errors").outcome;
+    assert_eq!(ruling(&failing(1..11, 1..11)), Ruling::Pass);
+    assert_eq!(ruling(&failing(1..4, 0..0)), Ruling::Unknown);
+    let verdict = failing(1..8, 0..0);
+    assert_eq!(ruling(&verdict), Ruling::Fail);
+    assert_eq!(verdict.outcome, Outcome::Reject);
+    // In shadow it exports nothing.
+    let mut windows = shadow(6, 500);
+    for window in &mut windows {
+        window.export_errors = 5;
+        baseline(window).export_errors = Some(5);
+    }
+    let verdict = judge(&asked(Ask::Goal, Mode::Shadow), &windows);
+    assert_eq!(verdict.outcome, Outcome::Promote, "{}", verdict.reason);
+}
+
+#[test]
+fn latency_is_the_difference_of_means_and_must_clear_its_limit() {
+    let with = |candidate_ms: u64| {
+        let mut windows = shadow(12, 500);
+        for (n, window) in windows.iter_mut().enumerate() {
+            let spent = |ms: u64| Latency {
+                count: 10,
+                sum_ns: (ms * 10 + n as u64 % 2) * 1_000_000,
+                ..Latency::default()
+            };
+            baseline(window).added_latency = Some(spent(2));
+            candidate(window).added_latency = Some(spent(candidate_ms));
+        }
+        let mut criteria = asked(Ask::Goal, Mode::Shadow);
+        criteria.guardrails.max_added_latency_ms = Some(5.0);
+        judge(&criteria, &windows)
+    };
+    assert_eq!(with(4).outcome, Outcome::Promote, "{}", with(4).reason);
+    let verdict = with(9);
+    assert_eq!(verdict.outcome, Outcome::Reject);
+    assert_eq!(
+        found(&verdict, "added latency").threshold,
+        "at most 5.000 ms, sure to 95 %"
+    );
+}
+
+#[test]
+fn nothing_is_expected_of_an_agent_that_left() {
+    let mut criteria = asked(Ask::Goal, Mode::Shadow);
+    let mut windows = shadow(12, 500);
+    let left = windows[3].start_ms;
+    windows.extend((0..3).map(|slot| report("b", slot, arm(1000, 1000), arm(1000, 500))));
+    criteria.agents = vec!["default/default/a".into(), "b".into(), "c".into()];
+    assert_eq!(judge(&criteria, &windows).windows.reports.missing, 10 + 13);
+    criteria.left_ms = [("b".into(), left), ("c".into(), left)].into();
+    let verdict = judge(&criteria, &windows);
+    assert_eq!(verdict.outcome, Outcome::Promote, "{}", verdict.reason);
+}
