@@ -23,7 +23,7 @@ fn plan(stages: &str) -> Arc<Plan> {
 }
 
 /// Pipelines by row name.
-const STAGES: [(&str, &str); 19] = [
+const STAGES: [(&str, &str); 22] = [
     ("decode (pass through)", "[]"),
     (
         "filter",
