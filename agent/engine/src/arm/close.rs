@@ -247,7 +247,9 @@ impl Arm {
             *input = Input::new(event.monotonic(), true);
             route.generation = 0;
         }
-        if route.generation != self.generation {
+        if route.generation != self.generation
+            || self.has_forgotten(route, event.identity, (now, around.expiry))
+        {
             self.resolve(route, event, input.as_ref(), around);
         }
         let observes = self.observes(route);

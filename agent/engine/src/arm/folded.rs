@@ -66,10 +66,16 @@ impl Arm {
                 if fold.weigh(ticket, &meets) {
                     ask_again(&mut running.outputs, event.written().0);
                 }
-                if let Some(further) = fold.further(ticket) {
+                let times = (event.clock, around.expiry);
+                if let Some(mut further) = fold.way_behind(ticket).copied() {
                     // What returns is new to the stages behind, too: they are asked again.
-                    if input.is_some_and(Input::is_returning) {
+                    if input.is_some_and(Input::is_returning)
+                        || self.has_forgotten(&further, event.written().0, times)
+                    {
                         further.generation = 0;
+                        if let Some(place) = self.fold_of(number)?.further(ticket) {
+                            *place = further;
+                        }
                     }
                     self.find_further(number, ticket, event, input, around);
                 }

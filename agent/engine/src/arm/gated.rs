@@ -3,6 +3,7 @@
 use super::resolve::{is_cumulative, outputs};
 use super::weight::ask_again;
 use super::{Arm, Around, Event};
+use crate::Nanos;
 use crate::aggregate::TABLE_FULL;
 use crate::input::{Input, Observation};
 use crate::route::{End, Place, Route, Way};
@@ -26,6 +27,41 @@ pub(super) fn known(input: Option<&Input>, new: bool) -> Option<&Input> {
 }
 
 impl Arm {
+    /// Whether a series is new to the stage that keeps its points, though the stages before know it: they
+    /// held its points back for longer than the expiry. Whether its place was freed since says nothing.
+    pub(super) fn has_forgotten(
+        &self,
+        route: &Route,
+        identity: u128,
+        (now, expiry): (Nanos, Nanos),
+    ) -> bool {
+        let path = self.paths.get(route.path);
+        let running = path.and_then(|path| self.stages.get(usize::from(path.way.stage)));
+        let Some(running) = running else {
+            return false;
+        };
+        let called = self.guises.peek(route.guise).map(|guise| guise.identity);
+        let identity = called.unwrap_or(identity);
+        match (&running.state, route.place) {
+            (State::Every(every), Place::Held(ticket)) => every.is_silent(ticket, now, expiry),
+            (State::Gate(_), Place::Slot(slot)) => {
+                let entry = running.outputs.as_ref().and_then(|table| table.get(slot));
+                let lives = |entry: &Entry| now.saturating_sub(entry.seen) <= expiry;
+                !entry.is_some_and(|entry| entry.identity == identity && lives(entry))
+            }
+            (State::Rewrite(rewriter), Place::Turned(ticket)) => {
+                rewriter.slots.has_forgotten(ticket, now, expiry)
+            }
+            (State::Fold(fold), Place::Fold(ticket)) => fold
+                .way_behind(ticket)
+                .is_some_and(|further| self.has_forgotten(further, identity, (now, expiry))),
+            (State::Aggregate(_), Place::Seat(_)) => self
+                .beside(route)
+                .is_some_and(|further| self.has_forgotten(further, identity, (now, expiry))),
+            _ => false,
+        }
+    }
+
     /// A slot at the gate of stage `number`; without one the series passes.
     pub(super) fn slot(
         &mut self,

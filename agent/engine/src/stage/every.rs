@@ -140,6 +140,14 @@ impl Every {
         Some((Ticket { slot, generation }, new))
     }
 
+    /// Whether nothing is remembered of the series: its place was freed, or is to be.
+    pub fn is_silent(&self, ticket: Ticket, now: Nanos, expiry: Nanos) -> bool {
+        let slot = self.slots.get(ticket.slot as usize);
+        let slot = slot.and_then(Option::as_ref);
+        let slot = slot.filter(|slot| slot.generation == ticket.generation);
+        slot.is_none_or(|s| s.held.is_empty() && now.saturating_sub(s.seen) > expiry)
+    }
+
     fn intern(
         &mut self,
         metric: u128,

@@ -265,6 +265,12 @@ impl Fold {
         own.epoch.is_none().then_some(&mut own.further)
     }
 
+    /// The same, only to be looked at.
+    pub fn way_behind(&self, ticket: Ticket) -> Option<&Route> {
+        let own = self.slots.get(ticket)?.own.as_ref()?;
+        own.epoch.is_none().then_some(&own.further)
+    }
+
     /// Takes a point of a series that has a place. `buffer`: where its body is made, if it is another
     /// than it came with.
     pub fn take(

@@ -5,6 +5,7 @@ use super::document::{Document, Stage};
 use super::filter::Filter;
 use super::fold::{Fold, Took};
 use super::histogram::Histogram;
+use super::identity::{Identity, Kind};
 use super::matcher;
 use super::point::Point;
 use super::quantise::quantise;
@@ -40,11 +41,23 @@ pub struct Clock {
     pub expiry: u64,
 }
 
+/// A point that a stage wrote anew. It goes on behind the others of its request.
+#[derive(Debug, Clone)]
+struct Anew {
+    stage: usize,
+    point: Point,
+    source: Rc<Identity>,
+    before: Before,
+    derived: bool,
+    weight: f64,
+}
+
 /// A pipeline at work.
 #[derive(Debug, Clone)]
 pub struct Arm {
     pub document: Document,
     stages: Vec<Running>,
+    anew: Vec<Anew>,
     pub account: Account,
     /// Latest time that the last swap stamped.
     pub cut_at: u64,
@@ -54,6 +67,7 @@ impl Arm {
     pub fn new(document: Document, settings: &Rc<Settings>, created: u64) -> Arm {
         let mut arm = Arm {
             stages: Vec::new(),
+            anew: Vec::new(),
             document: document.clone(),
             account: Account::default(),
             cut_at: created,
@@ -201,6 +215,13 @@ impl Arm {
     }
 
     fn release(&mut self, at: usize, clock: Clock, out: &mut Vec<Point>) {
+        let all = std::mem::take(&mut self.anew);
+        let (mut here, elsewhere): (Vec<_>, Vec<_>) = all.into_iter().partition(|a| a.stage == at);
+        self.anew = elsewhere;
+        here.sort_by_key(|anew| !anew.derived);
+        for anew in here {
+            self.go_on(anew, clock, out);
+        }
         if let State::Fold(fold, _) = &mut self.stages[at].1 {
             let points = std::mem::take(&mut fold.early);
             self.account.merged -= points.len() as i64;
@@ -218,23 +239,44 @@ impl Arm {
     fn run(
         &mut self,
         from: usize,
-        mut point: Point,
+        point: Point,
         before: &Before,
         clock: Clock,
-        (derived, mut weight): (bool, f64),
+        (derived, weight): (bool, f64),
         out: &mut Vec<Point>,
     ) {
-        let now = clock.now;
-        // Behind a stage that holds points back, what it let pass is what was there before.
-        let mut before = before.clone();
-        // An aggregation's inputs are what came, whatever a transform calls them.
-        let mut source = point.identity.clone();
         if matcher::any(&self.document.spec.protect, &point.identity) {
             out.push(point);
             return;
         }
-        for at in from..self.stages.len() {
+        let anew = Anew {
+            stage: from.wrapping_sub(1),
+            // An aggregation's inputs are what came, whatever a transform calls them.
+            source: point.identity.clone(),
+            before: before.clone(),
+            point,
+            derived,
+            weight,
+        };
+        self.go_on(anew, clock, out);
+    }
+
+    /// A point goes through the stages behind the one that it comes from.
+    fn go_on(&mut self, from: Anew, clock: Clock, out: &mut Vec<Point>) {
+        let now = clock.now;
+        let Anew {
+            stage,
+            mut point,
+            mut source,
+            // Behind a stage that holds points back, what it let pass is what was there before.
+            mut before,
+            derived,
+            mut weight,
+        } = from;
+        let stages = self.stages.len();
+        for at in stage.wrapping_add(1)..self.stages.len() {
             let (stage, state) = &mut self.stages[at];
+            let mut waits = false;
             match state {
                 State::Filter(filter) => {
                     if filter.decides(&point.identity) {
@@ -263,6 +305,8 @@ impl Arm {
                 }
                 State::Quantise(counts) => {
                     let spec = stage.quantise.as_ref().expect("a quantise");
+                    waits = point.identity.kind == Kind::Gauge
+                        && matcher::matches(&spec.matching, &point.identity);
                     point = quantise(spec, &point, counts);
                 }
                 State::Temporality(_) | State::Histogram(_) => {
@@ -282,7 +326,7 @@ impl Arm {
                                 out.push(point);
                                 return;
                             }
-                            continue;
+                            waits = true;
                         }
                         Turned::Withheld => {
                             self.account.suppressed += 1;
@@ -293,14 +337,13 @@ impl Arm {
                             return;
                         }
                     }
-                    let State::Histogram(histogram) = state else {
-                        continue;
-                    };
-                    let decides = histogram.decides(&point.identity);
-                    point = histogram.rewrite(point);
-                    if decides {
-                        let written = &mut histogram.written;
-                        before = written.behind_rewrite(&point, &before, now, clock.expiry);
+                    if let (State::Histogram(histogram), false) = (state, waits) {
+                        waits = histogram.decides(&point.identity);
+                        point = histogram.rewrite(point);
+                        if waits {
+                            let written = &mut histogram.written;
+                            before = written.behind_rewrite(&point, &before, now, clock.expiry);
+                        }
                     }
                 }
                 State::Fold(fold, _) => {
@@ -357,6 +400,17 @@ impl Arm {
                     return;
                 }
             }
+            if waits && at + 1 < stages {
+                self.anew.push(Anew {
+                    stage: at,
+                    point,
+                    source,
+                    before,
+                    derived,
+                    weight,
+                });
+                return;
+            }
         }
         out.push(point);
     }
@@ -390,10 +444,10 @@ impl Arm {
                 State::Quantise(_)
                 | State::Histogram(_)
                 | State::Temporality(_)
-                | State::Transform(_) => continue,
+                | State::Transform(_) => Vec::new(),
                 State::Filter(filter) => {
                     filter.close(clock.now);
-                    continue;
+                    Vec::new()
                 }
                 State::Aggregate(aggregate, _) => {
                     let (points, absorbed) = aggregate.close(clock.now, everything);

@@ -79,8 +79,7 @@ pub fn plans(case: &Case, choice: &Choice) -> Option<(Arc<compile::Plan>, refere
 
 /// How closely the points of a case can be compared.
 pub fn look(case: &Case) -> Look {
-    // Of inputs of several weights the order of addition is open, too; and histograms written anew come
-    // to the next stage behind the others of their request.
+    // Of inputs of several weights the order of addition is open, too.
     let marks = [
         "aggregate",
         "every",

@@ -152,6 +152,13 @@ impl Slots {
         valid.then_some(&mut slot.anew)
     }
 
+    /// Whether nothing is remembered of the series: its place was freed, or is to be.
+    pub fn has_forgotten(&self, ticket: Ticket, now: Nanos, expiry: Nanos) -> bool {
+        let slot = self.slots.get(ticket.slot as usize);
+        let slot = slot.filter(|slot| slot.seated && slot.generation == ticket.generation);
+        slot.is_none_or(|slot| slot.anew.is_silent(now, expiry))
+    }
+
     /// Identity and metric of what the series becomes, where that is another series.
     pub fn becomes(&self, ticket: Ticket) -> Option<(u128, u32)> {
         let anew = &self.slots.get(ticket.slot as usize)?.anew;
