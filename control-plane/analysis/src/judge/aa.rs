@@ -51,6 +51,21 @@ pub fn aa(criteria: &Criteria, measured: [(&str, &Measured); 3]) -> Criterion {
         let reason = format!("Whether both arms wrote the same {what} is not known yet.");
         return finding(name, Ruling::Unknown, reason, figures).against(asked);
     }
+    // Not to have found a difference says little while the bounds are wide: one that could pass for the goal
+    // must be out of the question.
+    let target = criteria.goal.target;
+    let vague = measured.iter().find(|(what, m)| {
+        let matters = *what == "points" || *what == goal;
+        let within = |bound: Option<f64>| bound.is_some_and(|b| b.abs() <= target);
+        matters && !(within(m.saving.lower) && within(m.saving.upper))
+    });
+    if let Some((what, _)) = vague.filter(|_| criteria.mode != Mode::Shadow) {
+        let reason = format!(
+            "No difference was found in {what}, but one of {} cannot be ruled out yet.",
+            ratio_text(target)
+        );
+        return finding(name, Ruling::Unknown, reason, figures).against(asked);
+    }
     let reason = match criteria.mode {
         Mode::Shadow => "Both arms wrote the same.".to_string(),
         _ => format!(

@@ -403,13 +403,17 @@ fn measuring(add: &mut Add<'_>) {
     add(
         "A/A, split, correlated 0.5",
         world,
-        &[Promise::RejectedAtMost(0.05)],
+        &[Promise::PromotedAtLeast(0.9), Promise::RejectedAtMost(0.05)],
     );
     let world = World {
         saving: 0.15,
         ..base()
     };
-    add("A/A, split, the second arm loses 15 %", world, &[]);
+    add(
+        "A/A, split, the second arm loses 15 %",
+        world,
+        &[Promise::PromotedAtMost(0.01), Promise::RejectedAtLeast(0.9)],
+    );
     let world = World {
         mode: Mode::Shadow,
         noise: 0.0,
