@@ -73,9 +73,11 @@ pub struct DemoArgs {
 /// # Errors
 /// A part that does not start, another verdict than the story's, or a figure that differs.
 pub async fn run(args: &DemoArgs) -> anyhow::Result<()> {
+    let mut asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         told = tell(args) => told,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _ = asked.recv() => bail!("ended by SIGTERM"),
     }
 }
 

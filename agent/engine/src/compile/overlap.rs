@@ -17,6 +17,7 @@ pub(super) fn find(stages: &[(usize, &str, &Action)]) -> Vec<Problem> {
         .collect();
     let mut problems = limits(stages);
     for (position, (index, id, later)) in aggregations.iter().enumerate() {
+        problems.extend(own(*index, id, "aggregate", later, stages));
         for (first, first_id, earlier) in &aggregations[..position] {
             if let Some(problem) = united((*first, first_id, earlier), (*index, id, later), stages)
             {
@@ -46,6 +47,7 @@ fn limits(stages: &[(usize, &str, &Action)]) -> Vec<Problem> {
         .collect();
     let mut problems = Vec::new();
     for (position, (index, id, later)) in limits.iter().enumerate() {
+        problems.extend(own(*index, id, "limit", later, stages));
         for (first, first_id, earlier) in &limits[..position] {
             if same_outputs(earlier, later, Apart::default()) {
                 problems.push(Problem::new(
@@ -87,6 +89,98 @@ struct Apart {
     no_buckets: bool,
 }
 
+/// A stage that makes one of two streams.
+struct Converting<'a> {
+    at: usize,
+    id: &'a str,
+    rule: &'a Match,
+    apart: Apart,
+}
+
+/// Those behind a stage.
+fn converting<'a>(
+    first: usize,
+    stages: &'a [(usize, &str, &Action)],
+) -> impl Iterator<Item = Converting<'a>> {
+    let behind = stages.iter().filter(move |(at, ..)| *at > first);
+    behind.filter_map(|(at, id, action)| {
+        let (no_temporality, rule) = match action {
+            Action::Temporality(convert) => (true, &convert.matches),
+            Action::Histogram(histogram) if histogram.to.is_some() => (false, &histogram.matches),
+            _ => return None,
+        };
+        let apart = Apart {
+            no_temporality,
+            no_buckets: !no_temporality,
+        };
+        Some(Converting {
+            at: *at,
+            id,
+            rule,
+            apart,
+        })
+    })
+}
+
+impl Converting<'_> {
+    fn what(&self) -> &'static str {
+        match self.apart.no_temporality {
+            true => "temporality",
+            false => "kind of histogram",
+        }
+    }
+
+    /// Whether it may convert what an aggregation writes.
+    fn touches(&self, of: &Aggregate) -> bool {
+        let names = outputs(of);
+        self.rule.metric.as_ref().is_none_or(|patterns| {
+            let parsed = patterns.texts().iter().map(|text| Pattern::parse(text));
+            let at_least = |p: Pattern| names.iter().any(|name| name.intersects(&p.at_least()));
+            parsed.into_iter().any(|p| p.map_or(true, at_least))
+        })
+    }
+
+    /// Whether one stage writes both streams that this one makes one.
+    fn parts(&self, of: &Aggregate) -> bool {
+        let types = &of.matches.types;
+        let any =
+            |wanted: &[MetricType]| types.is_empty() || wanted.iter().any(|t| types.contains(t));
+        if self.apart.no_temporality {
+            let summed = [
+                MetricType::Sum,
+                MetricType::Histogram,
+                MetricType::ExponentialHistogram,
+            ];
+            return of.matches.temporality.is_none() && any(&summed);
+        }
+        any(&[MetricType::Histogram]) && any(&[MetricType::ExponentialHistogram])
+    }
+}
+
+/// One stage that writes two streams, which a stage behind it makes one.
+fn own(
+    index: usize,
+    id: &str,
+    kind: &str,
+    of: &Aggregate,
+    stages: &[(usize, &str, &Action)],
+) -> Option<Problem> {
+    let both = |c: &Converting<'_>| c.touches(of) && c.parts(of);
+    let converting = converting(index, stages).find(both)?;
+    let (at, by, what) = (converting.at, converting.id, converting.what());
+    let pin = match converting.apart.no_temporality {
+        true => "`temporality: cumulative` or `temporality: delta`",
+        false => "`type: histogram` or `type: exponential_histogram`",
+    };
+    Some(Problem::new(
+        format!("spec.stages[{index}].{kind}"),
+        format!(
+            "`{id}` writes a series for each {what} that it meets, and `{by}` (spec.stages[{at}]) makes them one. \
+             Write {pin} into the match of `{id}`, or convert before it"
+        ),
+    ))
+}
+
 /// Two aggregations whose outputs only what a stage behind them makes one keeps apart.
 fn united(
     (first, first_id, earlier): (usize, &str, &Aggregate),
@@ -96,37 +190,10 @@ fn united(
     if same_outputs(earlier, later, Apart::default()) {
         return None;
     }
-    let behind = stages.iter().filter(|(at, ..)| *at > first);
-    let converts = behind.filter_map(|(at, by, action)| {
-        let (rule, what, apart) = match action {
-            Action::Temporality(convert) => {
-                let apart = Apart {
-                    no_temporality: true,
-                    ..Apart::default()
-                };
-                (&convert.matches, "temporality", apart)
-            }
-            Action::Histogram(histogram) if histogram.to.is_some() => {
-                let apart = Apart {
-                    no_buckets: true,
-                    ..Apart::default()
-                };
-                (&histogram.matches, "kind of histogram", apart)
-            }
-            _ => return None,
-        };
-        let touches = |of: &Aggregate| {
-            let names = outputs(of);
-            rule.metric.as_ref().is_none_or(|patterns| {
-                let parsed = patterns.texts().iter().map(|text| Pattern::parse(text));
-                let at_least = |p: Pattern| names.iter().any(|name| name.intersects(&p.at_least()));
-                parsed.into_iter().any(|p| p.map_or(true, at_least))
-            })
-        };
-        let meet = same_outputs(earlier, later, apart) && (touches(earlier) || touches(later));
-        meet.then_some((*at, *by, what))
-    });
-    let (at, by, what) = converts.into_iter().next()?;
+    let (at, by, what) = converting(first, stages)
+        .filter(|c| same_outputs(earlier, later, c.apart))
+        .find(|c| c.touches(earlier) || c.touches(later))
+        .map(|c| (c.at, c.id, c.what()))?;
     Some(Problem::new(
         format!("spec.stages[{index}].aggregate"),
         format!(
