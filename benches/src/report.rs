@@ -248,6 +248,36 @@ pub fn memory(series: usize) -> anyhow::Result<()> {
             "700",
         ),
         ("numbers in a sample every", every, false, ""),
+        (
+            "numbers held back by a dead-band",
+            "{ id: d, sample: { match: {}, deadband: { absolute: 1000000000 } } }",
+            false,
+            "",
+        ),
+        (
+            "numbers with a place in a limit",
+            "{ id: l, limit: { series: 2000000 } }",
+            false,
+            "",
+        ),
+        (
+            "numbers of members of a topk",
+            "{ id: t, topk: { entity: [client.address], rank: { metric: app.requests.1, by: rate }, k: 100000 } }",
+            false,
+            "",
+        ),
+        (
+            "numbers turned into deltas",
+            "{ id: t, temporality: { match: {}, to: delta } }",
+            false,
+            "",
+        ),
+        (
+            "histograms of ten bounds turned into deltas",
+            "{ id: t, temporality: { match: {}, to: delta } }",
+            true,
+            "",
+        ),
     ];
     println!(
         "| {series} live series | resident bytes a series | budget | all of it, MiB | at the highest, MiB | the engine's own estimate, bytes a series |"
