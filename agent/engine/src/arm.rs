@@ -19,7 +19,7 @@ mod weight;
 
 use crate::Nanos;
 use crate::aggregate::Added;
-use crate::compile::Pipeline;
+use crate::compile::{Action, Pipeline};
 use crate::document::Matcher;
 use crate::engine::Settings;
 use crate::engine::meter::Cost;
@@ -39,6 +39,7 @@ use attributes::Attributes;
 use divide::Entities;
 pub use divide::Split;
 pub use figures::Carried;
+use hashbrown::HashSet;
 use std::sync::Arc;
 
 /// Where an event comes from.
@@ -194,6 +195,9 @@ pub struct Arm {
     metrics: Vec<MetricCount>,
     series_in: Distinct,
     series_out: Distinct,
+    /// Identities that went out since the last cut, where a stage folds: of one series it lets some points
+    /// pass and writes others anew, which come by another way and bear another stamp.
+    went_out: Option<HashSet<u128>>,
     /// Entities that came in; `None` without a split by entity.
     pub entities: Option<Entities>,
     /// Some of what comes may be outside the comparison.
@@ -236,6 +240,8 @@ impl Arm {
             .iter()
             .map(|stage| Running::new(stage, settings, created))
             .collect();
+        let mut stages_of = pipeline.stages.iter();
+        let folds = stages_of.any(|s| matches!(s.action, Action::Fold(_)));
         Arm {
             pipeline,
             experiment: experiment.into(),
@@ -254,6 +260,7 @@ impl Arm {
             metrics: Vec::new(),
             series_in: Distinct::default(),
             series_out: Distinct::default(),
+            went_out: folds.then(HashSet::new),
             entities: None,
             weighs_outside: false,
             attributes: None,
@@ -417,8 +424,11 @@ impl Arm {
 
     #[inline]
     fn goes_out(&mut self, route: &mut Route, event: &Event<'_>) {
-        let first = route.out_stamp != event.window;
+        let mut first = route.out_stamp != event.window;
         route.out_stamp = event.window;
+        if first && let Some(went_out) = &mut self.went_out {
+            first = went_out.insert(event.written().0);
+        }
         let metric = self.metric(event.metric);
         metric.points_out += 1;
         if first {

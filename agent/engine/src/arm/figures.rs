@@ -55,6 +55,9 @@ impl Arm {
         self.metrics.clear();
         self.series_in = Distinct::default();
         self.series_out = Distinct::default();
+        if let Some(went_out) = &mut self.went_out {
+            went_out.clear();
+        }
         if let Some(entities) = &mut self.entities {
             entities.reset();
         }

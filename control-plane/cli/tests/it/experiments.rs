@@ -286,6 +286,10 @@ async fn a_server_killed_in_every_phase_of_every_step_comes_to_the_same_verdict(
     assert_ne!(assigned(&server), "cut");
     let said = server.phoenix(&["experiment", "abort", "e"]).good();
     assert!(said.contains("already"), "{said}");
+    // Promoting again would change nothing, and is not said to.
+    let refused = server.phoenix(&["experiment", "promote", "e"]);
+    assert!(refused.code != 0, "{refused:?}");
+    assert_ne!(assigned(&server), "cut");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -34,8 +34,17 @@ impl App {
     ) -> Result<Experiment, Error> {
         let _turn = self.turn.lock().await;
         let e = self.experiment(&caller.tenant, name).await?;
-        if e.promoted_to.is_some() {
-            return Ok(e);
+        if let Some(to) = &e.promoted_to {
+            let now = self.store.assignments(&e.tenant).await?;
+            if now.iter().any(|a| a.name == *to && a.hash == e.candidate_hash) {
+                return Ok(e);
+            }
+            return Err(Error::refused(
+                "not-promotable",
+                format!(
+                    "experiment {name} was promoted to assignment {to}, and that was taken back: run it again, or apply the assignment"
+                ),
+            ));
         }
         let outcome = e
             .verdict
