@@ -36,7 +36,10 @@ impl App {
         let e = self.experiment(&caller.tenant, name).await?;
         if let Some(to) = &e.promoted_to {
             let now = self.store.assignments(&e.tenant).await?;
-            if now.iter().any(|a| a.name == *to && a.hash == e.candidate_hash) {
+            if now
+                .iter()
+                .any(|a| a.name == *to && a.hash == e.candidate_hash)
+            {
                 return Ok(e);
             }
             return Err(Error::refused(
