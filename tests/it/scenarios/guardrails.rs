@@ -79,14 +79,13 @@ async fn a_candidate_that_loses_protected_points_is_ended_with_the_control_plane
     // The control plane comes back and hears of it.
     let data = world.path().join("server");
     world.control = ControlPlane::start(&data, &address).await;
-    let agent = eventually("the server to hear of it", async || {
-        let agents = world.control.api.try_get("/agents").await?;
-        (agents[0]["state"] == "rolled-back").then(|| agents[0].clone())
-    })
-    .await;
-    assert_eq!(agent["activeHash"], baseline, "{agent:#}");
-    assert!(agent.to_string().contains("protected points"), "{agent:#}");
     let ended = world.ended("drops").await;
+    let reason = ended["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("protected points"), "{ended:#}");
+    let barred = world.control.api.get("/quarantine").await;
+    assert_eq!(barred[0]["hash"], ended["candidateHash"], "{barred:#}");
+    let agents = world.control.api.get("/agents").await;
+    assert_eq!(agents[0]["activeHash"], baseline, "{agents:#}");
     assert_ne!(ended["verdict"]["outcome"], "promote", "{ended:#}");
     assert!(
         world.candidate().await.is_none(),
