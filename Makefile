@@ -7,7 +7,7 @@ BIN = $(CARGO_TARGET_DIR)/release
 build: ## release binaries in target/release
 	cargo build --release --bins
 
-demo: ## the whole story on this machine, two to three minutes after the build; KEEP=1 stays up, HARM=1 tries a harmful candidate
+demo: ## the whole story on this machine, within three minutes after the build; KEEP=1 stays up, HARM=1 tries a harmful candidate
 	cargo build --release --bins
 	$(BIN)/phoenix demo $(if $(KEEP),--keep) $(if $(HARM),--harm)
 
