@@ -100,6 +100,11 @@ pub struct Engine {
     scope: Vec<Matcher>,
     /// Stands in for a series that found no place in the table.
     transient: Entry,
+    /// Of the running plan: silent state is freed after this.
+    patience: Nanos,
+    /// What last spoke before this has expired under an earlier plan.
+    forgotten: Nanos,
+    /// What has been silent for longer has expired, at the engine's now.
     expiry: Nanos,
     recent: Recent,
     meter: Meter,
@@ -145,6 +150,8 @@ impl Engine {
             split: None,
             scope: Vec::new(),
             transient: Entry::new(0, 0, None),
+            patience: EXPIRY,
+            forgotten: 0,
             expiry: EXPIRY,
             recent: Recent::default(),
             pass: Pass::default(),
@@ -255,6 +262,8 @@ impl Engine {
 
     fn advance(&mut self, now: Nanos) {
         self.now = self.now.max(now);
+        let remembered = self.now.saturating_sub(self.forgotten);
+        self.expiry = self.patience.min(remembered);
     }
 
     /// Whether an arm's bytes are those of its own points.
@@ -325,10 +334,13 @@ impl Engine {
     }
 
     fn sweep(&mut self) {
-        self.table.sweep(self.now, self.expiry);
-        self.baseline.sweep(self.now, self.expiry);
-        if let Some(candidate) = &mut self.candidate {
-            candidate.sweep(self.now, self.expiry);
+        self.table.sweep(self.now, self.expiry, self.window);
+        let miscounts = self.table.miscounts(self.window);
+        for arm in std::iter::once(&mut self.baseline).chain(&mut self.candidate) {
+            arm.sweep(self.now, self.expiry, self.window);
+            if miscounts {
+                arm.miscounts();
+            }
         }
     }
 

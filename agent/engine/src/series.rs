@@ -11,7 +11,7 @@ use crate::Nanos;
 use crate::input::Input;
 use crate::route::Route;
 use crate::slab::Slab;
-use hashbrown::{HashSet, HashTable};
+use hashbrown::{HashMap, HashSet, HashTable};
 use memo::Memo;
 use std::collections::VecDeque;
 
@@ -52,6 +52,7 @@ pub struct Table {
     free: Vec<u32>,
     by_identity: HashTable<u32>,
     gone: Gone,
+    counted: Counted,
     limit: usize,
     swept: Nanos,
 }
@@ -82,6 +83,7 @@ impl Table {
             free: Vec::new(),
             by_identity: HashTable::new(),
             gone: Gone::default(),
+            counted: Counted::default(),
             limit,
             swept: 0,
         }
@@ -116,7 +118,8 @@ impl Table {
             None => return Found::Full,
         };
         let returning = self.gone.remove(identity);
-        let entry = make(returning);
+        let mut entry = make(returning);
+        self.counted.restore(&mut entry);
         match self.entries.get_mut(series as usize) {
             Some(slot) => *slot = entry,
             None => self.entries.push(entry),
@@ -151,16 +154,24 @@ impl Table {
             + self.by_identity.capacity() * 5
             + self.memo.bytes()
             + self.gone.bytes()
+            + self.counted.stamps.capacity() * 33
             + heap
     }
 
+    /// Whether a series that was freed may be counted twice in this window of figures: there were more
+    /// than the table's limit.
+    pub fn miscounts(&self, window: u32) -> bool {
+        self.counted.full && self.counted.window == window
+    }
+
     /// Frees what has been silent for longer than `expiry`, once every quarter of it. Whether it freed
-    /// something.
-    pub fn sweep(&mut self, now: Nanos, expiry: Nanos) -> bool {
+    /// something. `window`: that of figures, in which no series is to be counted twice.
+    pub fn sweep(&mut self, now: Nanos, expiry: Nanos, window: u32) -> bool {
         if now.saturating_sub(self.swept) < expiry / 4 {
             return false;
         }
         self.swept = now;
+        self.counted.begin(window);
         let freed = self.free.len();
         for (series, entry) in self.entries.iter_mut().enumerate() {
             if entry.seen == 0 || now.saturating_sub(entry.seen) <= expiry {
@@ -169,6 +180,7 @@ impl Table {
             if entry.input.is_some() {
                 self.gone.insert(entry.identity, self.limit);
             }
+            self.counted.keep(entry, self.limit);
             let series = series as u32;
             if let Ok(found) = self
                 .by_identity
@@ -223,6 +235,51 @@ impl Gone {
     }
 }
 
+/// Stamps of series that were freed in the window in which they were counted: only where a window is longer
+/// than the expiry, as that of a replay.
+#[derive(Debug, Default)]
+struct Counted {
+    window: u32,
+    /// Of both arms: when it came in and went out last.
+    stamps: HashMap<u128, [(u32, u32); 2], Identity>,
+    full: bool,
+}
+
+impl Counted {
+    fn begin(&mut self, window: u32) {
+        if self.window != window {
+            *self = Counted {
+                window,
+                ..Counted::default()
+            };
+        }
+    }
+
+    fn keep(&mut self, entry: &Entry, limit: usize) {
+        let stamps = entry.routes.map(|route| (route.in_stamp, route.out_stamp));
+        let here = |(came, went): &(u32, u32)| *came == self.window || *went == self.window;
+        if !stamps.iter().any(here) {
+            return;
+        }
+        if self.stamps.len() < limit {
+            self.stamps.insert(entry.identity, stamps);
+        } else {
+            self.full = true;
+        }
+    }
+
+    fn restore(&mut self, entry: &mut Entry) {
+        if self.stamps.is_empty() {
+            return;
+        }
+        if let Some(stamps) = self.stamps.remove(&entry.identity) {
+            for (route, (came, went)) in entry.routes.iter_mut().zip(stamps) {
+                (route.in_stamp, route.out_stamp) = (came, went);
+            }
+        }
+    }
+}
+
 /// Hashes an identity by taking its low bits.
 #[derive(Debug, Default, Clone, Copy)]
 struct Identity(u64);
@@ -274,7 +331,7 @@ mod tests {
         assert_eq!(add(&mut table, 9, 1), Found::Full);
         table.memo.insert(55, 0);
         table.memo.insert(66, 1);
-        table.sweep(150, 60);
+        table.sweep(150, 60, 1);
         assert_eq!((table.len(), table.find(7)), (1, None));
         assert_eq!(table.memo.peek(55), None);
         assert_eq!(table.memo.peek(66), Some(1));

@@ -99,6 +99,8 @@ pub struct Model {
     candidate: Option<Arm>,
     raw: Tracker,
     now: u64,
+    /// What last spoke before this has expired under an earlier plan.
+    forgotten: u64,
 }
 
 /// Reads a document; the model is only given valid ones.
@@ -118,6 +120,7 @@ impl Model {
                 .map(|c| Arm::new(read(&c.document), &settings, created)),
             raw: Tracker::default(),
             now: 0,
+            forgotten: 0,
             plan,
             settings,
         }
@@ -125,12 +128,12 @@ impl Model {
 
     fn clock(&self) -> Clock {
         let arms = std::iter::once(&self.baseline).chain(&self.candidate);
+        let patience = arms.filter_map(Arm::expiry).max();
         Clock {
             now: self.now,
-            expiry: arms
-                .filter_map(Arm::expiry)
-                .max()
-                .unwrap_or(300_000_000_000),
+            expiry: patience
+                .unwrap_or(300_000_000_000)
+                .min(self.now - self.forgotten),
         }
     }
 
@@ -231,6 +234,7 @@ impl Model {
     pub fn swap(&mut self, plan: Plan, now: u64) -> Output {
         let mut output = self.tick(now);
         let now = self.now;
+        self.forgotten = now.saturating_sub(self.clock().expiry);
         let was_shadow = self.is_shadow();
         let role = |plan: &Plan| {
             let candidate = plan.candidate.as_ref();

@@ -143,7 +143,8 @@ impl Arm {
             out,
         );
         if let Some(running) = self.stages.get_mut(number) {
-            table.sweep(at.now, around.expiry);
+            table.sweep(at.now, around.expiry, at.window);
+            self.series_out.inexact |= table.miscounts(at.window);
             running.outputs = Some(table);
             running.abroad.begun.append(&mut self.begun);
         }
@@ -351,14 +352,14 @@ impl Arm {
     }
 
     /// Frees what has been silent.
-    pub fn sweep(&mut self, now: Nanos, expiry: Nanos) {
+    pub fn sweep(&mut self, now: Nanos, expiry: Nanos, window: u32) {
         self.guises.sweep(now, expiry);
         for running in &mut self.stages {
             match &mut running.state {
                 State::Every(every) => every.sweep(now, expiry),
                 State::Gate(gate) => {
                     if let Some(table) = &mut running.outputs
-                        && table.sweep(now, expiry.max(gate.patience()))
+                        && table.sweep(now, expiry.max(gate.patience()), window)
                     {
                         gate.sweep(|series| table.get(series).is_some_and(|e| e.seen != 0));
                     }

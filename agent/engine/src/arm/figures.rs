@@ -67,6 +67,11 @@ impl Arm {
         (self.rejected, self.conflicts) = (0, 0);
     }
 
+    /// Series were freed and more of them may come again than is remembered: counts become estimates.
+    pub fn miscounts(&mut self) {
+        (self.series_in.inexact, self.series_out.inexact) = (true, true);
+    }
+
     /// The account of points since the last cut.
     pub fn ledger(&self) -> Ledger {
         let mut ledger = self.carried.ledger.clone();

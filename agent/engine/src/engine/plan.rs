@@ -79,6 +79,8 @@ impl Engine {
             self.candidate = plan.candidate.as_ref().map(|c| self.fresh(c, now));
         }
         let emitted = self.leave(outs, exported);
+        // Whether a sweep came to it or not: what had expired does not come back with a longer expiry.
+        self.forgotten = self.forgotten.max(now.saturating_sub(self.patience));
         self.plan = plan;
         self.shape();
         emitted
@@ -240,7 +242,8 @@ impl Engine {
                 _ => None,
             })
             .max();
-        self.expiry = longest.unwrap_or(EXPIRY);
+        self.patience = longest.unwrap_or(EXPIRY);
+        self.advance(self.now);
     }
 }
 

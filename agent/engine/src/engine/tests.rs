@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod arms;
+mod counts;
 mod experiment;
 mod gates;
 mod input;

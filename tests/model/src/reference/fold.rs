@@ -267,7 +267,9 @@ impl Fold {
         unit: Unit,
     ) {
         let id = &point.identity;
-        let fresh = !before.returned && !self.known.contains(source);
+        // Of what a stage before tells from a beginning of its own nothing has been folded here either.
+        let begins = before.seen.is_none() || !self.known.contains(source);
+        let fresh = !before.returned && begins;
         self.known.insert(source.clone());
         self.arrived += 1;
         let stays = match (&self.decide, &unit) {
