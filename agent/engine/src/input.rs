@@ -136,6 +136,11 @@ impl Input {
         }
     }
 
+    /// Whether it has not spoken: what it says first is told from its beginning.
+    pub fn begins(&self) -> bool {
+        self.seen == 0 || matches!(self.last, Last::Zero)
+    }
+
     /// The engine's now when it last spoke.
     pub fn seen(&self) -> Nanos {
         self.seen

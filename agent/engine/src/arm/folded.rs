@@ -48,7 +48,7 @@ impl Arm {
         // What spoke before the stage was made, or never, cannot have been folded.
         let fresh = |input: &Input| {
             let silent = input.is_returning() || input.expired(event.clock, around.expiry);
-            !silent && (input.seen() == 0 || input.seen() <= created)
+            !silent && (input.begins() || input.seen() <= created)
         };
         let meets = Meets {
             series,

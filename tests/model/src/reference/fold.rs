@@ -9,7 +9,7 @@ use super::point::{Company, Data, Point};
 use super::ranking::Ranking;
 use super::tracker::Before;
 use super::{Counts, Settings};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// What became of a point.
@@ -72,12 +72,12 @@ pub struct Fold {
     lateness: u64,
     pub expiry: u64,
     closed: u64,
+    /// The swap that made it; 0 at the start.
+    created: u64,
     /// No epoch starts before.
     began: u64,
     node_began: u64,
     places: BTreeMap<Rc<Identity>, Place>,
-    /// Every series that ever had a place, as it came.
-    known: BTreeSet<Rc<Identity>>,
     pub other: Option<Aggregate>,
     /// Points that go on at the end of the call.
     pub early: Vec<Point>,
@@ -125,10 +125,10 @@ impl Fold {
             lateness: time(times.1, 5_000_000_000),
             expiry: time(times.2, 300_000_000_000),
             closed: created / interval * interval,
+            created,
             began: created.max(settings.began),
             node_began: settings.began,
             places: BTreeMap::new(),
-            known: BTreeSet::new(),
             other,
             early: Vec::new(),
             counts: Counts::new(),
@@ -267,10 +267,11 @@ impl Fold {
         unit: Unit,
     ) {
         let id = &point.identity;
-        // Of what a stage before tells from a beginning of its own nothing has been folded here either.
-        let begins = before.seen.is_none() || !self.known.contains(source);
-        let fresh = !before.returned && begins;
-        self.known.insert(source.clone());
+        // Nothing of it was folded: a stage before tells it from a beginning of its own, or it spoke last
+        // before this stage was made. Else it may have been, and lost its place.
+        let total = before.last.as_ref().is_some_and(|last| last.time == 0);
+        let earlier = before.seen.is_none_or(|seen| seen <= self.created);
+        let fresh = !before.returned && (total || earlier);
         self.arrived += 1;
         let stays = match (&self.decide, &unit) {
             (_, Unit::Exempt) => true,

@@ -27,6 +27,8 @@ pub struct Running {
     /// Of the newest point that was written; 0 before the first.
     time: Nanos,
     total: Sum,
+    /// Start and total that were written last, where a late delta came since.
+    told: Option<Box<(Nanos, Sum)>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -43,6 +45,10 @@ impl Running {
     /// point nor an earlier epoch says.
     pub fn take(&mut self, point: &PointView<'_>, floor: Nanos, scratch: &Scratch) -> Fate {
         let mut reason = None;
+        let late = point.time <= self.time;
+        if late && self.told.is_none() {
+            self.told = Some(Box::new((self.start, self.total.clone())));
+        }
         if matches!(self.total, Sum::Nothing) {
             self.start = self.begins(point, floor);
             self.total = whole(point, scratch);
@@ -54,11 +60,11 @@ impl Running {
                 self.total = whole(point, scratch);
             }
         }
-        if point.time <= self.time {
+        if late {
             let reason = reason.or(Some(LATE));
             return Fate::Withhold(Said::reason(reason));
         }
-        self.time = point.time;
+        (self.time, self.told) = (point.time, None);
         Fate::Write(Said::reason(reason))
     }
 
@@ -100,12 +106,7 @@ impl Running {
     /// Appends start and value of the total.
     pub fn put(&self, out: &mut Vec<u8>) {
         self.put_start(out);
-        match &self.total {
-            Sum::Nothing => {}
-            Sum::Number(total) => put_number(*total, out),
-            Sum::Explicit(h) => put_explicit(out, h, false),
-            Sum::Exponential(h) => put_exponential(out, h, false),
-        }
+        self.total.put(out);
     }
 
     /// The series has no value any more; [`put_start`](Running::put_start) then gives where what it had started. What
@@ -116,19 +117,24 @@ impl Running {
         }
         if point.time > self.time {
             self.time = point.time;
-            self.total = Sum::Nothing;
+            (self.total, self.told) = (Sum::Nothing, None);
         }
     }
 
-    /// What later stages know of the series: the total so far; before the first one, that it begins with
+    /// What later stages know of the series: the total that was written last; before the first one, that it begins with
     /// nothing and counts in full.
     pub fn seed(&self, kind: MetricType, now: Nanos) -> Input {
-        if matches!(self.total, Sum::Nothing) {
+        let (start, total) = match self.told.as_deref() {
+            Some((start, total)) => (*start, total),
+            None => (self.start, &self.total),
+        };
+        if matches!(total, Sum::Nothing) {
             return Input::zero(now);
         }
         let mut body = Vec::new();
         write::put_fixed64(&mut body, common::TIME, self.time);
-        self.put(&mut body);
+        put_start(start, &mut body);
+        total.put(&mut body);
         let mut input = Input::new(true, false);
         input.follow(&PointView::of(kind, &body), now);
         input
@@ -136,7 +142,24 @@ impl Running {
 
     /// Bytes beyond the struct itself.
     pub fn heap_size(&self) -> usize {
-        match &self.total {
+        let told = self.told.as_deref();
+        let told = told.map_or(0, |told| size_of_val(told) + told.1.heap_size());
+        self.total.heap_size() + told
+    }
+}
+
+impl Sum {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Sum::Nothing => {}
+            Sum::Number(total) => put_number(*total, out),
+            Sum::Explicit(h) => put_explicit(out, h, false),
+            Sum::Exponential(h) => put_exponential(out, h, false),
+        }
+    }
+
+    fn heap_size(&self) -> usize {
+        match self {
             Sum::Nothing | Sum::Number(_) => 0,
             Sum::Explicit(h) => {
                 size_of::<Explicit>() + 8 * (h.bounds.capacity() + h.counts.capacity())
