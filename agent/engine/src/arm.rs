@@ -25,6 +25,7 @@ use crate::engine::Settings;
 use crate::engine::meter::Cost;
 use crate::identity::Canonical;
 use crate::input::{Input, Observation, Scratch};
+use crate::prometheus::samples;
 use crate::query::watch::Watch;
 use crate::route::{End, Paths, Place, Route};
 use crate::sketch::Sketch;
@@ -113,6 +114,16 @@ impl<'a> Event<'a> {
         self.kind != MetricType::Sum || of.is_some_and(|metric| metric.monotonic)
     }
 
+    /// How many Prometheus samples it is.
+    #[inline]
+    pub fn samples(&self) -> u64 {
+        match self.kind {
+            // What most points are; the view is not needed.
+            MetricType::Gauge | MetricType::Sum if self.point.number.is_some() => 1,
+            _ => samples(&self.view()),
+        }
+    }
+
     /// The point as stages see it.
     pub fn view(&self) -> PointView<'a> {
         self.point.view(self.kind, self.data)
@@ -186,6 +197,8 @@ pub struct Arm {
     pub bytes_in: u64,
     /// Bytes written since the last cut.
     pub bytes_out: u64,
+    /// Prometheus samples that came in and that went out since the last cut; `None` where nothing is compared.
+    pub samples: Option<(u64, u64)>,
     /// Points rejected since the last cut.
     pub rejected: u64,
     /// Outputs that met a passing series of the same identity.
@@ -202,6 +215,8 @@ pub struct Arm {
     pub entities: Option<Entities>,
     /// Some of what comes may be outside the comparison.
     pub weighs_outside: bool,
+    /// Series that came in and that went out, of those inside the comparison; `None` where all are.
+    pub compared: Option<Box<(Distinct, Distinct)>>,
     /// Attribute keys of what it wrote, where they are counted.
     pub attributes: Option<Attributes>,
     /// What it cost.
@@ -253,6 +268,7 @@ impl Arm {
             kept: Kept::default(),
             bytes_in: 0,
             bytes_out: 0,
+            samples: None,
             rejected: 0,
             conflicts: 0,
             stages,
@@ -263,6 +279,7 @@ impl Arm {
             went_out: folds.then(HashSet::new),
             entities: None,
             weighs_outside: false,
+            compared: None,
             attributes: None,
             cost: Cost::default(),
             measured: false,
@@ -358,6 +375,7 @@ impl Arm {
         seen: Option<&Observation<'_>>,
         around: &mut Around<'_>,
     ) -> bool {
+        let samples = self.samples_of(event);
         let Some(path) = self.paths.get_mut(route.path) else {
             return false;
         };
@@ -368,6 +386,7 @@ impl Arm {
             "asked for by a test"
         );
         let (end, stage, then) = (path.way.end, path.way.stage, path.way.then);
+        let outside = path.way.unassigned;
         if end == End::Other {
             return false;
         }
@@ -379,19 +398,20 @@ impl Arm {
         }
         if path.way.weighed {
             path.bytes += event.point.at.field.len() as u64;
+            path.samples += samples;
         }
         if event.origin == Origin::Received {
-            self.came_in(event, first);
+            self.came_in(event, first, samples, outside);
             if first && self.entities.is_some() {
                 self.entity(event, around);
             }
         }
         match end {
             End::Emit if route.guise != 0 || event.guise.is_some() => {
-                self.leaves(route, event, around)
+                self.leaves(route, event, outside, around)
             }
             End::Emit => {
-                self.goes_out(route, event);
+                self.goes_out(route, event, samples, outside);
                 true
             }
             End::Hold | End::Absorb => self.stateful(route, stage, event, seen, around),
@@ -402,13 +422,28 @@ impl Arm {
         }
     }
 
+    /// How many samples a point is, where they are counted.
     #[inline]
-    fn came_in(&mut self, event: &Event<'_>, first: bool) {
+    fn samples_of(&self, event: &Event<'_>) -> u64 {
+        match self.samples {
+            Some(_) => event.samples(),
+            None => 0,
+        }
+    }
+
+    #[inline]
+    fn came_in(&mut self, event: &Event<'_>, first: bool, samples: u64, outside: bool) {
+        if let Some((came, _)) = &mut self.samples {
+            *came += samples;
+        }
         let metric = self.metric(event.metric);
         metric.points_in += 1;
         if first {
             metric.series_in += 1;
             self.series_in.add(event);
+            if let Some(compared) = self.compared.as_mut().filter(|_| !outside) {
+                compared.0.add(event);
+            }
         }
     }
 
@@ -422,8 +457,12 @@ impl Arm {
         }
     }
 
+    /// A point is written, and `samples` are.
     #[inline]
-    fn goes_out(&mut self, route: &mut Route, event: &Event<'_>) {
+    fn goes_out(&mut self, route: &mut Route, event: &Event<'_>, samples: u64, outside: bool) {
+        if let Some((_, left)) = &mut self.samples {
+            *left += samples;
+        }
         let mut first = route.out_stamp != event.window;
         route.out_stamp = event.window;
         if first && let Some(went_out) = &mut self.went_out {
@@ -434,6 +473,9 @@ impl Arm {
         if first {
             metric.series_out += 1;
             self.series_out.add(event);
+            if let Some(compared) = self.compared.as_mut().filter(|_| !outside) {
+                compared.1.add(event);
+            }
             if let Some(attributes) = &mut self.attributes
                 && let Some(series) = event.series_view()
             {

@@ -13,7 +13,7 @@ mod text;
 
 pub use labels::{Labels, Naming, labels, target_labels};
 pub use names::{family, label_name, unit_words};
-pub use samples::{COARSEST, samples};
+pub use samples::{COARSEST, samples, samples_of};
 pub use text::{float, value};
 
 use crate::view::{MetricType, MetricView, Temporality};

@@ -39,10 +39,14 @@ pub struct ArmFigures {
     pub bytes_in: u64,
     /// Uncompressed OTLP bytes written.
     pub bytes_out: u64,
+    /// Prometheus samples that came in and that were written; `None` where nothing is compared.
+    pub samples: Option<(u64, u64)>,
     /// Distinct series that came in.
     pub series_in: Cardinality,
     /// Distinct series written.
     pub series_out: Cardinality,
+    /// Baseline: of both those inside the comparison; `None` where all are.
+    pub compared: Option<(Cardinality, Cardinality)>,
     /// Series of the protected set.
     pub protected: Protected,
     /// In document order.
@@ -102,6 +106,8 @@ pub struct Volume {
     pub bytes_in: u64,
     /// Uncompressed OTLP bytes written.
     pub bytes_out: u64,
+    /// Prometheus samples that came in and that were written; `None` where they are not counted.
+    pub samples: Option<(u64, u64)>,
     /// Distinct series that came in.
     pub series_in: u64,
     /// Distinct series written.

@@ -95,6 +95,8 @@ pub struct Path {
     pub series: u64,
     /// Bytes of the points' messages, as they came to the first stage; counted on weighed ways only.
     pub bytes: u64,
+    /// Their Prometheus samples, where these and bytes are counted.
+    pub samples: u64,
 }
 
 /// All ways that series of one arm take.
@@ -114,6 +116,7 @@ impl Paths {
             points: 0,
             series: 0,
             bytes: 0,
+            samples: 0,
         });
         (self.list.len() - 1) as u32
     }
@@ -137,7 +140,8 @@ impl Paths {
     /// Begins to count anew.
     pub fn reset(&mut self) {
         for path in &mut self.list {
-            (path.points, path.series, path.bytes) = (0, 0, 0);
+            (path.points, path.series) = (0, 0);
+            (path.bytes, path.samples) = (0, 0);
         }
     }
 }

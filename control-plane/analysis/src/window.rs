@@ -129,9 +129,18 @@ pub struct Arm {
     /// Exports of this arm that failed; `None`: not counted by arm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export_errors: Option<u64>,
+    /// Prometheus samples that came in: of a classic histogram of n bounds n + 3; `None`: not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples_in: Option<u64>,
     /// Prometheus samples that the exported points are; `None`: not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples_out: Option<u64>,
+    /// Baseline: of `series_in` those inside the comparison; `None`: all, or not told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared_series_in: Option<Cardinality>,
+    /// The same of `series_out`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared_series_out: Option<Cardinality>,
     /// Panics caught in this arm.
     #[serde(default)]
     pub panics: u64,
@@ -281,6 +290,12 @@ pub struct Volume {
     pub series_in: u64,
     /// Distinct series written.
     pub series_out: u64,
+    /// Prometheus samples that came in; `None`: not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples_in: Option<u64>,
+    /// Prometheus samples written; `None`: not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples_out: Option<u64>,
 }
 
 /// The ledger as JSON: `received = exported + filtered + merged + sampled_out + suppressed + rejected +

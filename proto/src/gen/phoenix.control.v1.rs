@@ -377,6 +377,17 @@ pub struct ArmReport {
     /// keys (a series may carry several of them).
     #[prost(message, repeated, tag = "25")]
     pub attributes: ::prost::alloc::vec::Vec<AttributeReport>,
+    /// Prometheus samples that came in, and that the written points are (of a classic histogram of n bounds
+    /// n + 3). Absent where they are not counted.
+    #[prost(uint64, optional, tag = "26")]
+    pub samples_in: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "27")]
+    pub samples_out: ::core::option::Option<u64>,
+    /// Baseline: of series_in and series_out those inside the comparison. Absent where all are.
+    #[prost(message, optional, tag = "28")]
+    pub compared_series_in: ::core::option::Option<Cardinality>,
+    #[prost(message, optional, tag = "29")]
+    pub compared_series_out: ::core::option::Option<Cardinality>,
     /// What protected queries found in what this arm wrote. Absent where none are asked.
     #[prost(message, optional, tag = "30")]
     pub queries: ::core::option::Option<QueryPartials>,
@@ -467,6 +478,11 @@ pub struct Volume {
     pub series_in: u64,
     #[prost(uint64, tag = "6")]
     pub series_out: u64,
+    /// Prometheus samples; absent where they are not counted.
+    #[prost(uint64, optional, tag = "7")]
+    pub samples_in: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "8")]
+    pub samples_out: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StageReport {

@@ -20,13 +20,13 @@ const DROPS_PROTECTED: &str = r#"  stages:
     - id: drop
       filter: { drop: [ { attributes: { process.executable.name: [nginx, java, node, sshd] } } ] }"#;
 
-fn experiment(name: &str, candidate: &str, rest: &str) -> String {
+pub(super) fn experiment(name: &str, candidate: &str, rest: &str) -> String {
     format!(
         "---\napiVersion: phoenix/v1\nkind: Experiment\nmetadata: {{ name: {name} }}\nspec: {{ baseline: all, candidate: {candidate}, window: 1s, {rest} }}\n"
     )
 }
 
-async fn begin(rest: &[&str]) -> (World, Fleet) {
+pub(super) async fn begin(rest: &[&str]) -> (World, Fleet) {
     let world = World::start().await;
     world
         .apply(
@@ -50,7 +50,7 @@ async fn begin(rest: &[&str]) -> (World, Fleet) {
 }
 
 impl World {
-    async fn run(&self, name: &str, document: &str) -> Value {
+    pub(super) async fn run(&self, name: &str, document: &str) -> Value {
         self.apply(document).await;
         self.control
             .api
@@ -59,7 +59,7 @@ impl World {
         self.ended(name).await
     }
 
-    async fn windows(&self, name: &str) -> Vec<Value> {
+    pub(super) async fn windows(&self, name: &str) -> Vec<Value> {
         let body = self
             .control
             .api
@@ -83,7 +83,7 @@ fn same(arm: &Value, sink: &Totals) {
     );
 }
 
-fn stream(arm: &Value) -> (u64, u64) {
+pub(super) fn stream(arm: &Value) -> (u64, u64) {
     (
         arm["streamFrom"].as_u64().expect("streamFrom"),
         arm["streamTo"].as_u64().expect("streamTo"),
@@ -119,6 +119,8 @@ async fn a_shadow_saving_is_the_one_counted_at_two_sinks_and_promotion_swaps() {
             .expect("a window's edges are edges of requests");
             same(arm, &counted);
             assert_eq!(arm["bytesOut"].as_u64(), Some(counted.bytes), "bytes");
+            let samples = arm["samplesOut"].as_u64();
+            assert_eq!(samples, Some(counted.samples), "samples");
             assert_eq!(
                 arm["ledger"]["received"], window["baseline"]["ledger"]["received"],
                 "both arms saw the same"

@@ -217,11 +217,13 @@ impl Arm {
         &mut self,
         route: &mut Route,
         event: &Event<'_>,
+        outside: bool,
         around: &mut Around<'_>,
     ) -> bool {
         let Some(guise) = self.guise_of(route, event, around) else {
             // Never: the point is of this index. It is not lost for that.
-            self.goes_out(route, event);
+            let samples = self.samples_of(event);
+            self.goes_out(route, event, samples, outside);
             return true;
         };
         let written = Event {
@@ -230,7 +232,8 @@ impl Arm {
             guise: Some(&guise),
             ..*event
         };
-        self.goes_out(route, &written);
+        let samples = self.samples_of(&written);
+        self.goes_out(route, &written, samples, outside);
         self.leaving.add_under(&guise.around, |out| {
             guise.put_body(event.point, event.data, out);
         });

@@ -28,8 +28,15 @@ impl Arm {
             ledger: self.ledger(),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
+            samples: self.samples,
             series_in: cardinality(&self.series_in),
             series_out: cardinality(&self.series_out),
+            compared: self.compared.as_ref().map(|both| {
+                (
+                    part(&both.0, &self.series_in),
+                    part(&both.1, &self.series_out),
+                )
+            }),
             protected: self.protected(),
             stages: self.stage_figures(),
             metrics: self.metric_figures(names),
@@ -64,6 +71,8 @@ impl Arm {
         self.carried = Carried::default();
         (self.cost, self.attributes) = (Cost::default(), None);
         (self.bytes_in, self.bytes_out) = (0, 0);
+        self.samples = self.samples.map(|_| (0, 0));
+        self.compared = self.compared.take().map(|_| Default::default());
         (self.rejected, self.conflicts) = (0, 0);
     }
 
@@ -161,7 +170,10 @@ impl Arm {
     /// What is outside the comparison. Of the bytes written it has the share that its points' messages
     /// have of all points' messages, so that what surrounds points is divided too.
     fn unassigned(&self) -> Volume {
-        let mut sum = Volume::default();
+        let mut sum = Volume {
+            samples: self.samples.map(|_| (0, 0)),
+            ..Volume::default()
+        };
         let mut all = 0;
         for path in self.paths.iter() {
             if path.way.end == End::Emit {
@@ -174,11 +186,13 @@ impl Arm {
                 sum.points_in += path.points;
                 sum.bytes_in += path.bytes;
                 sum.series_in += path.series;
+                sum.samples = sum.samples.map(|(came, left)| (came + path.samples, left));
             }
             if path.way.end == End::Emit {
                 sum.points_out += path.points;
                 sum.bytes_out += path.bytes;
                 sum.series_out += path.series;
+                sum.samples = sum.samples.map(|(came, left)| (came, left + path.samples));
             }
         }
         let share = u128::from(self.bytes_out) * u128::from(sum.bytes_out);
@@ -284,6 +298,13 @@ fn cardinality(distinct: &Distinct) -> Cardinality {
         sketch: distinct.sketch.clone(),
         seen: None,
     }
+}
+
+/// Of a part of what is counted, which is no more exact than the whole.
+fn part(distinct: &Distinct, whole: &Distinct) -> Cardinality {
+    let mut found = cardinality(distinct);
+    found.exact = found.exact.filter(|_| !whole.inexact);
+    found
 }
 
 fn filtered(tally: &Tally) -> u64 {

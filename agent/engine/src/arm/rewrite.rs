@@ -242,7 +242,11 @@ impl Arm {
                 return false;
             };
             match rewriter.take(ticket, event, seen, (sink, around.expiry)) {
-                Took::Written { bytes, said } => {
+                Took::Written {
+                    bytes,
+                    samples,
+                    said,
+                } => {
                     let becomes = ticket.and_then(|t| rewriter.slots.becomes(t));
                     self.say(stage, said);
                     if sink != Sink::Later {
@@ -253,7 +257,7 @@ impl Arm {
                             ..*event
                         };
                         self.left(stage);
-                        self.counted(route, then, &event, bytes);
+                        self.counted(route, then, &event, (bytes, samples));
                     }
                     return false;
                 }
@@ -332,15 +336,25 @@ impl Arm {
     }
 
     /// Counts a point on its further path.
-    fn counted(&mut self, route: &mut Route, then: Option<u32>, event: &Event<'_>, bytes: usize) {
+    fn counted(
+        &mut self,
+        route: &mut Route,
+        then: Option<u32>,
+        event: &Event<'_>,
+        (bytes, samples): (usize, u64),
+    ) {
         let Some(path) = then.and_then(|number| self.paths.get_mut(number)) else {
             return;
         };
         path.points += 1;
         path.series += u64::from(route.out_stamp != event.window);
-        path.bytes += if path.way.unassigned { bytes as u64 } else { 0 };
+        let outside = path.way.unassigned;
+        if outside {
+            path.bytes += bytes as u64;
+            path.samples += samples;
+        }
         if path.way.end == End::Emit {
-            self.goes_out(route, event);
+            self.goes_out(route, event, samples, outside);
         } else {
             route.out_stamp = event.window;
         }

@@ -8,6 +8,21 @@ use crate::wire::otlp::{exponential_point, histogram_point, summary_point};
 /// coarser; the other way round it cannot.
 pub const COARSEST: i64 = -4;
 
+/// Samples of a point, as [`samples`] counts them, by its message alone. A number counts as 1.
+pub fn samples_of(kind: MetricType, body: &[u8]) -> u64 {
+    match kind {
+        MetricType::Gauge | MetricType::Sum => 1,
+        MetricType::ExponentialHistogram => u64::from(scale(body) >= COARSEST),
+        MetricType::Histogram => histogram(body),
+        MetricType::Summary => {
+            let quantiles = fields(body)
+                .filter(|field| field.number == summary_point::QUANTILE_VALUES)
+                .count();
+            quantiles as u64 + 2
+        }
+    }
+}
+
 /// Samples of a point: 1 for a number and for a native histogram; for a histogram its buckets,
 /// `+Inf`, `_count` and, where it has one, `_sum`; for a summary its quantiles, `_sum` and `_count`.
 /// A delta is as many as its total would be; 0 for what has no form in Prometheus however it is
@@ -17,14 +32,7 @@ pub fn samples(point: &PointView<'_>) -> u64 {
         MetricType::Gauge | MetricType::Sum => {
             u64::from(point.number.is_some() || point.no_recorded_value())
         }
-        MetricType::ExponentialHistogram => u64::from(scale(point.body) >= COARSEST),
-        MetricType::Histogram => histogram(point.body),
-        MetricType::Summary => {
-            let quantiles = fields(point.body)
-                .filter(|field| field.number == summary_point::QUANTILE_VALUES)
-                .count();
-            quantiles as u64 + 2
-        }
+        kind => samples_of(kind, point.body),
     }
 }
 

@@ -32,13 +32,23 @@ fn unite<T>(own: &mut Option<T>, other: Option<T>, how: impl Fn(&mut T, T)) {
     }
 }
 
+fn sum(own: Option<(u64, u64)>, other: Option<(u64, u64)>) -> Option<(u64, u64)> {
+    let both = own.zip(other);
+    both.map(|((a, b), (c, d))| (a + c, b + d))
+}
+
 impl ArmFigures {
     fn unite(&mut self, other: ArmFigures) {
         self.ledger.add(&other.ledger);
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
+        self.samples = sum(self.samples, other.samples);
         self.series_in.add(&other.series_in);
         self.series_out.add(&other.series_out);
+        unite(&mut self.compared, other.compared, |own, theirs| {
+            own.0.add(&theirs.0);
+            own.1.add(&theirs.1);
+        });
         self.protected.add(&other.protected);
         for (own, theirs) in self.stages.iter_mut().zip(&other.stages) {
             own.add(theirs);
@@ -110,6 +120,7 @@ impl Volume {
         self.points_out += other.points_out;
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
+        self.samples = sum(self.samples, other.samples);
         self.series_in += other.series_in;
         self.series_out += other.series_out;
     }

@@ -68,6 +68,7 @@ async fn equal(window: &Value, arm: &str, sink: &Api) -> anyhow::Result<Value> {
         ("points", &arm["ledger"]["exported"], &counted["points"]),
         ("series", &arm["seriesOut"]["exact"], &counted["series"]),
         ("bytes", &arm["bytesOut"], &counted["bytes"]),
+        ("samples", &arm["samplesOut"], &counted["samples"]),
     ] {
         ensure!(
             said == seen,

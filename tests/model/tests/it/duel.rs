@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use phoenix_engine::compile::{self, compile};
-use phoenix_engine::engine::{Emitted, Engine, Settings};
+use phoenix_engine::engine::{Emitted, Engine, Settings, for_each_point};
 use phoenix_engine::ledger::Ledger;
-use phoenix_engine::report::ArmFigures;
+use phoenix_engine::prometheus::samples;
+use phoenix_engine::report::{ArmFigures, Report};
 use phoenix_model::reference::compare::{Look, clock, differences, row};
 use phoenix_model::reference::point::{Point, points};
 use phoenix_model::reference::{self, Account, Counts, Model};
@@ -115,7 +116,7 @@ pub fn duel(case: &Case) -> Result<(), String> {
     let mut model = Model::new(model_plan, model_settings(&settings));
     let mut engine = Engine::new(settings, plan, case.began);
     let mut now = case.began;
-    let mut swapped = false;
+    let (mut swapped, mut written) = (false, [0, 0]);
     let look = look(case);
     for (at, action) in case.actions.iter().enumerate() {
         let (emitted, expected) = match action {
@@ -146,7 +147,9 @@ pub fn duel(case: &Case) -> Result<(), String> {
                 (engine.swap(plan, now), model.swap(model_plan, now))
             }
         };
+        count(&mut written, &emitted)?;
         check(&emitted, &expected, &engine, &model, swapped, look)
+            .and_then(|()| counted(written, &engine.figures(), &case.first, swapped))
             .map_err(|why| format!("call {at} at {}:\n{why}", clock(now)))?;
     }
     check(
@@ -159,6 +162,41 @@ pub fn duel(case: &Case) -> Result<(), String> {
     )
     .map_err(|why| format!("finish at {}:\n{why}", clock(now)))?;
     Ok(())
+}
+
+/// Adds the Prometheus samples of both streams, as they are read from the bytes.
+fn count(written: &mut [u64; 2], emitted: &Emitted) -> Result<(), String> {
+    for (sum, bytes) in written.iter_mut().zip([&emitted.out, &emitted.shadow]) {
+        for_each_point(bytes, |_, point| *sum += samples(point)).map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+/// The arms' own count of samples is that of the bytes. A swap can make it another arm's.
+fn counted(
+    [out, shadow]: [u64; 2],
+    figures: &Report,
+    plan: &Choice,
+    swapped: bool,
+) -> Result<(), String> {
+    let own = |arm: &ArmFigures| arm.samples.map(|(_, left)| left);
+    let said = (
+        own(&figures.baseline),
+        figures.candidate.as_ref().and_then(own),
+    );
+    let (Some(baseline), Some(candidate)) = said else {
+        return Ok(());
+    };
+    let (said, seen) = match plan.split {
+        Some(_) => ([baseline + candidate, 0], [out + shadow, 0]),
+        None => ([baseline, candidate], [out, shadow]),
+    };
+    if swapped || said == seen {
+        return Ok(());
+    }
+    Err(format!(
+        "samples: the arms counted {said:?}, the bytes hold {seen:?}"
+    ))
 }
 
 fn check(

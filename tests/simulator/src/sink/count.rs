@@ -32,6 +32,10 @@ pub struct Totals {
     pub points: u64,
     /// Uncompressed request bytes (0 for an arm of a division: a request can hold both).
     pub bytes: u64,
+    /// Prometheus samples: a number and an exponential histogram are one each, a histogram is its buckets, its
+    /// count and its sum, a summary its quantiles, its count and its sum (0 for an arm of a division).
+    #[serde(default)]
+    pub samples: u64,
     /// Distinct series.
     pub series: u64,
     /// The arms of a division, when one is set.
@@ -78,6 +82,7 @@ struct Request {
     /// Points in the stream after this request.
     end: u64,
     bytes: u64,
+    samples: u64,
     /// Distinct series with their points.
     series: Vec<(u128, u32)>,
 }
@@ -119,7 +124,7 @@ impl Sink {
     /// Counts one request of `bytes` uncompressed bytes.
     pub fn push(&mut self, request: &ExportMetricsServiceRequest, bytes: u64) {
         let mut seen: HashMap<u128, u32> = HashMap::new();
-        let mut points = 0u64;
+        let (mut points, mut samples) = (0u64, 0u64);
         let mut canonical = Vec::new();
         for resource in &request.resource_metrics {
             for scope in &resource.scope_metrics {
@@ -132,6 +137,7 @@ impl Sink {
                         put_attributes(&mut canonical, point.attributes);
                         let id = identity(&canonical);
                         points += 1;
+                        samples += point.samples as u64;
                         *seen.entry(id).or_default() += 1;
                         let series = self
                             .series
@@ -148,10 +154,12 @@ impl Sink {
         self.totals.requests += 1;
         self.totals.points += points;
         self.totals.bytes += bytes;
+        self.totals.samples += samples;
         self.logged += seen.len();
         self.log.push_back(Request {
             end: self.totals.points,
             bytes,
+            samples,
             series: seen.into_iter().collect(),
         });
         while self.logged > REMEMBERED_POINTS {
@@ -217,6 +225,7 @@ impl Sink {
         for request in self.log.iter().filter(|r| r.end > from && r.end <= to) {
             totals.requests += 1;
             totals.bytes += request.bytes;
+            totals.samples += request.samples;
             for (id, n) in &request.series {
                 *seen.entry(*id).or_default() += u64::from(*n);
             }
@@ -347,6 +356,7 @@ struct Point<'a> {
     value: Option<f64>,
     count: Option<u64>,
     flags: u32,
+    samples: usize,
 }
 
 fn each_point(metric: &Metric, mut f: impl FnMut(Point<'_>)) {
@@ -362,6 +372,8 @@ fn each_point(metric: &Metric, mut f: impl FnMut(Point<'_>)) {
                 value: p.sum,
                 count: Some(p.count),
                 flags: p.flags,
+                // The bounds, +Inf, the count.
+                samples: p.explicit_bounds.len() + 2 + usize::from(p.sum.is_some()),
             })
         }),
         Some(Data::ExponentialHistogram(h)) => h.data_points.iter().for_each(|p| {
@@ -372,6 +384,7 @@ fn each_point(metric: &Metric, mut f: impl FnMut(Point<'_>)) {
                 value: p.sum,
                 count: Some(p.count),
                 flags: p.flags,
+                samples: 1,
             })
         }),
         Some(Data::Summary(s)) => s.data_points.iter().for_each(|p| {
@@ -382,6 +395,7 @@ fn each_point(metric: &Metric, mut f: impl FnMut(Point<'_>)) {
                 value: Some(p.sum),
                 count: Some(p.count),
                 flags: p.flags,
+                samples: p.quantile_values.len() + 2,
             })
         }),
     }
@@ -399,6 +413,7 @@ fn number(p: &opentelemetry_proto::tonic::metrics::v1::NumberDataPoint) -> Point
         value,
         count: None,
         flags: p.flags,
+        samples: 1,
     }
 }
 

@@ -31,6 +31,8 @@ fn a_shadow_sees_everything_and_only_the_baseline_leaves() {
     assert_eq!(candidate.bytes_in, sent.len() as u64);
     assert_eq!(candidate.bytes_out, fed.emitted.shadow.len() as u64);
     assert_eq!(candidate.stages[0].counts["drop[0]"], 3);
+    assert_eq!(report.baseline.samples, Some((12, 12)));
+    assert_eq!(candidate.samples, Some((12, 9)));
 }
 
 #[test]

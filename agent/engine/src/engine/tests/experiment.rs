@@ -93,6 +93,12 @@ fn series_out_of_scope_are_the_baselines_alone_in_shadow_and_split() {
         let unassigned = baseline.unassigned.unwrap();
         assert_eq!((unassigned.points_in, unassigned.points_out), (14, 14));
         assert_eq!((unassigned.series_in, unassigned.series_out), (7, 7));
+        assert_eq!(unassigned.samples, Some((14, 14)));
+        let (came, left) = baseline.compared.unwrap();
+        assert_eq!(came.exact, baseline.series_in.exact.map(|all| all - 7));
+        assert_eq!(left.exact, baseline.series_out.exact.map(|all| all - 7));
+        assert_eq!(left.sketch.estimate().round() as u64, left.exact.unwrap());
+        assert!(candidate.compared.is_none());
         let inside = baseline.ledger.received - unassigned.points_in;
         match division {
             Division::Shadow => assert_eq!([inside, candidate.ledger.received], [60, 60]),

@@ -89,6 +89,8 @@ pub enum Took {
     Written {
         /// Bytes of its message.
         bytes: usize,
+        /// Prometheus samples that it is.
+        samples: u64,
         /// What is to be counted.
         said: Said,
     },
