@@ -39,7 +39,7 @@ pub use stages::{
 };
 pub use topk::{Bands, By, Load, Merged, Other, Over, Rank, Step, Topk};
 
-pub use crate::yaml::{from_yaml, kind_of, split_documents};
+pub use crate::yaml::{Mended, from_yaml, kind_of, mend, split_documents};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ mod node;
 mod typed;
 
 pub use node::Node;
-pub use typed::from_yaml;
+pub use typed::{Mended, from_yaml, mend};
 
 use crate::document::Problem;
 use node::Budget;

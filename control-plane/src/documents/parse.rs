@@ -24,6 +24,16 @@ pub(super) fn parse<S: DeserializeOwned>(
 ) -> Result<Document<S>, Vec<Problem>> {
     let document: Document<S> = from_yaml(text)?;
     let mut problems = Vec::new();
+    check_envelope(&document, kind, &mut problems);
+    if problems.is_empty() {
+        Ok(document)
+    } else {
+        Err(problems)
+    }
+}
+
+/// Version and kind.
+pub(super) fn check_envelope<S>(document: &Document<S>, kind: &str, problems: &mut Vec<Problem>) {
     if document.api_version != API_VERSION {
         problems.push(problem("apiVersion", format!("write {API_VERSION}")));
     }
@@ -32,10 +42,5 @@ pub(super) fn parse<S: DeserializeOwned>(
             "kind",
             format!("{:?} where {kind} is expected", document.kind),
         ));
-    }
-    if problems.is_empty() {
-        Ok(document)
-    } else {
-        Err(problems)
     }
 }

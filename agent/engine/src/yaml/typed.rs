@@ -12,38 +12,71 @@ use serde_path_to_error::{Path, Segment};
 /// Mistakes of one document that are looked for.
 const MAX_PROBLEMS: usize = 50;
 
+/// A document with what is wrong taken out of it.
+#[derive(Debug)]
+pub struct Mended<T> {
+    /// What is left, missing fields filled in; `None`: it cannot be read at all.
+    pub read: Option<T>,
+    /// Every problem that could be found, each with its path.
+    pub problems: Vec<Problem>,
+    /// Where a value was taken out or filled in: what stands there now nobody wrote.
+    pub touched: Vec<String>,
+}
+
 /// Reads one document of any type.
 ///
 /// # Errors
 /// Every problem that could be found, each with its path.
 pub fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Problem>> {
-    let mut value = to_value(super::read(text)?);
-    let mut problems: Vec<Problem> = Vec::new();
-    let mut removed: Vec<String> = Vec::new();
+    let mended = mend(text);
+    match mended.read {
+        Some(read) if mended.problems.is_empty() => Ok(read),
+        _ => Err(mended.problems),
+    }
+}
+
+/// Reads one document of any type, and goes on where something is wrong.
+pub fn mend<T: DeserializeOwned>(text: &str) -> Mended<T> {
+    let mut mended = Mended {
+        read: None,
+        problems: Vec::new(),
+        touched: Vec::new(),
+    };
+    let mut value = match super::read(text) {
+        Ok(node) => to_value(node),
+        Err(problems) => return Mended { problems, ..mended },
+    };
     for _ in 0..MAX_PROBLEMS {
         let error = match serde_path_to_error::deserialize::<_, T>(value.clone()) {
-            Ok(read) if problems.is_empty() => return Ok(read),
-            Ok(_) => break,
+            Ok(read) => {
+                mended.read = Some(read);
+                break;
+            }
             Err(error) => error,
         };
-        let (steps, message) = explain(steps(error.path()), &error.inner().to_string());
+        let text = error.inner().to_string();
+        let (steps, message) = explain(steps(error.path()), &text);
         let path = join(&steps);
-        let missing = error.inner().to_string().starts_with("missing field");
-        // A field may be missing only because its wrong value was taken out.
-        if !removed.contains(&path) {
-            problems.push(Problem::new(path.clone(), message));
+        // A field may be missing only because its wrong value was taken out, or the one around it filled in.
+        let known = |t: &String| path == *t || path.starts_with(&format!("{t}."));
+        if !mended.touched.iter().any(known) {
+            mended.problems.push(Problem::new(path.clone(), message));
         }
-        let goes_on = if missing {
-            fill_in::<T>(&mut value, &steps)
-        } else {
-            take_out(&mut value, &steps)
+        let missing = text.starts_with("missing field");
+        let goes_on = match steps.last() {
+            // Taking an item out of a list would move those after it, and their paths.
+            Some(Step::Index(_)) => fill_in::<T>(&mut value, &steps),
+            _ if missing => fill_in::<T>(&mut value, &steps),
+            _ => take_out(&mut value, &steps),
         };
         if !goes_on {
             break;
         }
-        removed.push(path);
+        if !text.starts_with("unknown field") {
+            mended.touched.push(path);
+        }
     }
-    Err(problems)
+    mended
 }
 
 enum Step {
@@ -92,12 +125,9 @@ fn join(steps: &[Step]) -> String {
     path.strip_prefix('.').map(String::from).unwrap_or(path)
 }
 
-/// Puts a value of the right type in the place of a missing field, so that what follows is looked at.
+/// Puts a value of the right type in the place of a missing or wrong one, so that what follows is looked at.
 fn fill_in<T: DeserializeOwned>(value: &mut Value, steps: &[Step]) -> bool {
-    let Some((Step::Key(field), parents)) = steps.split_last() else {
-        return false;
-    };
-    let fillers = [
+    let mut fillers = vec![
         Value::from(""),
         Value::from(1),
         Value::from(false),
@@ -105,25 +135,54 @@ fn fill_in<T: DeserializeOwned>(value: &mut Value, steps: &[Step]) -> bool {
         Value::Object(serde_json::Map::new()),
     ];
     let missing = join(steps);
-    for filler in fillers {
-        let Some(Value::Object(map)) = find(value, parents) else {
+    let mut tried = 0;
+    while let Some(filler) = fillers.get(tried).cloned() {
+        tried += 1;
+        if !put(value, steps, filler) {
             return false;
+        }
+        let Err(error) = serde_path_to_error::deserialize::<_, T>(value.clone()) else {
+            return true;
         };
-        map.insert(field.clone(), filler);
-        let fits = match serde_path_to_error::deserialize::<_, T>(value.clone()) {
-            Ok(_) => true,
-            Err(error) => !join(&self::steps(error.path())).starts_with(&missing),
-        };
-        if fits {
+        let text = error.inner().to_string();
+        let (at, _) = explain(self::steps(error.path()), &text);
+        let at = join(&at);
+        // What lacks fields of its own is of the right type.
+        let deeper = at.starts_with(&format!("{missing}.")) && text.starts_with("missing field");
+        if deeper || !at.starts_with(&missing) {
             return true;
         }
+        // The first of the words that may stand there.
+        let words = text.split_once("expected ").map(|(_, words)| words);
+        let word = words.and_then(|words| words.split('`').nth(1));
+        let word = word.map(Value::from).filter(|word| !fillers.contains(word));
+        fillers.extend(word);
     }
     false
 }
 
+fn put(value: &mut Value, steps: &[Step], new: Value) -> bool {
+    let Some((last, parents)) = steps.split_last() else {
+        return false;
+    };
+    match (find(value, parents), last) {
+        (Some(Value::Object(map)), Step::Key(key)) => {
+            map.insert(key.clone(), new);
+            true
+        }
+        (Some(Value::Array(list)), Step::Index(index)) => match list.get_mut(*index) {
+            Some(item) => {
+                *item = new;
+                true
+            }
+            None => false,
+        },
+        _ => false,
+    }
+}
+
 fn take_out(value: &mut Value, steps: &[Step]) -> bool {
     match steps.split_last() {
-        // Taking an item out of a list would move those after it, and their paths.
         Some((Step::Key(key), parents)) => match find(value, parents) {
             Some(Value::Object(map)) => map.remove(key).is_some(),
             _ => false,
@@ -195,6 +254,32 @@ mod tests {
             paths,
             ["inner.count", "inner.other", "nam", "name", "percent"]
         );
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Word {
+        One,
+        Two,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Words {
+        word: Word,
+        list: Vec<Word>,
+        inner: Inner,
+        last: u32,
+    }
+
+    #[test]
+    fn a_word_that_is_none_and_a_struct_that_is_missing_do_not_hide_what_follows() {
+        let mended = mend::<Words>("word: three\nlist: [one, four, 5, two]\nlast: x\n");
+        let mut paths: Vec<_> = mended.problems.iter().map(|p| p.path.as_str()).collect();
+        paths.sort_unstable();
+        assert_eq!(paths, ["inner", "last", "list[1]", "list[2]", "word"]);
+        assert!(mended.touched.contains(&"word".to_owned()));
+        assert_eq!(mended.read.unwrap().list.len(), 4);
     }
 
     #[test]
