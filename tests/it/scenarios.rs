@@ -7,6 +7,7 @@ mod guardrails;
 mod image;
 mod limits;
 mod manifest;
+mod money;
 mod peers;
 mod queries;
 mod restarts;

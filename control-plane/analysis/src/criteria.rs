@@ -1,5 +1,6 @@
 //! What was asked of an experiment: goal, guardrails, and the facts that the windows are held against.
 
+use crate::prices::PriceBook;
 use phoenix_engine::query::Names;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -130,6 +131,10 @@ pub enum Measure {
     Series,
     /// Uncompressed OTLP bytes exported.
     Bytes,
+    /// Prometheus samples exported.
+    Samples,
+    /// What a month costs under a price book: no volume of its own, made of the others.
+    Money,
 }
 
 impl Measure {
@@ -139,17 +144,45 @@ impl Measure {
             Measure::Points => "points",
             Measure::Series => "series",
             Measure::Bytes => "bytes",
+            Measure::Samples => "samples",
+            Measure::Money => "money",
         }
     }
 }
 
 /// The saving that is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Goal {
     /// Of what.
     pub saving: Measure,
-    /// At least this share of the baseline's volume.
+    /// At least this share of the baseline's volume, or of its bill; 0: no share is asked for.
     pub target: f64,
+    /// With `saving: money` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub money: Option<Box<Money>>,
+}
+
+/// What a goal in money is held against. It travels with the goal, so that the same windows give the same
+/// verdict wherever and whenever they are judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Money {
+    /// What is counted and what is asked for it.
+    pub book: PriceBook,
+    /// At least so much of the book's currency in a month; `None`: not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_month: Option<f64>,
+}
+
+impl Goal {
+    /// A share of a volume.
+    pub fn new(saving: Measure, target: f64) -> Goal {
+        Goal {
+            saving,
+            target,
+            money: None,
+        }
+    }
 }
 
 /// What must not be harmed. `None`: not asked, and not judged.

@@ -8,6 +8,7 @@ mod finding;
 mod goal;
 mod health;
 mod invariants;
+mod money;
 mod noisy;
 mod queries;
 mod rare;
@@ -20,7 +21,7 @@ use crate::verdict::{Criterion, Outcome, Ruling, Savings, Verdict};
 use crate::window::Window;
 
 /// Version of these rules; grows whenever the same windows could get another verdict.
-pub const JUDGE_VERSION: u32 = 2;
+pub const JUDGE_VERSION: u32 = 3;
 
 /// Judges an experiment on the windows that were stored of it.
 ///
@@ -30,8 +31,9 @@ pub const JUDGE_VERSION: u32 = 2;
 /// and whatever is not clear, is inconclusive; nothing comparable at all is no data.
 pub fn judge(criteria: &Criteria, windows: &[Window]) -> Verdict {
     let selection = select::select(criteria, windows);
-    let of = |measure| saving::measure(criteria, &selection, measure);
-    let (points, series, bytes) = (of(Measure::Points), of(Measure::Series), of(Measure::Bytes));
+    let of = |measure| saving::measure(criteria, &selection, measure, criteria.alpha);
+    let (points, series) = (of(Measure::Points), of(Measure::Series));
+    let (bytes, samples) = (of(Measure::Bytes), of(Measure::Samples));
     let mut found = vec![
         invariants::windows(criteria, &selection),
         invariants::ledger(&selection),
@@ -59,19 +61,38 @@ pub fn judge(criteria: &Criteria, windows: &[Window]) -> Verdict {
         fidelity::identity(&selection),
     ]);
     found.extend(queries::queries(criteria, &selection));
-    let asked = match criteria.goal.saving {
-        Measure::Points => &points,
-        Measure::Series => &series,
-        Measure::Bytes => &bytes,
-    };
     match criteria.ask {
-        Ask::Goal | Ask::Guardrails => found.push(goal::goal(criteria, &selection, asked)),
+        Ask::Goal | Ask::Guardrails => found.push(match criteria.goal.saving {
+            Measure::Points => goal::goal(criteria, &selection, &points),
+            Measure::Series => goal::goal(criteria, &selection, &series),
+            Measure::Bytes => goal::goal(criteria, &selection, &bytes),
+            Measure::Samples => goal::goal(criteria, &selection, &samples),
+            Measure::Money => money::goal(criteria, &selection),
+        }),
         Ask::Aa => {
-            let all = [("points", &points), ("series", &series), ("bytes", &bytes)];
-            found.push(aa::aa(criteria, all));
+            let of = |measure: Measure, measured| (measure.name(), measured);
+            let mut all = vec![
+                of(Measure::Points, &points),
+                of(Measure::Series, &series),
+                of(Measure::Bytes, &bytes),
+            ];
+            // Agents of before they were counted do not tell.
+            all.extend(
+                samples
+                    .saving
+                    .baseline
+                    .map(|_| of(Measure::Samples, &samples)),
+            );
+            found.push(aa::aa(criteria, &all));
         }
         Ask::Bake => {}
     }
+    let savings = Savings {
+        points: points.saving,
+        series: series.saving,
+        bytes: bytes.saving,
+        samples: samples.saving,
+    };
     let received: u64 = invariants::received(&selection).iter().sum();
     let enough = selection.windows.used >= u64::from(criteria.min_windows);
     let (outcome, reason) = conclude(criteria.ask, &found, received > 0, enough);
@@ -80,11 +101,8 @@ pub fn judge(criteria: &Criteria, windows: &[Window]) -> Verdict {
         reason,
         harm: criteria.ask != Ask::Aa && found.iter().any(|c| c.outcome == Ruling::Harm),
         criteria: found,
-        savings: Savings {
-            points: points.saving,
-            series: series.saving,
-            bytes: bytes.saving,
-        },
+        money: money::worth(criteria, &selection),
+        savings,
         windows: selection.windows.clone(),
         judge_version: JUDGE_VERSION,
         asked: criteria.clone(),

@@ -12,7 +12,7 @@ pub mod stats;
 pub mod verdict;
 pub mod window;
 
-pub use criteria::{Ask, Criteria, Goal, Guardrails, Measure, Mode, ProtectedQuery};
+pub use criteria::{Ask, Criteria, Goal, Guardrails, Measure, Mode, Money, ProtectedQuery};
 pub use judge::{JUDGE_VERSION, judge};
 pub use verdict::{Criterion, Outcome, Ruling, Saving, Savings, Verdict};
 pub use window::{

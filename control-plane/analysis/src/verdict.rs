@@ -1,6 +1,7 @@
 //! What the judge says: an outcome, one sentence of reason per criterion, and the figures used.
 
-use crate::criteria::Criteria;
+use crate::criteria::{Ask, Criteria, Measure};
+use crate::prices::{Estimate, Usage, estimate, shipped};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -20,12 +21,36 @@ pub struct Verdict {
     pub criteria: Vec<Criterion>,
     /// What the candidate saved, of everything that is counted.
     pub savings: Savings,
+    /// What the saving is worth in a month, by list prices: under the goal's book, where it names one, and
+    /// under those that [`Verdict::priced`] adds.
+    #[serde(default)]
+    pub money: Vec<Estimate>,
     /// What the figures stand on.
     pub windows: Windows,
     /// Version of the rules that judged.
     pub judge_version: u32,
     /// What was asked, so that the same windows can be judged again.
     pub asked: Criteria,
+}
+
+impl Verdict {
+    /// The same with what the saving is worth under every book that is shipped. Nothing is judged by these;
+    /// of an A/A, and where nothing was compared, there are none.
+    #[must_use]
+    pub fn priced(mut self) -> Verdict {
+        let asks = matches!(self.asked.ask, Ask::Goal | Ask::Guardrails);
+        if !asks || self.windows.used == 0 {
+            return self;
+        }
+        let usage = Usage::of(&self);
+        // One that is not valid is found by a test.
+        for book in shipped().unwrap_or_default() {
+            if self.money.iter().all(|known| known.book != book.name) {
+                self.money.push(estimate(&book, &usage));
+            }
+        }
+        self
+    }
 }
 
 /// What is to be done with the candidate.
@@ -102,8 +127,8 @@ pub enum Ruling {
     NotAsked,
 }
 
-/// Savings in all three measures, whatever the goal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Savings of every volume that is counted, whatever the goal.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Savings {
     /// Points exported.
@@ -112,6 +137,22 @@ pub struct Savings {
     pub series: Saving,
     /// Uncompressed OTLP bytes.
     pub bytes: Saving,
+    /// Prometheus samples.
+    #[serde(default)]
+    pub samples: Saving,
+}
+
+impl Savings {
+    /// That of one volume; money is none.
+    pub fn of(&self, measure: Measure) -> Option<&Saving> {
+        Some(match measure {
+            Measure::Points => &self.points,
+            Measure::Series => &self.series,
+            Measure::Bytes => &self.bytes,
+            Measure::Samples => &self.samples,
+            Measure::Money => return None,
+        })
+    }
 }
 
 /// One measure over the comparable windows. In a split `baseline` and `candidate` are volumes of

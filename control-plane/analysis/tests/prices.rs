@@ -183,6 +183,51 @@ fn a_bill_is_what_lies_in_each_tier_beyond_what_is_included() {
     );
     near(small.saved.unwrap().high, 0.0);
     assert_eq!(small.binds, None);
+    assert_eq!(small.nothing.as_deref(), Some("within what is included"));
+}
+
+#[test]
+fn why_nothing_is_saved_is_what_is_so() {
+    let amazon = book("amazon-managed-prometheus");
+    let why = |book: &PriceBook, usage: &Usage| {
+        let found = estimate(book, usage);
+        (found.binds, found.nothing.unwrap_or_default())
+    };
+    // Paid for, and the same is sent: it is not for what is included.
+    let same = usage((1, 1), (3_000_000_000, 3_000_000_000), (0, 0));
+    let (binds, nothing) = why(&amazon, &same);
+    assert_eq!(binds.as_deref(), Some("samples ingested"));
+    assert_eq!(nothing, "samples ingested decides it and stays the same");
+    let (binds, nothing) = why(&amazon, &usage((1, 1), (0, 0), (0, 0)));
+    assert_eq!(
+        (binds, nothing.as_str()),
+        (None, "nothing was sent that it counts")
+    );
+    // Of the largest: another meter than the one that was cut.
+    let month = |dpm: u64| dpm * 43_800;
+    let slower = usage((20_000, 20_000), (month(15_000), month(10_000)), (1, 1));
+    let (binds, nothing) = why(&book("grafana-cloud-pro"), &slower);
+    assert_eq!(binds.as_deref(), Some("active series"));
+    assert_eq!(nothing, "active series decides it and stays the same");
+    let small = usage((9_000, 1), (month(9_000), month(1)), (1, 1));
+    assert_eq!(
+        why(&book("grafana-cloud-pro"), &small).1,
+        "within what is included"
+    );
+    let free = find("azure-managed-prometheus")
+        .unwrap()
+        .replace("price: 0.16", "price: 0");
+    let (_, nothing) = why(&read(&free).unwrap(), &usage((1, 1), (5, 3), (1, 1)));
+    assert_eq!(nothing, "what it counts costs nothing");
+    // Something is saved, or it costs more: there is nothing to explain.
+    assert_eq!(
+        why(&amazon, &usage((1, 1), (3_000_000_000, 1), (0, 0))).1,
+        ""
+    );
+    assert_eq!(
+        why(&amazon, &usage((1, 1), (1, 3_000_000_000), (0, 0))).1,
+        ""
+    );
 }
 
 #[test]
@@ -288,10 +333,7 @@ fn a_book_of_ones_own_is_read_and_its_mistakes_are_named() {
 }
 
 fn verdict(mode: Mode, saving: Saving) -> Verdict {
-    let goal = Goal {
-        saving: Measure::Points,
-        target: 0.2,
-    };
+    let goal = Goal::new(Measure::Points, 0.2);
     Verdict {
         outcome: Outcome::Promote,
         reason: String::new(),
@@ -300,8 +342,9 @@ fn verdict(mode: Mode, saving: Saving) -> Verdict {
         savings: Savings {
             points: saving.clone(),
             series: saving,
-            bytes: Saving::default(),
+            ..Savings::default()
         },
+        money: Vec::new(),
         windows: Windows {
             used: 36,
             ..Windows::default()
@@ -324,7 +367,7 @@ fn a_verdict_is_extrapolated_to_a_month_with_the_bounds_of_its_saving() {
         exact: true,
     };
     // 36 windows of 100 s are an hour.
-    let found = Usage::of(&verdict(Mode::Shadow, saving.clone()), None);
+    let found = Usage::of(&verdict(Mode::Shadow, saving.clone()));
     assert_eq!(found.hours, 1.0);
     let points = Use {
         before: 360.0 * 730.0,
@@ -336,7 +379,7 @@ fn a_verdict_is_extrapolated_to_a_month_with_the_bounds_of_its_saving() {
     assert_eq!(found.series.map(|s| (s.before, s.after)), Some((10.0, 5.0)));
     assert_eq!((found.samples, found.bytes), (None, None));
     // Each arm had half of what came in: on the baseline the fleet would have had twice its half.
-    let split = Usage::of(&verdict(Mode::Split, saving), None);
+    let split = Usage::of(&verdict(Mode::Split, saving));
     assert_eq!(split.points.unwrap().before, 2.0 * 360.0 * 730.0);
     // An end that is not known stays open.
     let found = estimate(

@@ -57,11 +57,21 @@ async fn send(client: &Client, document: &Document, dry_run: bool) -> anyhow::Re
         return Ok(format!("{named} {what} (version {version}, {hash})"));
     }
     if dry_run {
+        if let Ok(read) = phoenix_control_plane::documents::parse_experiment(&document.text) {
+            for warning in crate::books::warnings(&read.spec) {
+                eprintln!("{named}: warning: {warning}");
+            }
+        }
         return Ok(format!("{named} is valid (checked here, not sent)"));
     }
     let path = format!("/{}/{}", document.kind.plural(), document.name);
     let (status, body) = client.document(Method::PUT, &path, &document.text).await?;
     let what = if status == 201 { "created" } else { "applied" };
+    for warning in crate::output::rows(&body["warnings"]) {
+        if let Some(warning) = warning.as_str() {
+            eprintln!("{named}: warning: {warning}");
+        }
+    }
     Ok(match document.kind {
         Kind::Experiment => format!(
             "{named} {what} ({}); `phoenix experiment start {}` starts it",
@@ -180,7 +190,9 @@ fn normal(document: &Document) -> anyhow::Result<String> {
     let spec = match document.kind {
         Kind::Pipeline => return Ok(document.text.clone()),
         Kind::Assignment => parse_assignment(&document.text).map(|d| serde_json::to_value(d.spec)),
-        Kind::Experiment => parse_experiment(&document.text).map(|d| serde_json::to_value(d.spec)),
+        Kind::Experiment => {
+            parse_experiment(&document.text).map(|d| serde_json::to_value(d.spec.settled()))
+        }
     };
     let spec = spec.map_err(|_| anyhow::anyhow!("{} is not valid", document.origin))??;
     Ok(serde_yaml::to_string(&sorted(&spec))?)

@@ -170,6 +170,7 @@ async fn promotion(stage: &Stage, before: &Meter) -> anyhow::Result<()> {
         after.points < before.points,
         "the volume at the sinks did not fall"
     );
+    show::money(&ended)?;
     println!("\nDone: verdict and sinks agree to the point.");
     Ok(())
 }

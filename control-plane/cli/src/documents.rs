@@ -1,6 +1,7 @@
 //! Documents from files, folders and standard input: read whole, parted, and checked before anything
 //! is sent, so that every mistake is told at once with its file.
 
+use crate::books;
 use anyhow::{Context, bail};
 use phoenix_control_plane::documents::{parse_assignment, parse_experiment};
 use phoenix_engine::document::Problem;
@@ -54,17 +55,18 @@ pub struct Document {
 /// Every mistake, each with file and path.
 pub fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
     let (mut documents, mut mistakes) = (Vec::new(), Vec::new());
-    for (origin, text) in texts(files)? {
+    for (file, text) in texts(files)? {
         let parts = yaml::split_documents(&text);
         let many = parts.len() > 1;
         for (i, part) in parts.into_iter().enumerate() {
             let origin = if many {
-                format!("{origin} (document {})", i + 1)
+                format!("{file} (document {})", i + 1)
             } else {
-                origin.clone()
+                file.clone()
             };
-            match check(&part) {
-                Ok((kind, name, hash)) => documents.push(Document {
+            let read = books::included(&part, Path::new(&file));
+            match read.and_then(|part| Ok((check(&part)?, part))) {
+                Ok(((kind, name, hash), part)) => documents.push(Document {
                     kind,
                     name,
                     text: part,

@@ -1,11 +1,12 @@
 //! `phoenix judge`: windows in a file, judged offline by what the server judges with.
 
+use crate::books;
 use crate::experiment::explained;
 use crate::output::{coloured, percent, table, text};
 use crate::validate;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use phoenix_analysis::{Verdict, Window};
+use phoenix_analysis::{Measure, Verdict, Window};
 use phoenix_control_plane::documents::{ExperimentSpec, parse_experiment};
 use phoenix_control_plane::driver::offline;
 use serde_json::{Value, json};
@@ -67,7 +68,8 @@ pub fn run(args: &JudgeArgs) -> anyhow::Result<ExitCode> {
 fn read_document(path: &Path) -> anyhow::Result<Option<ExperimentSpec>> {
     let document = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the experiment {}", path.display()))?;
-    match parse_experiment(&document) {
+    let read = books::included(&document, path).and_then(|text| parse_experiment(&text));
+    match read {
         Ok(document) => Ok(Some(document.spec)),
         Err(problems) => {
             for problem in &problems {
@@ -170,13 +172,28 @@ fn shown(verdicts: &[(String, Verdict)]) -> anyhow::Result<String> {
     for (id, verdict) in verdicts {
         let value = serde_json::to_value(verdict)?;
         let saving = format!("/savings/{}", verdict.asked.goal.saving.name());
-        let at = |field: &str| percent(&value, &format!("{saving}/{field}"));
+        // Of money there is no figure but its bounds.
+        let (found, low, high) = match verdict.asked.goal.saving {
+            Measure::Money => (
+                String::new(),
+                "/money/0/share/low".into(),
+                "/money/0/share/high".into(),
+            ),
+            _ => (
+                format!("{saving}/saving"),
+                format!("{saving}/lower"),
+                format!("{saving}/upper"),
+            ),
+        };
         all.push(vec![
             id.clone(),
             coloured(verdict.outcome.name()),
-            at("saving"),
-            at("lower"),
-            at("upper"),
+            match found.is_empty() {
+                true => "-".into(),
+                false => percent(&value, &found),
+            },
+            percent(&value, &low),
+            percent(&value, &high),
             text(&value, "/windows/used"),
             verdict.reason.clone(),
         ]);

@@ -2,6 +2,7 @@
 
 mod agents;
 mod apply;
+mod books;
 mod client;
 mod demo;
 mod documents;

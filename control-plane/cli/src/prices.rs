@@ -2,7 +2,7 @@
 
 mod page;
 
-pub use page::page;
+pub use page::{brief, one_line, page};
 
 use crate::output::table;
 use crate::validate;
@@ -165,7 +165,7 @@ fn estimate_verdict(args: &EstimateArgs) -> anyhow::Result<()> {
         bail!("there is no verdict in it; an experiment has one when it has been judged");
     };
     let verdict: Verdict = serde_json::from_value(verdict.clone()).context("no verdict")?;
-    let usage = Usage::of(&verdict, None);
+    let usage = Usage::of(&verdict);
     let books = if args.books.any() {
         args.books.read()?
     } else {

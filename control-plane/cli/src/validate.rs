@@ -1,5 +1,6 @@
 //! `phoenix validate`: documents are checked without a server, with the parsers that the server uses.
 
+use crate::books;
 use clap::{Args, ValueEnum};
 use phoenix_control_plane::documents::{parse_assignment, parse_experiment};
 use phoenix_engine::document::{Problem, kind_of, split_documents};
@@ -34,6 +35,8 @@ struct Checked {
     name: Option<String>,
     hash: Option<String>,
     problems: Vec<Problem>,
+    /// No mistakes, and likely not what was meant.
+    warnings: Vec<Problem>,
 }
 
 /// Checks and prints; the exit code is 1 when anything is wrong.
@@ -63,6 +66,7 @@ fn check_file(file: &Path) -> Vec<Checked> {
             name: None,
             hash: None,
             problems: vec![Problem::new("", message)],
+            warnings: Vec::new(),
         }]
     };
     let text = match std::fs::read(file) {
@@ -89,10 +93,20 @@ fn check(file: &Path, text: &str) -> Checked {
         name: name_of(text),
         hash: None,
         problems: Vec::new(),
+        warnings: Vec::new(),
     };
     let problems = match checked.kind.as_deref() {
         Some("Assignment") => parse_assignment(text).err(),
-        Some("Experiment") => parse_experiment(text).err(),
+        Some("Experiment") => {
+            let read = books::included(text, file).and_then(|text| parse_experiment(&text));
+            match read {
+                Ok(document) => {
+                    checked.warnings = document.spec.warnings();
+                    None
+                }
+                Err(problems) => Some(problems),
+            }
+        }
         Some(other) if other != "Pipeline" => Some(vec![Problem::new(
             "kind",
             format!("`{other}` is not known: write Pipeline, Assignment or Experiment"),
@@ -121,6 +135,9 @@ fn print(checked: &Checked) {
     for problem in &checked.problems {
         println!("{}", line(&checked.file, problem));
     }
+    for warning in &checked.warnings {
+        println!("{} (warning)", line(&checked.file, warning));
+    }
     if checked.problems.is_empty() {
         let kind = checked.kind.as_deref().unwrap_or_default();
         let name = checked.name.as_deref().unwrap_or_default();
@@ -143,6 +160,7 @@ fn json(checked: &[Checked]) -> Value {
                 "hash": c.hash,
                 "valid": c.problems.is_empty(),
                 "problems": c.problems,
+                "warnings": c.warnings,
             })
         })
         .collect()

@@ -2,6 +2,7 @@
 
 mod agent;
 mod experiment;
+mod money;
 mod quarantine;
 
 pub use agent::AgentBody;

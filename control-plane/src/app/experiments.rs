@@ -38,10 +38,11 @@ impl App {
         name: &str,
         text: &str,
     ) -> Result<(Experiment, bool), Error> {
-        let document = parse_experiment(text).map_err(|problems| Error::Invalid {
+        let mut document = parse_experiment(text).map_err(|problems| Error::Invalid {
             what: WHAT,
             problems,
         })?;
+        document.spec = document.spec.settled();
         if document.metadata.name != name {
             return Err(Error::invalid(
                 WHAT,

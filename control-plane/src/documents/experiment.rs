@@ -1,15 +1,18 @@
 //! `kind: Experiment`: which agents compare which pipelines, in which steps, and what counts as success.
 
 mod check;
+mod goal;
 mod queries;
 mod steps;
+mod warnings;
 
+pub use goal::{Book, Goal, Saving};
 pub use queries::{Names, ProtectedQuery};
 pub use steps::{By, Kind, Portion, Share, Step, StepSpec, course};
 
-use super::parse::{Document, parse};
+use super::parse::{Document, check_envelope};
 use super::{Ratio, Selector, Span, problem};
-use phoenix_engine::document::{Problem, from_yaml};
+use phoenix_engine::document::{Mended, Problem, from_yaml, mend};
 use serde::{Deserialize, Serialize};
 
 /// How an A/A step divides the traffic.
@@ -42,25 +45,6 @@ pub enum OnFailure {
     Rollback,
     /// Quarantined also where it only missed its goal or a guardrail.
     Quarantine,
-}
-
-/// What is to be saved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Saving {
-    Points,
-    Series,
-    Bytes,
-}
-
-/// `goal`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Goal {
-    pub saving: Saving,
-    /// At least this share: `0.2` or `20%`.
-    #[schema(value_type = f64)]
-    pub target: Ratio,
 }
 
 /// `guardrails`: what must not be harmed.
@@ -175,13 +159,43 @@ pub fn parse_experiment(text: &str) -> Result<Document<ExperimentSpec>, Vec<Prob
     if !moved.is_empty() {
         return Err(moved);
     }
-    let document: Document<ExperimentSpec> = parse(text, "Experiment")?;
-    let problems = check::check(&document);
+    let Mended {
+        read,
+        mut problems,
+        touched,
+    } = mend::<Document<ExperimentSpec>>(text);
+    let Some(document) = read else {
+        return Err(problems);
+    };
+    let mut found = Vec::new();
+    check_envelope(&document, "Experiment", &mut found);
+    found.extend(check::check(&document));
+    // What nobody wrote is no further mistake.
+    found.retain(|p| !touched.iter().any(|t| hangs_on(&p.path, t)));
+    problems.extend(found);
     if problems.is_empty() {
         Ok(document)
     } else {
         Err(problems)
     }
+}
+
+/// Whether what is found at `path` may be so only because of what was put in the place of a mistake: in
+/// the same step or goal, or in how the steps follow one another.
+fn hangs_on(path: &str, touched: &str) -> bool {
+    let within = |path: &str, of: &str| {
+        path.strip_prefix(of)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    if touched.starts_with("spec.steps") {
+        let step = touched.split_inclusive(']').next().unwrap_or(touched);
+        return within(path, step) || path == "spec.steps" || path.ends_with("].step");
+    }
+    let of = match within(touched, "spec.goal") {
+        true => "spec.goal",
+        false => touched,
+    };
+    within(path, of)
 }
 
 /// Keys of documents from before there were steps, and where they went.

@@ -1,7 +1,7 @@
 //! What the judge is asked in a step of an experiment.
 
 use super::next::{Look, Memory};
-use crate::documents::{ExperimentSpec, Kind, Saving, Share, Step};
+use crate::documents::{ExperimentSpec, Kind, Share, Step};
 use crate::model::Experiment;
 use phoenix_analysis as judge;
 use phoenix_analysis::{Ask, Criteria, Goal, Measure, Mode};
@@ -39,7 +39,7 @@ pub fn written(spec: &ExperimentSpec, step: &Step, ask: Ask) -> Criteria {
         }
         Share::Nodes(_) | Share::Everything => (Mode::Nodes, None),
     };
-    let mut asked = Criteria::new(mode, spec.window.0, step.min_windows, goal(spec));
+    let mut asked = Criteria::new(mode, spec.window.0, step.min_windows, spec.goal.judged());
     asked.ask = ask;
     asked.percent = percent.unwrap_or(asked.percent);
     asked.guardrails = guardrails(spec);
@@ -67,17 +67,6 @@ pub fn criteria(e: &Experiment, step: &Step, memory: &Memory, ask: Ask, until_ms
     asked
 }
 
-fn goal(spec: &ExperimentSpec) -> Goal {
-    Goal {
-        saving: match spec.goal.saving {
-            Saving::Points => Measure::Points,
-            Saving::Series => Measure::Series,
-            Saving::Bytes => Measure::Bytes,
-        },
-        target: spec.goal.target.0,
-    }
-}
-
 fn guardrails(spec: &ExperimentSpec) -> judge::Guardrails {
     let rails = &spec.guardrails;
     judge::Guardrails {
@@ -94,9 +83,5 @@ fn guardrails(spec: &ExperimentSpec) -> judge::Guardrails {
 
 /// Of an experiment of which nothing is known.
 pub(super) fn nothing() -> Criteria {
-    let goal = Goal {
-        saving: Measure::Points,
-        target: 1.0,
-    };
-    Criteria::new(Mode::Shadow, 1000, 1, goal)
+    Criteria::new(Mode::Shadow, 1000, 1, Goal::new(Measure::Points, 1.0))
 }

@@ -271,7 +271,7 @@ impl Look<'_> {
             started_ms: self.e.step_ms(),
             ended_ms: self.now_ms,
             judged_ms: verdict.map(|_| self.facts.newest_ms),
-            verdict: verdict.and_then(|v| serde_json::to_value(v).ok()),
+            verdict: verdict.and_then(|v| serde_json::to_value(v.clone().priced()).ok()),
         })
     }
 

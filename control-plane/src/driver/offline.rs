@@ -3,7 +3,7 @@
 
 use super::criteria::{ask_of, written};
 use super::{Judged, conclude};
-use crate::documents::{ExperimentSpec, Share, Step};
+use crate::documents::{Book, ExperimentSpec, Share, Step};
 use phoenix_analysis::{Ask, Criteria, Outcome, Verdict, Window, judge};
 
 /// The verdict on one experiment. Windows of a step share a revision; a window that names no step belongs to
@@ -23,10 +23,11 @@ pub fn verdict(spec: &ExperimentSpec, windows: &mut [Window]) -> Verdict {
             judged.push(step_verdict(spec, &course, step, at, of_step, &judged));
         }
     }
-    match judged.as_slice() {
+    let verdict = match judged.as_slice() {
         [one] if !named => one.verdict.clone(),
         all => conclude(&course, all),
-    }
+    };
+    verdict.priced()
 }
 
 fn place(course: &[Step], name: &str) -> Option<usize> {
@@ -46,7 +47,11 @@ fn step_verdict(
 ) -> Judged {
     let context = windows.iter().find_map(|w| w.context.as_deref());
     let asked = match context {
-        Some(context) => known(written(spec, step, context.asked.ask), &context.asked),
+        Some(context) => {
+            let mut asked = known(written(spec, step, context.asked.ask), &context.asked);
+            book_of_then(&mut asked, spec, &context.asked);
+            asked
+        }
         None => {
             let shown = before.iter().any(|j| {
                 let live = course.get(j.at).is_some_and(Step::compares);
@@ -74,6 +79,18 @@ fn known(mut asked: Criteria, run: &Criteria) -> Criteria {
     asked.rss_before_bytes.clone_from(&run.rss_before_bytes);
     (asked.from_ms, asked.until_ms, asked.closed) = (run.from_ms, run.until_ms, run.closed);
     asked
+}
+
+/// A price book that the document only names is the one that the run was held against.
+fn book_of_then(asked: &mut Criteria, spec: &ExperimentSpec, run: &Criteria) {
+    let Some(Book::Name(name)) = &spec.goal.price_book else {
+        return;
+    };
+    let then = run.goal.money.as_ref().map(|money| &money.book);
+    let then = then.filter(|book| book.name == *name);
+    if let (Some(money), Some(then)) = (&mut asked.goal.money, then) {
+        money.book.clone_from(then);
+    }
 }
 
 /// What can be told from the windows: the run is over, and who ran what is who took points.

@@ -30,6 +30,7 @@ pub(super) fn analyzing(look: &Look, memory: Memory) -> Action {
 
 /// Ends the experiment with the verdict of its present step, passed or not.
 pub(super) fn complete(look: &Look, verdict: Verdict, passed: bool) -> Action {
+    let verdict = verdict.priced();
     let result = look.result(passed, verdict.reason.clone(), Some(&verdict));
     let mut judged: Vec<Judged> = look
         .e

@@ -114,6 +114,39 @@ async fn an_experiment_with_mistakes_or_without_its_pipelines_is_refused() {
 }
 
 #[tokio::test]
+async fn a_goal_in_money_keeps_the_book_that_it_was_applied_with_and_warnings_are_shown() {
+    let plane = Plane::start().await;
+    let rest = &plane.rest;
+    plane.pipeline("cut", "x").await;
+    let goal = |book: &str| {
+        let goal = format!("goal: {{ saving: money, target: 20%, priceBook: {book} }}");
+        experiment("e", "cut").replace("goal: { saving: points, target: 20% }", &goal)
+    };
+    let refused = rest.put("/experiments/e", &goal("new-relic")).await;
+    refused.refused(422, "invalid-document");
+    assert_eq!(
+        refused.text("/error/problems/0/path"),
+        "spec.goal.priceBook"
+    );
+    assert!(
+        refused
+            .text("/error/problems/0/message")
+            .contains("gives no amount")
+    );
+    let asks = "guardrails: { queries: [ { name: q, expr: 'topk(3, x)' } ] }, onSuccess";
+    let text = goal("grafana-cloud-pro").replace("onSuccess", asks);
+    let put = rest.put("/experiments/e", &text).await;
+    assert_eq!(put.status, 201, "{put:?}");
+    let book = put.at("/document/spec/goal/priceBook");
+    assert_eq!(book["metadata"]["name"], "grafana-cloud-pro", "{book}");
+    assert!(put.text("/warnings/0").contains("not checked"), "{put:?}");
+    // By its name it is the same document.
+    assert_eq!(rest.put("/experiments/e", &text).await.status, 200);
+    let shown = rest.get("/experiments/e").await;
+    assert_eq!(shown.at("/money").as_array().map(Vec::len), Some(0));
+}
+
+#[tokio::test]
 async fn an_agent_is_in_one_experiment_at_a_time() {
     let plane = Plane::start().await;
     plane.pipeline("cut", "x").await;

@@ -16,6 +16,8 @@ async fn the_demo_tells_the_whole_story_and_its_figures_are_the_sinks() {
         "sinks",
         "saving",
         "3 of 3",
+        "worth in a month",
+        "list price of",
     ];
     tell(&[], &words).await;
 }

@@ -10,10 +10,13 @@ use serde_json::json;
 /// A share is not told apart more finely than this.
 const EPSILON: f64 = 1e-9;
 
+/// What could pass for the goal where no share is asked for.
+const LARGE: f64 = 0.05;
+
 /// In shadow both arms must have written the same, to the point and the byte; points that an arm still
 /// holds count either way. In a split and by node the arms hold different entities: their bounds must
 /// reach into the margin.
-pub fn aa(criteria: &Criteria, measured: [(&str, &Measured); 3]) -> Criterion {
+pub fn aa(criteria: &Criteria, measured: &[(&str, &Measured)]) -> Criterion {
     let margin = match criteria.mode {
         Mode::Shadow => EPSILON,
         Mode::Split | Mode::Nodes => criteria.aa_margin,
@@ -43,9 +46,10 @@ pub fn aa(criteria: &Criteria, measured: [(&str, &Measured); 3]) -> Criterion {
         return finding(name, Ruling::Fail, reason, figures).against(asked);
     }
     // Points are always counted; of the rest, what the goal is about must be known.
-    let goal = criteria.goal.saving.name();
+    let asked_for = super::money::volumes(&criteria.goal);
+    let about = |what: &str| what == "points" || asked_for.iter().any(|m| m.name() == what);
     let unknown = |what: &str, m: &Measured| {
-        (what == "points" || what == goal) && (m.saving.lower.is_none() || m.saving.upper.is_none())
+        about(what) && (m.saving.lower.is_none() || m.saving.upper.is_none())
     };
     if let Some((what, _)) = measured.iter().find(|(what, m)| unknown(what, m)) {
         let reason = format!("Whether both arms wrote the same {what} is not known yet.");
@@ -53,11 +57,14 @@ pub fn aa(criteria: &Criteria, measured: [(&str, &Measured); 3]) -> Criterion {
     }
     // Not to have found a difference says little while the bounds are wide: one that could pass for the goal
     // must be out of the question.
-    let target = criteria.goal.target;
+    let target = match criteria.goal.target {
+        share if share > 0.0 => share,
+        // An amount alone is asked for.
+        _ => LARGE,
+    };
     let vague = measured.iter().find(|(what, m)| {
-        let matters = *what == "points" || *what == goal;
         let within = |bound: Option<f64>| bound.is_some_and(|b| b.abs() <= target);
-        matters && !(within(m.saving.lower) && within(m.saving.upper))
+        about(what) && !(within(m.saving.lower) && within(m.saving.upper))
     });
     if let Some((what, _)) = vague.filter(|_| criteria.mode != Mode::Shadow) {
         let reason = format!(

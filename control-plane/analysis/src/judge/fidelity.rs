@@ -70,9 +70,13 @@ fn retention(
             Ruling::Unknown,
             "The protected set matched nothing, so nothing was checked.".into(),
         ),
-        None => (Ruling::NotAsked, "No protected set was named.".into()),
+        None => (
+            Ruling::NotAsked,
+            "The experiment names no protected set, and nothing matched what the baseline protects.".into(),
+        ),
     };
-    let asked = if criteria.guardrails.protects {
+    // What the baseline protects is measured as well.
+    let asked = if criteria.guardrails.protects || kept.is_some() {
         format!("at least {} kept", ratio_text(demanded))
     } else {
         String::new()

@@ -46,7 +46,7 @@ pub fn goal(criteria: &Criteria, selection: &Selection<'_>, measured: &Measured)
 
 /// The most that any candidate could save: what is protected must stay. Shadow only, where it is counted.
 fn reachable(criteria: &Criteria, selection: &Selection<'_>) -> Option<f64> {
-    if criteria.mode != Mode::Shadow || !criteria.guardrails.protects {
+    if criteria.mode != Mode::Shadow {
         return None;
     }
     let (mut protected, mut out) = (0u64, 0u64);
@@ -57,12 +57,12 @@ fn reachable(criteria: &Criteria, selection: &Selection<'_>) -> Option<f64> {
         let (kept, all) = match criteria.goal.saving {
             Measure::Points => (arm.protected.points_out, arm.ledger.exported),
             Measure::Series => (arm.protected.series_out, arm.series_out.exact?),
-            Measure::Bytes => return None,
+            Measure::Bytes | Measure::Samples | Measure::Money => return None,
         };
         (protected, out) = (protected + kept, out + all);
     }
     let kept = protected as f64 * criteria.guardrails.protected_retention;
-    (out > 0).then(|| (1.0 - kept / out as f64).max(0.0))
+    (out > 0 && protected > 0).then(|| (1.0 - kept / out as f64).max(0.0))
 }
 
 fn rule(

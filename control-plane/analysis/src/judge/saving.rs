@@ -31,7 +31,13 @@ pub struct Held {
     pub before: f64,
 }
 
-pub fn measure(criteria: &Criteria, selection: &Selection<'_>, measure: Measure) -> Measured {
+/// `alpha`: of the bounds of a split, and by node.
+pub fn measure(
+    criteria: &Criteria,
+    selection: &Selection<'_>,
+    measure: Measure,
+    alpha: f64,
+) -> Measured {
     let flows: Option<Vec<Flow>> = selection.used.values().map(|r| flow(r, measure)).collect();
     let flows = flows.unwrap_or_default();
     let total = flows.iter().copied().reduce(Flow::plus);
@@ -56,7 +62,7 @@ pub fn measure(criteria: &Criteria, selection: &Selection<'_>, measure: Measure)
         Mode::Shadow => shadow(&mut saving, selection, measure, total),
         Mode::Split | Mode::Nodes => {
             saving.saving = confidence::estimate(pair(&total), Contrast::Ratio).map(|r| 1.0 - r);
-            found = divided(criteria, selection, measure, &flows, &total);
+            found = divided(criteria, selection, measure, &flows, &total, alpha);
             if let Some(bounds) = found.as_ref().and_then(|f| bounds(criteria, f)) {
                 let (low, high) = with_held(selection, measure, &total, bounds);
                 (saving.lower, saving.upper) = (high.map(|h| 1.0 - h), low.map(|l| 1.0 - l));
@@ -92,6 +98,7 @@ fn divided(
     measure: Measure,
     flows: &[Flow],
     total: &Flow,
+    alpha: f64,
 ) -> Option<Contrasted> {
     // One sketch errs the same way in window after window: its errors add up, they do not cancel.
     let relative = |a: Amount| {
@@ -111,7 +118,7 @@ fn divided(
             .then(|| agents(selection, measure, windows))
             .flatten()
     };
-    let spend = (criteria.alpha, sketches.sqrt());
+    let spend = (alpha, sketches.sqrt());
     contrast(criteria, &pairs, agents, Contrast::Ratio, spend)
 }
 
@@ -190,7 +197,7 @@ fn shadow(saving: &mut Saving, selection: &Selection<'_>, measure: Measure, tota
     // Where outputs come less often than windows end, a window sees few of them: the series of all
     // windows together are held against it.
     if measure == Measure::Series && gathers(selection) {
-        let whole = over_all_windows(selection).filter(|(b, _)| b.value > 0.0);
+        let whole = over_all_windows(selection).filter(|(b, _)| b.high > 0.0);
         if let Some((low, high)) = whole.map(|(b, c)| bounds(b, c)) {
             lower = lower.zip(low).map(|(a, b)| a.min(b));
             upper = upper.max(high);
@@ -229,8 +236,8 @@ fn held(selection: &Selection<'_>, pick: fn(&Window) -> Option<&Arm>) -> Held {
     held
 }
 
-/// Held points in the unit of the measure. A point that is held becomes at most one point; its bytes
-/// are not known yet: the larger of the mean point that came in and the mean that went out is taken.
+/// Held points in the unit of the measure. A point that is held becomes at most one point; its bytes and
+/// samples are not known yet: the larger of the mean point that came in and the mean that went out is taken.
 fn scale(
     held: Held,
     selection: &Selection<'_>,
@@ -240,20 +247,33 @@ fn scale(
     let factor = match measure {
         Measure::Points => 1.0,
         // Series are looked at over all windows together.
-        Measure::Series => 0.0,
-        Measure::Bytes => {
-            let sum = |figure: fn(&Arm) -> u64| {
-                let arms = selection.comparable().filter_map(pick);
-                arms.map(figure).sum::<u64>() as f64
-            };
-            let mean = |bytes: f64, points: f64| if points > 0.0 { bytes / points } else { 0.0 };
-            let came = mean(sum(|a| a.bytes_in), sum(|a| a.ledger.received));
-            let left = mean(sum(|a| a.bytes_out), sum(|a| a.ledger.exported));
-            came.max(left)
-        }
+        Measure::Series | Measure::Money => 0.0,
+        Measure::Bytes => a_point(selection, pick, |a| (a.bytes_in, a.bytes_out)),
+        Measure::Samples => a_point(selection, pick, |a| {
+            (
+                a.samples_in.unwrap_or_default(),
+                a.samples_out.unwrap_or_default(),
+            )
+        }),
     };
     Held {
         still: held.still * factor,
         before: held.before * factor,
     }
+}
+
+/// What a point is on the mean: the larger of what came in and of what went out.
+fn a_point(
+    selection: &Selection<'_>,
+    pick: fn(&Window) -> Option<&Arm>,
+    figure: fn(&Arm) -> (u64, u64),
+) -> f64 {
+    let sum = |figure: &dyn Fn(&Arm) -> u64| {
+        let arms = selection.comparable().filter_map(pick);
+        arms.map(figure).sum::<u64>() as f64
+    };
+    let mean = |all: f64, points: f64| if points > 0.0 { all / points } else { 0.0 };
+    let came = mean(sum(&|a| figure(a).0), sum(&|a| a.ledger.received));
+    let left = mean(sum(&|a| figure(a).1), sum(&|a| a.ledger.exported));
+    came.max(left)
 }

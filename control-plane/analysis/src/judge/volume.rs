@@ -3,7 +3,7 @@
 
 use super::select::Selection;
 use crate::criteria::Measure;
-use crate::window::{Arm, Cardinality, Window};
+use crate::window::{Arm, Cardinality, Volume, Window};
 use phoenix_engine::sketch::Sketch;
 
 /// A volume and what it can be at the least and at the most.
@@ -39,14 +39,6 @@ impl Amount {
             high: self.high + other.high,
         }
     }
-
-    fn minus(self, known: f64) -> Amount {
-        Amount {
-            value: (self.value - known).max(0.0),
-            low: (self.low - known).max(0.0),
-            high: (self.high - known).max(0.0),
-        }
-    }
 }
 
 /// What came into and out of both arms.
@@ -76,51 +68,91 @@ impl Flow {
     }
 }
 
-/// The flow of some reports of one window. `None`: a series count is not known.
+/// The flow of some reports of one window. `None`: a count is not known.
 pub fn flow(reports: &[&Window], measure: Measure) -> Option<Flow> {
     let arms = |pick: fn(&Window) -> Option<&Arm>| -> Vec<&Arm> {
         reports.iter().filter_map(|w| pick(w)).collect()
     };
-    let baseline = arms(Window::baseline_arm);
-    let candidate = arms(Window::candidate_arm);
-    let left_out = |figure: fn(&crate::window::Volume) -> u64| -> f64 {
-        let parts = baseline.iter().filter_map(|a| a.unassigned.as_ref());
-        parts.map(figure).sum::<u64>() as f64
-    };
-    let (unassigned_in, unassigned_out) = match measure {
-        Measure::Points => (left_out(|v| v.points_in), left_out(|v| v.points_out)),
-        Measure::Bytes => (left_out(|v| v.bytes_in), left_out(|v| v.bytes_out)),
-        Measure::Series => (left_out(|v| v.series_in), left_out(|v| v.series_out)),
-    };
-    let (baseline_in, baseline_out) = volumes(&baseline, measure)?;
-    let (candidate_in, candidate_out) = volumes(&candidate, measure)?;
+    let (baseline_in, baseline_out) = volumes(&arms(Window::baseline_arm), measure)?;
+    let (candidate_in, candidate_out) = volumes(&arms(Window::candidate_arm), measure)?;
     Some(Flow {
-        baseline_in: baseline_in.minus(unassigned_in),
-        baseline_out: baseline_out.minus(unassigned_out),
+        baseline_in,
+        baseline_out,
         candidate_in,
         candidate_out,
     })
 }
 
+/// What came into arms and what left them, without what is outside the comparison.
 fn volumes(arms: &[&Arm], measure: Measure) -> Option<(Amount, Amount)> {
-    let sum =
-        |figure: fn(&Arm) -> u64| Amount::exact(arms.iter().map(|a| figure(a)).sum::<u64>() as f64);
+    let sum = |all: fn(&Arm) -> Option<u64>, outside: fn(&Volume) -> Option<u64>| {
+        let each = arms.iter().map(|arm| {
+            let part = arm.unassigned.as_ref().filter(|v| v.points_in > 0);
+            Some(all(arm)?.saturating_sub(part.map_or(Some(0), outside)?))
+        });
+        let total: Option<u64> = each.sum();
+        total.map(|n| Amount::exact(n as f64))
+    };
     Some(match measure {
-        Measure::Points => (sum(|a| a.ledger.received), sum(|a| a.ledger.exported)),
-        Measure::Bytes => (sum(|a| a.bytes_in), sum(|a| a.bytes_out)),
-        Measure::Series => (
-            union(arms.iter().map(|a| &a.series_in))?,
-            union(arms.iter().map(|a| &a.series_out))?,
+        Measure::Points => (
+            sum(|a| Some(a.ledger.received), |v| Some(v.points_in))?,
+            sum(|a| Some(a.ledger.exported), |v| Some(v.points_out))?,
         ),
+        Measure::Bytes => (
+            sum(|a| Some(a.bytes_in), |v| Some(v.bytes_in))?,
+            sum(|a| Some(a.bytes_out), |v| Some(v.bytes_out))?,
+        ),
+        Measure::Samples => (
+            sum(|a| a.samples_in, |v| v.samples_in)?,
+            sum(|a| a.samples_out, |v| v.samples_out)?,
+        ),
+        Measure::Series => (series(arms, &CAME)?, series(arms, &LEFT)?),
+        Measure::Money => return None,
     })
 }
 
-/// The series that one arm wrote in all comparable windows together, as a union of sketches.
-/// `None`: some window has no sketch.
+/// Where a report tells of series: all, those inside the comparison, how many are outside.
+struct Told {
+    all: fn(&Arm) -> &Cardinality,
+    inside: fn(&Arm) -> Option<&Cardinality>,
+    outside: fn(&Volume) -> u64,
+}
+
+const CAME: Told = Told {
+    all: |a| &a.series_in,
+    inside: |a| a.compared_series_in.as_ref(),
+    outside: |v| v.series_in,
+};
+const LEFT: Told = Told {
+    all: |a| &a.series_out,
+    inside: |a| a.compared_series_out.as_ref(),
+    outside: |v| v.series_out,
+};
+
+/// The series of arms inside the comparison. Where only a number is known of those outside, several reports
+/// may speak of the same ones or of others: as many as all of them say, or only as many as one.
+fn series(arms: &[&Arm], told: &Told) -> Option<Amount> {
+    let inside = |arm| (told.inside)(arm);
+    let counts = arms.iter().copied();
+    let all = union(counts.map(|a| inside(a).unwrap_or_else(|| (told.all)(a))))?;
+    let counted = arms.iter().filter(|arm| inside(arm).is_none());
+    let outside = counted.filter_map(|arm| arm.unassigned.as_ref());
+    let outside: Vec<u64> = outside.map(told.outside).collect();
+    let sum = outside.iter().sum::<u64>() as f64;
+    let most = outside.iter().copied().max().unwrap_or(0) as f64;
+    Some(Amount {
+        value: (all.value - sum).max(0.0),
+        low: (all.low - sum).max(0.0),
+        high: (all.high - most).max(0.0),
+    })
+}
+
+/// The series that each arm wrote in all comparable windows together, as a union of sketches, without those
+/// outside the comparison. `None`: some window has no sketch.
 pub fn over_all_windows(selection: &Selection<'_>) -> Option<(Amount, Amount)> {
     let all = |pick: fn(&Window) -> Option<&Arm>| {
-        let arms = selection.comparable().filter_map(pick);
-        union(arms.map(|a| &a.series_out))
+        let arms: Vec<&Arm> = selection.comparable().filter_map(pick).collect();
+        series(&arms, &LEFT)
     };
     Some((all(Window::baseline_arm)?, all(Window::candidate_arm)?))
 }

@@ -2,10 +2,11 @@
 
 use phoenix_engine::document::Problem;
 use phoenix_engine::yaml::from_yaml;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A price book.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PriceBook {
     /// `metadata.name`
     pub name: String,
@@ -17,7 +18,7 @@ pub struct PriceBook {
 }
 
 /// `spec` of a price book.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Spec {
     /// Of all prices, like `USD`.
@@ -42,7 +43,7 @@ pub struct Spec {
 }
 
 /// How charges make a bill.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Bills {
     /// All of them.
@@ -53,7 +54,7 @@ pub enum Bills {
 }
 
 /// One thing that is counted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Charge {
     /// For people.
@@ -82,7 +83,7 @@ pub struct Charge {
 }
 
 /// Figures of ours that vendors' meters are made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Counts {
     /// Distinct series.
@@ -101,7 +102,7 @@ pub enum Counts {
 }
 
 /// A factor that is known, or known to lie between two.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Times {
     /// At least.
@@ -117,7 +118,7 @@ impl Default for Times {
 }
 
 /// A price for volume up to a bound.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Tier {
     /// In what the vendor counts, from zero; `None`: for all above.
@@ -234,6 +235,19 @@ fn check(spec: &Spec, problems: &mut Vec<Problem>) {
                 ),
             }
         }
+    }
+}
+
+impl PriceBook {
+    /// Why no bill can be told under it, however much is known of what is counted; `None`: one can.
+    pub fn lacks(&self) -> Option<String> {
+        let lack = |charge: &Charge| match (charge.unknown.is_empty(), charge.tiers.is_empty()) {
+            (false, _) => Some(format!("{}: {}", charge.name, charge.unknown)),
+            (true, true) => Some(format!("{}: it has no price", charge.name)),
+            (true, false) => None,
+        };
+        let lacks: Vec<String> = self.spec.charges.iter().filter_map(lack).collect();
+        (!lacks.is_empty()).then(|| lacks.join("; "))
     }
 }
 

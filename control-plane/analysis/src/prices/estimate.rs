@@ -2,13 +2,13 @@
 
 use super::book::{Bills, Charge, Counts, PriceBook};
 use super::usage::{Usage, Use};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Minutes of a month of 730 hours.
 const MONTH_MINUTES: f64 = super::MONTH_HOURS * 60.0;
 
 /// What a saving is worth in a month under one book.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Estimate {
     /// The book.
@@ -24,11 +24,14 @@ pub struct Estimate {
     /// The same as a share of the bill: what a goal in money asks for. `None`: not known, or nothing is
     /// paid without it.
     pub share: Option<Range>,
-    /// The charge that decides the bill without it (the largest; where charges are added, the one that
-    /// saves most).
+    /// The charge that decides: of which the largest is the bill, the largest without it; of which the sum
+    /// is, the one that saves most, or the largest where none saves. `None`: nothing is paid without it.
     pub binds: Option<String>,
     /// The same with it, where another one decides then.
     pub binds_after: Option<String>,
+    /// Why nothing is saved, where nothing is.
+    #[serde(default)]
+    pub nothing: Option<String>,
     /// Charge by charge.
     pub charges: Vec<Charged>,
     /// Why there is no amount.
@@ -38,7 +41,7 @@ pub struct Estimate {
 }
 
 /// One charge.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Charged {
     /// Its name.
@@ -56,7 +59,7 @@ pub struct Charged {
 }
 
 /// From the least to the most that it may be. An end that is not known is `None`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Range {
     /// At least.
     pub low: Option<f64>,
@@ -120,6 +123,7 @@ pub fn estimate(book: &PriceBook, usage: &Usage) -> Estimate {
         share: None,
         binds: None,
         binds_after: None,
+        nothing: None,
         unknown: (!unknown.is_empty()).then(|| unknown.join("; ")),
         hours: usage.hours,
         charges,
@@ -150,7 +154,32 @@ pub fn estimate(book: &PriceBook, usage: &Usage) -> Estimate {
         made.share = Some(Range::over(share));
     }
     (made.binds, made.binds_after) = binds(book, usage);
+    made.nothing = nothing(book, usage, &made);
     made
+}
+
+/// Why nothing is saved; `None`: something is or may be, or it costs more.
+fn nothing(book: &PriceBook, usage: &Usage, made: &Estimate) -> Option<String> {
+    let zero = |range: &Option<Range>| {
+        let range = range.as_ref();
+        range.is_some_and(|r| r.low == Some(0.0) && r.high == Some(0.0))
+    };
+    if !zero(&made.saved) {
+        return None;
+    }
+    let corner = corner(Bound::High, Bound::High);
+    let charges = || book.spec.charges.iter();
+    let used = |c: &Charge, after| quantity(c, usage, corner, after).unwrap_or(0.0);
+    if charges().all(|c| used(c, false) <= 0.0) {
+        return Some("nothing was sent that it counts".to_owned());
+    }
+    if charges().all(|c| used(c, false) <= c.included && used(c, true) <= c.included) {
+        return Some("within what is included".to_owned());
+    }
+    match &made.binds {
+        None => Some("what it counts costs nothing".to_owned()),
+        Some(name) => Some(format!("{name} decides it and stays the same")),
+    }
 }
 
 /// Which charge decides, taken where the vendor counts most.
@@ -169,7 +198,8 @@ fn binds(book: &PriceBook, usage: &Usage) -> (Option<String>, Option<String>) {
                 .iter()
                 .zip(&after)
                 .map(|(before, after)| before - after);
-            (largest(book, &saved.collect::<Vec<_>>()), None)
+            let saves = largest(book, &saved.collect::<Vec<_>>());
+            (saves.or_else(|| largest(book, &before)), None)
         }
         Bills::Max => {
             let (before, after) = (largest(book, &before), largest(book, &after));

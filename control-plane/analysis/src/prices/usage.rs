@@ -2,7 +2,7 @@
 
 use super::MONTH_HOURS;
 use crate::criteria::Mode;
-use crate::verdict::{Saving, Verdict};
+use crate::verdict::{Saving, Savings, Verdict};
 
 /// One figure of ours in a month: without and with what is judged.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,21 +76,29 @@ impl Usage {
         }
     }
 
-    /// Of the windows that a verdict stands on. `samples`: the saving of Prometheus samples, where it
-    /// was measured, over the same windows.
-    pub fn of(verdict: &Verdict, samples: Option<&Saving>) -> Usage {
-        let windows = verdict.windows.used as f64;
-        let hours = windows * verdict.asked.window_ms as f64 / 3_600_000.0;
-        let mode = verdict.asked.mode;
+    /// Of the windows that a verdict stands on.
+    pub fn of(verdict: &Verdict) -> Usage {
+        let asked = &verdict.asked;
+        Usage::over(
+            &verdict.savings,
+            (verdict.windows.used, asked.window_ms),
+            asked.mode,
+        )
+    }
+
+    /// Of so many windows of a length in milliseconds.
+    pub fn over(savings: &Savings, (windows, length): (u64, u64), mode: Mode) -> Usage {
+        let windows = windows as f64;
+        let hours = windows * length as f64 / 3_600_000.0;
         if windows <= 0.0 || hours <= 0.0 {
             return Usage::default();
         }
         let month = |saving: &Saving| volume(saving, mode).map(|u| u.times(MONTH_HOURS / hours));
         Usage {
-            series: volume(&verdict.savings.series, mode).map(|u| u.times(1.0 / windows)),
-            samples: samples.and_then(month),
-            points: month(&verdict.savings.points),
-            bytes: month(&verdict.savings.bytes),
+            series: volume(&savings.series, mode).map(|u| u.times(1.0 / windows)),
+            samples: month(&savings.samples),
+            points: month(&savings.points),
+            bytes: month(&savings.bytes),
             hours,
         }
     }

@@ -135,11 +135,7 @@ proptest! {
         let met = verdict.criteria.iter().all(|c| matches!(c.outcome, Ruling::Pass | Ruling::NotAsked));
         prop_assert_eq!(verdict.outcome == Outcome::Promote, met && verdict.windows.used >= 6);
         if verdict.outcome == Outcome::Promote {
-            let saving = match measure {
-                Measure::Points => &verdict.savings.points,
-                Measure::Series => &verdict.savings.series,
-                Measure::Bytes => &verdict.savings.bytes,
-            };
+            let saving = verdict.savings.of(measure).unwrap();
             prop_assert!(saving.lower.unwrap() + 1e-9 >= target);
             prop_assert!(saving.saving.unwrap() + 1e-9 >= target);
         }

@@ -14,7 +14,7 @@ pub fn criteria(mode: Mode, saving: Measure, target: f64) -> Criteria {
             max_export_errors: Some(0),
             ..Guardrails::default()
         },
-        ..Criteria::new(mode, WINDOW_MS, 6, Goal { saving, target })
+        ..Criteria::new(mode, WINDOW_MS, 6, Goal::new(saving, target))
     }
 }
 
@@ -29,6 +29,8 @@ pub fn arm(received: u64, exported: u64) -> Arm {
         },
         bytes_in: received * 100,
         bytes_out: exported * 100,
+        samples_in: Some(received * 3),
+        samples_out: Some(exported * 3),
         series_in: count(received),
         series_out: count(exported),
         protected: Protected {

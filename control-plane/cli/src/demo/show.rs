@@ -2,7 +2,9 @@
 
 use super::meter::{Meter, Reading};
 use super::stage::Stage;
-use anyhow::bail;
+use crate::prices::one_line;
+use anyhow::{Context, bail, ensure};
+use phoenix_analysis::prices::Estimate;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -81,7 +83,7 @@ pub fn verdict(experiment: &Value) {
             );
         }
     }
-    for unit in ["points", "series", "bytes"] {
+    for unit in ["points", "series", "bytes", "samples"] {
         let saving = &verdict["savings"][unit];
         let number = |key: &str| saving[key].as_f64();
         if let (Some(baseline), Some(candidate), Some(part)) =
@@ -93,6 +95,27 @@ pub fn verdict(experiment: &Value) {
             );
         }
     }
+}
+
+/// What the saving is worth in a month under every price book that gives an amount.
+pub fn money(experiment: &Value) -> anyhow::Result<()> {
+    let money = experiment["verdict"]["money"].clone();
+    let estimates: Vec<Estimate> = serde_json::from_value(money).context("verdict.money")?;
+    ensure!(!estimates.is_empty(), "the verdict has no estimates");
+    let (known, unknown): (Vec<_>, Vec<_>) = estimates.iter().partition(|e| e.unknown.is_none());
+    println!("   worth in a month, for what these three nodes send:");
+    for estimate in known {
+        println!("     {:<27} {}", estimate.book, one_line(estimate));
+    }
+    println!(
+        "     no amount: {}   (phoenix prices list; --book takes your own)",
+        unknown
+            .iter()
+            .map(|e| e.book.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    );
+    Ok(())
 }
 
 /// Waits until full windows of the new plan have reached the sinks.

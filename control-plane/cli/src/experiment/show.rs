@@ -1,6 +1,8 @@
 //! How an experiment is shown to people.
 
 use crate::output::{coloured, count, grouped, hash, percent, rows, table, text};
+use crate::prices::{brief, page};
+use phoenix_analysis::prices::Estimate;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -26,8 +28,10 @@ pub fn show(e: &Value) -> String {
         ]],
     );
     out += &steps(e);
+    out += &warnings(e);
     if e["verdict"].is_object() {
         out += &verdict(&e["verdict"]);
+        out += &worth(&e["verdict"], brief);
     } else if e["live"].is_object() {
         out += &live(&e["live"]);
     }
@@ -83,6 +87,7 @@ pub fn explain(e: &Value) -> String {
 /// A verdict with the figures behind every criterion.
 pub fn explained(value: &Value) -> String {
     let mut out = format!("{}\n{}", text(value, "/reason"), verdict(value));
+    out += &worth(value, page);
     out.push_str("\nfigures\n");
     for criterion in rows(&value["criteria"]) {
         let figures = criterion["figures"].as_object();
@@ -96,6 +101,22 @@ pub fn explained(value: &Value) -> String {
     }
     let _ = writeln!(out, "judge version {}", text(value, "/judgeVersion"));
     out
+}
+
+/// What of the document is likely not what was meant.
+fn warnings(e: &Value) -> String {
+    let all = rows(&e["warnings"]).iter().filter_map(Value::as_str);
+    all.map(|w| format!("\nwarning: {w}\n")).collect()
+}
+
+/// What the saving is worth in a month; nothing where the verdict does not say.
+fn worth(verdict: &Value, show: fn(&[Estimate]) -> String) -> String {
+    let estimates: Vec<Estimate> =
+        serde_json::from_value(verdict["money"].clone()).unwrap_or_default();
+    match estimates.is_empty() {
+        true => String::new(),
+        false => format!("\nwhat it is worth\n\n{}", show(&estimates)),
+    }
 }
 
 fn verdict(verdict: &Value) -> String {
@@ -117,7 +138,7 @@ fn verdict(verdict: &Value) -> String {
             "at most",
             "counted",
         ],
-        ["points", "series", "bytes"].map(|what| {
+        ["points", "series", "bytes", "samples"].map(|what| {
             let at = |field: &str| format!("/savings/{what}/{field}");
             // Series are distinct in a window: their sum over windows means nothing to people.
             let (label, windows) = match what {

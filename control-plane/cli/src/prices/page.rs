@@ -6,24 +6,7 @@ use std::fmt::Write;
 
 /// A table of estimates, then what is to be known about them.
 pub fn page(estimates: &[Estimate]) -> String {
-    let mut rows = Vec::new();
-    for estimate in estimates {
-        rows.push(vec![
-            estimate.book.clone(),
-            money(estimate.saved.as_ref(), &estimate.currency),
-            money(estimate.before.as_ref(), &estimate.currency),
-            binds(estimate),
-            estimate.date.clone(),
-        ]);
-    }
-    let head = [
-        "book",
-        "saved a month",
-        "of",
-        "what decides it",
-        "list price of",
-    ];
-    let mut out = table(&head, rows);
+    let mut out = rows(estimates);
     for estimate in estimates {
         let Some(why) = &estimate.unknown else {
             continue;
@@ -35,22 +18,75 @@ pub fn page(estimates: &[Estimate]) -> String {
             }
         }
     }
-    if let Some(hours) = estimates.first().map(|e| e.hours) {
+    out + &extrapolated(estimates)
+}
+
+/// The table alone; books that give no amount are only named.
+pub fn brief(estimates: &[Estimate]) -> String {
+    let (unknown, known): (Vec<&Estimate>, Vec<&Estimate>) =
+        estimates.iter().partition(|e| e.unknown.is_some());
+    let known: Vec<Estimate> = known.into_iter().cloned().collect();
+    let mut out = rows(&known);
+    if !unknown.is_empty() {
+        let names: Vec<&str> = unknown.iter().map(|e| e.book.as_str()).collect();
         let _ = writeln!(
             out,
-            "\nEstimates by list prices, without discounts, extrapolated from {} to a month of 730 h.",
-            span(hours)
+            "\nNo amount (`phoenix experiment explain` says why): {}.",
+            names.join(", ")
         );
     }
-    out
+    out + &extrapolated(estimates)
+}
+
+/// One line of an estimate that has an amount: what is saved of what, and what decides it.
+pub fn one_line(estimate: &Estimate) -> String {
+    format!(
+        "{} of {} a month; {} (estimate, list price of {})",
+        money(estimate.saved.as_ref(), &estimate.currency),
+        money(estimate.before.as_ref(), &estimate.currency),
+        binds(estimate),
+        estimate.date
+    )
+}
+
+fn rows(estimates: &[Estimate]) -> String {
+    let row = |estimate: &Estimate| {
+        vec![
+            estimate.book.clone(),
+            money(estimate.saved.as_ref(), &estimate.currency),
+            money(estimate.before.as_ref(), &estimate.currency),
+            binds(estimate),
+            estimate.date.clone(),
+        ]
+    };
+    let head = [
+        "book",
+        "saved a month",
+        "of",
+        "what decides it",
+        "list price of",
+    ];
+    table(&head, estimates.iter().map(row))
+}
+
+fn extrapolated(estimates: &[Estimate]) -> String {
+    let Some(hours) = estimates.first().map(|e| e.hours) else {
+        return String::new();
+    };
+    format!(
+        "\nEstimates by list prices, without discounts, of what was seen alone; extrapolated from {} to a month of 730 h.\n",
+        span(hours)
+    )
 }
 
 fn binds(estimate: &Estimate) -> String {
-    match (&estimate.binds, &estimate.binds_after) {
-        (Some(before), Some(after)) => format!("{before}, then {after}"),
-        (Some(before), None) => before.clone(),
-        _ if estimate.saved.is_some() => "nothing: within what is included".to_owned(),
-        _ => "-".to_owned(),
+    match (&estimate.nothing, &estimate.binds, &estimate.binds_after) {
+        (Some(why), ..) => format!("nothing: {why}"),
+        (None, Some(before), Some(after)) => format!("{before}, then {after}"),
+        (None, Some(before), None) => before.clone(),
+        // Without the candidate nothing is paid; with it something is.
+        (None, None, Some(after)) => format!("nothing, then {after}"),
+        (None, None, None) => "-".to_owned(),
     }
 }
 

@@ -48,6 +48,20 @@ async fn a_good_candidate_is_promoted_and_wait_exits_with_0() {
     assert_eq!(e["verdict"]["outcome"], "promote");
     assert_eq!(e["verdict"]["savings"]["points"]["baseline"], 500);
     assert_eq!(e["verdict"]["savings"]["points"]["candidate"], 200);
+    let shown = server.phoenix(&["experiment", "status", "e"]).good();
+    // The played agent counts no samples.
+    for part in [
+        "what it is worth",
+        "datadog-custom-metrics",
+        "No amount",
+        "azure-managed-prometheus",
+        "extrapolated from",
+    ] {
+        assert!(shown.contains(part), "{part} is not in:\n{shown}");
+    }
+    let explained = server.phoenix(&["experiment", "explain", "e"]).good();
+    assert!(explained.contains("was not measured"), "{explained}");
+    assert_eq!(e["money"].as_array().map(Vec::len), Some(12));
     assert_eq!(e["promotedTo"], "all");
     let shown = server.phoenix(&["experiment", "status", "e"]).good();
     for part in ["Completed", "60.00 %", "protected points", "goal"] {
@@ -61,7 +75,8 @@ async fn a_good_candidate_is_promoted_and_wait_exits_with_0() {
         .map(|l| serde_json::from_str(l).unwrap())
         .collect();
     let verdict: phoenix_analysis::Verdict = serde_json::from_value(e["verdict"].clone()).unwrap();
-    assert_eq!(phoenix_analysis::judge(&verdict.asked, &windows), verdict);
+    let again = phoenix_analysis::judge(&verdict.asked, &windows).priced();
+    assert_eq!(again, verdict);
     offline_is_the_same(
         &server,
         "steps: [{ step: shadow, minWindows: 4 }]",
@@ -327,6 +342,10 @@ async fn harm_quarantines_the_hash_until_it_is_lifted() {
 async fn a_replay_of_captures_is_judged_before_anything_runs_on_an_agent() {
     let rest = "steps: [{ step: replay, minWindows: 3 }, { step: shadow, minWindows: 3 }]";
     let (server, _actor) = begin(Manner::default(), rest).await;
+    // Only the baseline says what is protected.
+    let guarded =
+        pipeline("base", "").replace("spec: {", "spec: { protect: [ { metric: \"b.*\" } ],");
+    server.apply(&(guarded + &assignment("all", "base")));
     let path = server.file("capture.binpb");
     let mut writer = phoenix_agent::capture::Writer::create(&path).unwrap();
     for second in 1_700_000_000..1_700_000_010 {
@@ -357,6 +376,12 @@ async fn a_replay_of_captures_is_judged_before_anything_runs_on_an_agent() {
     let replayed = &e["steps"][0]["verdict"];
     assert_eq!(replayed["outcome"], "promote", "{replayed:#}");
     assert_eq!(replayed["savings"]["points"]["saving"], 0.5);
+    assert_eq!(replayed["savings"]["samples"]["saving"], 0.5);
+    let criteria = replayed["criteria"].as_array().unwrap();
+    let protected = criteria.iter().find(|c| c["name"] == "protected points");
+    let protected = protected.unwrap();
+    assert_eq!(protected["outcome"], "pass", "{protected}");
+    assert_eq!(protected["threshold"], "at least 100 % kept", "{protected}");
     let windows = server.phoenix(&["experiment", "windows", "e"]).good();
     let of = |step: &str| {
         windows

@@ -98,3 +98,43 @@ fn a_replay_tells_what_the_cut_is_worth_with_the_meter_and_the_date() {
         assert!(page.contains(words), "{words} is not in:\n{page}");
     }
 }
+
+#[test]
+fn an_experiment_may_give_the_path_of_its_book() {
+    let folder = Folder::new();
+    let shown = out(&["prices", "show", "azure-managed-prometheus"]);
+    folder.write(
+        "mine.yaml",
+        shown.replace("name: azure-managed-prometheus", "name: mine"),
+    );
+    let document = |book: &str| {
+        format!(
+            "apiVersion: phoenix/v1\nkind: Experiment\nmetadata: {{ name: e }}\n\
+             spec: {{ candidate: c, goal: {{ saving: money, target: 20%, priceBook: {book} }}, \
+             guardrails: {{ queries: [ {{ name: q, expr: 'topk(3, x)' }} ] }} }}\n"
+        )
+    };
+    let good = folder.write("e.yaml", document("./mine.yaml"));
+    let said = out(&["validate", &good]);
+    assert!(
+        said.contains("is valid") && said.contains("(warning)"),
+        "{said}"
+    );
+    let gone = folder.write("gone.yaml", document("./nobodys.yaml"));
+    let run = phoenix(&["validate", &gone]);
+    assert!(
+        !run.ok
+            && run.stdout.contains("spec.goal.priceBook")
+            && run.stdout.contains("cannot be read"),
+        "{}",
+        run.stdout
+    );
+    folder.write("mine.yaml", shown.replace("price: 0.16", "price: -1"));
+    let run = phoenix(&["validate", &good]);
+    assert!(
+        run.stdout
+            .contains("spec.goal.priceBook.spec.charges[0].tiers[0].price"),
+        "{}",
+        run.stdout
+    );
+}

@@ -1,5 +1,6 @@
 //! Experiments as they are shown.
 
+use super::money::{self, Money};
 use super::time;
 use crate::app::experiments::{Figures, document};
 use crate::documents::Step;
@@ -36,6 +37,11 @@ pub struct ExperimentBody {
     pub promoted_to: Option<String>,
     /// Outcome, criteria with reasons, savings; null: not judged.
     pub verdict: Option<serde_json::Value>,
+    /// What the saving of the verdict is worth in a month, under the goal's price book and under each that
+    /// comes with the control plane: estimates by list prices of a date.
+    pub money: Vec<Money>,
+    /// What of the document is no mistake, and likely not what was meant.
+    pub warnings: Vec<String>,
     /// Figures of the comparable windows so far; null: none yet, or not asked for.
     pub live: Option<Figures>,
     pub actor: String,
@@ -46,6 +52,8 @@ impl ExperimentBody {
         ExperimentBody {
             document: document(&e),
             steps: steps(&e),
+            money: e.verdict.as_ref().map(money::of).unwrap_or_default(),
+            warnings: warnings(&e),
             name: e.name,
             id: e.id,
             revision: e.revision,
@@ -64,6 +72,13 @@ impl ExperimentBody {
             actor: e.actor,
         }
     }
+}
+
+fn warnings(e: &Experiment) -> Vec<String> {
+    let found = e.spec.warnings().into_iter();
+    found
+        .map(|p| format!("{}: {}", p.path, p.message))
+        .collect()
 }
 
 /// How to promote.

@@ -193,13 +193,7 @@ fn check_portions(path: &str, by: By, to: &[Portion], problems: &mut Problems) {
 }
 
 fn check_criteria(spec: &ExperimentSpec, problems: &mut Problems) {
-    let target = spec.goal.target.0;
-    if !(target > 0.0 && target < 1.0) {
-        problems.push(problem(
-            "spec.goal.target",
-            "a saving is a share between 0 and 1, such as 0.2 or 20%",
-        ));
-    }
+    super::goal::check(spec, problems);
     let rails = &spec.guardrails;
     for (key, share) in [
         ("protectedRetention", rails.protected_retention),

@@ -1,7 +1,8 @@
 //! `guardrails.queries`, `guardrails.rules` and `names`: what dashboards and alerts ask.
 
 use super::ExperimentSpec;
-use crate::documents::Ratio;
+use super::steps::{Kind, Step};
+use crate::documents::{Ratio, problem};
 use phoenix_analysis::query::{Asked, ask};
 use phoenix_engine::document::Problem;
 use phoenix_engine::query as engine;
@@ -74,12 +75,27 @@ impl ExperimentSpec {
     }
 }
 
-/// Mistakes in queries and rules. What is right and not evaluated is no mistake: the verdict says that it
-/// was not checked.
+/// Mistakes in queries and rules. What is right and not evaluated is no mistake but a warning: the verdict
+/// says that it was not checked.
 pub(super) fn check(spec: &ExperimentSpec, problems: &mut Vec<Problem>) {
     let under = |p: Problem| Problem {
         path: format!("spec.guardrails.{}", p.path),
         ..p
     };
-    problems.extend(spec.asked().problems.into_iter().map(under));
+    let asked = spec.asked();
+    let asks = !(asked.queries.is_empty() && asked.alerts.is_empty());
+    problems.extend(asked.problems.into_iter().map(under));
+    let course = spec.course();
+    let evaluates = |s: &Step| matches!(s.kind, Kind::Shadow | Kind::Replay);
+    if asks && !course.iter().any(evaluates) {
+        let key = match spec.guardrails.queries.is_empty() {
+            true => "rules",
+            false => "queries",
+        };
+        problems.push(problem(
+            &format!("spec.guardrails.{key}"),
+            "no step can evaluate them: the arms of a ramp hold different entities. Add `{ step: shadow }`, where both \
+             arms see everything (or replay), or leave them out",
+        ));
+    }
 }

@@ -27,7 +27,7 @@ fn defaults_of_an_experiment_are_those_of_the_reference() {
     assert_eq!(spec.max_duration, Span::from_secs(3600));
     assert_eq!(spec.on_success, OnSuccess::Hold);
     assert_eq!(spec.on_failure, OnFailure::Rollback);
-    assert!((spec.goal.target.0 - 0.2).abs() < 1e-12);
+    assert!((spec.goal.target.unwrap().0 - 0.2).abs() < 1e-12);
     assert!((spec.guardrails.protected_retention.0 - 1.0).abs() < 1e-12);
     assert!((spec.guardrails.max_missing.0 - 0.5).abs() < 1e-12);
     assert_eq!(spec.guardrails.max_export_errors, Some(0));
@@ -143,6 +143,32 @@ fn every_mistake_of_an_experiment_is_told_at_once_with_its_path() {
 }
 
 #[test]
+fn a_word_that_is_unknown_and_a_goal_that_is_missing_hide_nothing_else() {
+    let yaml = "apiVersion: phoenix/v1\nkind: Experiment\nmetadata: { name: Bad Name }\n\
+                spec: { candidate: '', window: soon, onSuccess: cheer, surprise: 1,\n\
+                steps: [ { step: shadow }, { step: rmap, by: node }, { step: bake, to: [5%] } ],\n\
+                guardrails: { maxCpuRatio: 0 } }\n";
+    let mut found = paths(yaml);
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [
+            "metadata.name",
+            "spec.candidate",
+            "spec.goal",
+            "spec.guardrails.maxCpuRatio",
+            "spec.onSuccess",
+            "spec.steps[1].step",
+            "spec.steps[2].to",
+            "spec.surprise",
+            "spec.window",
+        ]
+    );
+    let goal = document("").replace("saving: points, target: 20%", "saving: dollars");
+    assert_eq!(paths(&goal), ["spec.goal.saving"]);
+}
+
+#[test]
 fn steps_that_never_compare_and_steps_that_outlast_the_run_are_refused() {
     for steps in ["[ { step: lint } ]", "[]", "[ { step: ramp, to: [100%] } ]"] {
         assert_eq!(
@@ -161,4 +187,195 @@ fn keys_of_before_there_were_steps_are_refused_with_where_they_went() {
     assert_eq!(problems.len(), 5, "{problems:?}");
     assert_eq!(problems[0].path, "spec.selector");
     assert!(problems[0].message.contains("spec.scope.selector"));
+}
+
+fn money(goal: &str, rest: &str) -> Vec<Problem> {
+    let text = document(rest).replace("saving: points, target: 20%", goal);
+    parse_experiment(&text).err().unwrap_or_default()
+}
+
+#[test]
+fn a_goal_in_money_names_a_book_that_gives_an_amount() {
+    assert_eq!(
+        money(
+            "saving: money, target: 20%, priceBook: grafana-cloud-pro",
+            ""
+        ),
+        []
+    );
+    assert_eq!(
+        money(
+            "saving: money, perMonth: 500, priceBook: grafana-cloud-pro",
+            ""
+        ),
+        []
+    );
+    assert_eq!(money("saving: samples, target: 20%", ""), []);
+    let ramp = ", steps: [ { step: ramp, to: [1 node] } ]";
+    for (goal, rest, path, words) in [
+        (
+            "saving: money, target: 20%",
+            "",
+            "priceBook",
+            "phoenix prices list",
+        ),
+        (
+            "saving: money, target: 20%, priceBook: nobodys",
+            "",
+            "priceBook",
+            "grafana-cloud-pro",
+        ),
+        (
+            "saving: money, target: 20%, priceBook: new-relic",
+            "",
+            "priceBook",
+            "gives no amount",
+        ),
+        (
+            "saving: money, target: 20%, priceBook: self-hosted-mimir",
+            "",
+            "priceBook",
+            "no price",
+        ),
+        (
+            "saving: money, target: 20%, priceBook: { kind: PriceBook }",
+            "",
+            "priceBook.spec",
+            "missing",
+        ),
+        (
+            "saving: money, priceBook: grafana-cloud-pro",
+            "",
+            "target",
+            "perMonth",
+        ),
+        (
+            "saving: money, perMonth: 0, priceBook: grafana-cloud-pro",
+            "",
+            "perMonth",
+            "above 0",
+        ),
+        (
+            "saving: money, perMonth: 5, priceBook: grafana-cloud-pro",
+            ramp,
+            "perMonth",
+            "step: shadow",
+        ),
+        (
+            "saving: points, target: 20%, priceBook: grafana-cloud-pro",
+            "",
+            "priceBook",
+            "saving: money",
+        ),
+        (
+            "saving: points, target: 20%, perMonth: 5",
+            "",
+            "perMonth",
+            "saving: money",
+        ),
+        ("saving: points", "", "target", "20%"),
+    ] {
+        let problems = money(goal, rest);
+        let path = format!("spec.goal.{path}");
+        let found = problems.iter().find(|p| p.path == path);
+        let found = found.unwrap_or_else(|| panic!("{goal}: {path} in {problems:?}"));
+        assert!(found.message.contains(words), "{goal}: {found:?}");
+    }
+}
+
+#[test]
+fn a_settled_document_holds_the_book_itself() {
+    let text = document("").replace(
+        "saving: points, target: 20%",
+        "saving: money, target: 20%, priceBook: grafana-cloud-pro",
+    );
+    let read = parse_experiment(&text).unwrap();
+    let settled = Document {
+        spec: read.spec.clone().settled(),
+        ..read.clone()
+    };
+    let json = serde_json::to_string(&settled).unwrap();
+    assert!(json.contains("1k series"), "{json}");
+    let again = parse_experiment(&json).unwrap().spec;
+    assert_eq!(again, settled.spec);
+    assert_eq!(again.clone().settled(), again);
+    assert_eq!(again.goal.judged(), read.spec.goal.judged());
+}
+
+#[test]
+fn queries_that_no_step_can_evaluate_are_refused() {
+    let asks = "guardrails: { queries: [ { name: q, expr: 'sum(rate(x_total[1m]))' } ] }";
+    let ramp = "steps: [ { step: ramp, to: [1 node] } ]";
+    assert_eq!(
+        paths(&document(&format!(", {asks}, {ramp}"))),
+        ["spec.guardrails.queries"]
+    );
+    let rules = "guardrails: { rules: 'groups: [ { rules: [ { alert: A, expr: x > 1 } ] } ]' }";
+    assert_eq!(
+        paths(&document(&format!(", {rules}, {ramp}"))),
+        ["spec.guardrails.rules"]
+    );
+    for steps in [
+        "[ { step: shadow } ]",
+        "[ { step: replay }, { step: ramp, to: [1 node] } ]",
+    ] {
+        spec(&format!(", {asks}, steps: {steps}"));
+    }
+}
+
+#[test]
+fn queries_that_stay_unchecked_or_lie_outside_the_scope_are_warned_of() {
+    let warned = |rest: &str| -> Vec<String> {
+        let found = spec(rest).warnings();
+        found
+            .into_iter()
+            .map(|p| format!("{}: {}", p.path, p.message))
+            .collect()
+    };
+    let asks = |expr: &str| format!("guardrails: {{ queries: [ {{ name: q, expr: '{expr}' }} ] }}");
+    let scope = |m: &str| format!("scope: {{ match: [ {{ metric: {m} }} ] }}");
+    let cpu = asks("sum(rate(process_cpu_time_seconds_total[1m]))");
+    assert_eq!(warned(&format!(", {cpu}")), [""; 0]);
+    let unchecked = warned(&format!(", {}", asks("topk(3, x)")));
+    assert!(unchecked[0].contains("not checked"), "{unchecked:?}");
+    assert!(
+        unchecked[0].starts_with("spec.guardrails.queries[0].expr"),
+        "{unchecked:?}"
+    );
+    for inside in [
+        "\"process.*\"",
+        "process.cpu.time",
+        "\"*.time\"",
+        "\"/process.*/\"",
+        "[\"a.*\", \"process.cpu.*\"]",
+    ] {
+        assert_eq!(
+            warned(&format!(", {cpu}, {}", scope(inside))),
+            [""; 0],
+            "{inside}"
+        );
+    }
+    for outside in ["\"http.*\"", "process.memory.usage", "[\"a.*\", \"b.*\"]"] {
+        let found = warned(&format!(", {cpu}, {}", scope(outside)));
+        assert!(
+            found[0].contains("outside spec.scope.match"),
+            "{outside}: {found:?}"
+        );
+    }
+    let otel = asks("{\"process.cpu.time\"}");
+    let otel = format!("{otel}, names: {{ style: otel }}");
+    assert_eq!(
+        warned(&format!(", {otel}, {}", scope("\"process.*\""))),
+        [""; 0]
+    );
+    assert_eq!(
+        warned(&format!(", {otel}, {}", scope("\"http.*\""))).len(),
+        1
+    );
+    let alert = "guardrails: { rules: 'groups: [ { rules: [ { alert: A, expr: x > 1, keep_firing_for: 1m } ] } ]' }";
+    let found = warned(&format!(", {alert}"));
+    assert!(
+        found[0].starts_with("spec.guardrails.rules.groups[0].rules[0].expr"),
+        "{found:?}"
+    );
 }

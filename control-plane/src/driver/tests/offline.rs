@@ -26,6 +26,8 @@ fn arm(received: u64, exported: u64) -> Option<Arm> {
         },
         bytes_in: received,
         bytes_out: exported,
+        samples_in: Some(received),
+        samples_out: Some(exported),
         ..Arm::default()
     })
 }
@@ -93,4 +95,35 @@ fn a_step_that_was_not_run_is_not_passed_and_windows_without_a_step_speak_for_th
     let mut unnamed = step("", 0, &[HALF]);
     let found = verdict(&spec(COURSE), &mut unnamed);
     assert_eq!(found.outcome, Outcome::Promote, "{}", found.reason);
+}
+
+#[test]
+fn a_book_that_is_only_named_is_the_one_of_the_run_and_a_written_one_is_what_is_asked_now() {
+    let text = |book: &str| {
+        format!(
+            "apiVersion: phoenix/v1\nkind: Experiment\nmetadata: {{ name: e }}\n\
+             spec: {{ candidate: c, goal: {{ saving: money, target: 20%, priceBook: {book} }} }}\n"
+        )
+    };
+    let named = parse_experiment(&text("azure-managed-prometheus"))
+        .unwrap()
+        .spec;
+    let mut windows = step("shadow", 1, &[HALF, HALF]);
+    let mut then = verdict(&named, &mut windows).asked;
+    let price = |found: &phoenix_analysis::Verdict| found.money[0].before.unwrap().low.unwrap();
+    let now = price(&verdict(&named, &mut windows));
+    // The run was held against a book of the same name with twice the price.
+    let book = &mut then.goal.money.as_mut().unwrap().book;
+    book.spec.charges[0].tiers[0].price *= 2.0;
+    windows[0].context = Some(Box::new(phoenix_analysis::Context {
+        passed: true,
+        asked: then,
+    }));
+    let found = verdict(&named, &mut windows);
+    assert!((price(&found) - 2.0 * now).abs() < 1e-12 * now, "{found:?}");
+    assert!(found.money.len() > 5, "shipped books are shown, too");
+    let json = serde_json::to_string(&named.settled().goal.price_book).unwrap();
+    let written = parse_experiment(&text(&json)).unwrap().spec;
+    let again = price(&verdict(&written, &mut windows));
+    assert!((again - now).abs() < 1e-12 * now);
 }

@@ -98,10 +98,7 @@ pub struct Fleet<'w> {
 
 impl World {
     pub fn criteria(&self) -> Criteria {
-        let goal = Goal {
-            saving: Measure::Points,
-            target: self.target,
-        };
+        let goal = Goal::new(Measure::Points, self.target);
         Criteria {
             ask: self.ask,
             alpha: self.alpha,
