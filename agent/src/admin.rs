@@ -27,6 +27,9 @@ const CONNECTIONS: usize = 64;
 /// Series shown on one page.
 const SERIES: usize = 100;
 
+/// Names of the witness' queues in metrics.
+const WITNESS: [&str; 2] = ["witness_baseline", "witness_candidate"];
+
 /// What the pages are made of.
 #[derive(Clone)]
 pub struct State {
@@ -49,6 +52,11 @@ impl State {
         std::iter::once(("next_hop", &self.outlets.next_hop))
             .chain(copies)
             .chain(shadow)
+            .chain(
+                WITNESS
+                    .into_iter()
+                    .zip(self.outlets.witness.iter().flatten()),
+            )
             .collect()
     }
 

@@ -114,6 +114,19 @@ pub struct Exporters {
     pub file: Option<FileExporter>,
     /// Where a shadow candidate's output goes.
     pub shadow: Option<ShadowExporter>,
+    /// A backend that both arms of an experiment reach, each under a label.
+    pub witness: Option<WitnessExporter>,
+}
+
+/// `exporters.witness`.
+#[derive(Debug, Clone)]
+pub struct WitnessExporter {
+    /// Where to.
+    pub remote_write: RemoteWriteExporter,
+    /// The label that says `baseline` or `candidate`.
+    pub arm_label: String,
+    /// The label that says experiment and revision.
+    pub run_label: String,
 }
 
 /// `exporters.shadow`: exactly one kind.

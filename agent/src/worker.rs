@@ -12,6 +12,7 @@ mod run;
 mod submit;
 mod team;
 
+use crate::exporters::queue::Run;
 use crate::guard::{Breach, Watched};
 use crate::receivers::budget::Reservation;
 use arc_swap::ArcSwap;
@@ -56,6 +57,14 @@ pub struct Desired {
     pub generation: u64,
     /// Seed of canonical identities; another one than before begins a new engine.
     pub fleet_seed: u64,
+}
+
+impl Desired {
+    /// What of an experiment is to run, as its points are told apart.
+    pub fn run(&self) -> Option<Run> {
+        let of = self.experiment.as_ref()?;
+        Some(format!("{}/{}", of.id, of.revision).into())
+    }
 }
 
 /// What the worker tells the control client, in order.

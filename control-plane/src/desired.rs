@@ -132,10 +132,10 @@ fn second_arm(e: &Experiment, agent: &Agent) -> Option<DesiredExperiment> {
         id: e.id.clone(),
         revision: e.revision,
         candidate: candidate.into(),
-        // Compared where both arms see everything.
+        // Compared where both arms see everything; with a second account arm by arm, wherever there are two.
         queries: match share {
-            AgentShare::Shadow => e.spec.asked().for_agents(),
-            AgentShare::Split { .. } => String::new(),
+            AgentShare::Split { .. } if e.spec.prometheus.is_none() => String::new(),
+            _ => e.spec.asked().for_agents(),
         },
         share,
         window_ms: e.spec.window.0,

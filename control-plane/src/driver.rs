@@ -17,8 +17,8 @@ mod tests;
 
 use crate::app::experiments::Member;
 use crate::app::{App, Error};
-use crate::documents::{Kind, Step};
-use crate::model::{Experiment, Fence, Phase, PhaseChange, StepResult};
+use crate::documents::{Kind, OnDisagreement, Step};
+use crate::model::{Experiment, Fence, Phase, PhaseChange, StepResult, Word};
 use crate::store;
 use next::{Action, Fact, Facts, Fallen, Memory, next};
 use phoenix_analysis::{Outcome, Verdict};
@@ -161,6 +161,11 @@ async fn complete(
     quarantine: Option<String>,
 ) -> Result<(), Error> {
     let mut reason = format!("{}: {}", verdict.outcome.name(), verdict.reason);
+    let held = unwitnessed(e).filter(|_| promote);
+    let promote = promote && held.is_none();
+    if let Some(why) = held {
+        reason.push_str(&format!(" The second witness does not agree: {why}"));
+    }
     if verdict.outcome == Outcome::Promote && !promote {
         reason.push_str(" It waits for `phoenix experiment promote`.");
     }
@@ -188,6 +193,21 @@ async fn complete(
                 .map(|_| ())
         }
         other => other.map(|_| ()),
+    }
+}
+
+/// Why a promotion waits for a person although nothing else stands against it: a second witness was asked for
+/// that does not agree, or has not spoken.
+fn unwitnessed(e: &Experiment) -> Option<String> {
+    let backend = e.spec.prometheus.as_ref()?;
+    if backend.on_disagreement != OnDisagreement::Hold {
+        return None;
+    }
+    let other = e.witness.iter().find(|w| w.word != Word::Agrees);
+    match (other, e.witness.is_empty()) {
+        (Some(w), _) => Some(format!("step {}: {}", w.step, w.reason)),
+        (None, true) => Some("it was not asked yet.".into()),
+        (None, false) => None,
     }
 }
 

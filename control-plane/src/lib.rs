@@ -10,3 +10,4 @@ pub mod model;
 pub mod push;
 pub mod serve;
 pub mod store;
+pub mod witness;

@@ -1,8 +1,10 @@
 //! The objects that the control plane keeps, as the store holds them and the use cases see them.
 
 mod experiment;
+mod witness;
 
 pub use experiment::{AgentShare, Experiment, Phase, PhaseChange, Quarantine, StepResult, Window};
+pub use witness::{Witness, WitnessFigure, Word};
 
 use crate::documents::AssignmentSpec;
 use phoenix_engine::document::Problem;

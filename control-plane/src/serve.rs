@@ -9,7 +9,7 @@ use crate::api;
 use crate::app::{App, Timing, wall_clock};
 use crate::auth::{self, Tokens};
 use crate::store::{self, Sqlite};
-use crate::{driver, push};
+use crate::{driver, push, witness};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -39,6 +39,9 @@ pub struct ServeArgs {
     /// Every client must show a certificate of this authority (PEM).
     #[arg(long, env = "PHOENIX_TLS_CLIENT_CA", requires = "tls_cert")]
     pub tls_client_ca: Option<PathBuf>,
+    /// Credentials of the backends that experiments may ask as a second witness (YAML; docs/witness.md).
+    #[arg(long, env = "PHOENIX_BACKENDS")]
+    pub backends: Option<PathBuf>,
     /// A candidate runs this long without word from the server.
     #[arg(long, env = "PHOENIX_LEASE", default_value = "30s", value_parser = humantime::parse_duration)]
     pub lease: std::time::Duration,
@@ -66,6 +69,8 @@ pub enum Error {
     Tokens(#[from] auth::Error),
     #[error(transparent)]
     Store(#[from] store::Error),
+    #[error("--backends: {0}")]
+    Backends(#[from] witness::backends::Error),
     #[error(transparent)]
     App(#[from] crate::app::Error),
     #[error("cannot listen on {address}: {source}")]
@@ -83,12 +88,17 @@ pub struct Server {
     tokens: Arc<Tokens>,
     store: Sqlite,
     tls: Option<TlsAcceptor>,
+    backends: witness::Backends,
 }
 
 impl Server {
     /// Opens the store and the port.
     pub async fn bind(args: &ServeArgs) -> Result<Server, Error> {
         let tls = tls::acceptor(args)?;
+        let backends = match &args.backends {
+            Some(path) => witness::Backends::open(path)?,
+            None => witness::Backends::default(),
+        };
         if tls.is_none() && !args.listen.ip().is_loopback() && !args.plain_text {
             return Err(Error::PlainText(args.listen));
         }
@@ -118,6 +128,7 @@ impl Server {
             tokens,
             store,
             tls,
+            backends,
         })
     }
 
@@ -142,9 +153,14 @@ impl Server {
             shutdown.clone(),
         ));
         let planner = push::spawn_planner(self.app.clone(), shutdown.clone());
+        let witness = witness::spawn(self.app.clone(), self.backends, shutdown.clone());
         let driver = driver::spawn(self.app, shutdown.clone());
         listen::serve(self.listener, self.tls, router, shutdown).await;
-        for (name, task) in [("planner", planner), ("driver", driver)] {
+        for (name, task) in [
+            ("planner", planner),
+            ("driver", driver),
+            ("second witness", witness),
+        ] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "the {name} ended badly");
             }

@@ -3,12 +3,14 @@
 mod api;
 mod collector;
 mod process;
+mod prometheus;
 mod tap;
 mod wait;
 
 pub use api::{Api, client as http_client};
 pub use collector::{collector, python};
 pub use process::{Process, binary};
+pub use prometheus::Prometheus;
 pub use tap::{Seen, Tap};
 pub use wait::{eventually, eventually_for};
 

@@ -54,6 +54,8 @@ pub struct Emitted {
     pub out: Bytes,
     /// Points in `out`.
     pub points: u64,
+    /// In a split, how much of `out` the candidate wrote: its last bytes, and the points in them.
+    pub candidate: (usize, u64),
     /// A shadow candidate's output; never to the next hop.
     pub shadow: Bytes,
     /// Points in `shadow`.
@@ -347,7 +349,7 @@ impl Engine {
     /// What the arms wrote, as it leaves the engine; counts its bytes.
     fn emitted(&mut self, outs: Outs) -> Emitted {
         let Outs {
-            mut baseline,
+            baseline,
             candidate,
         } = outs;
         self.baseline.bytes_out += baseline.bytes.len() as u64;
@@ -361,25 +363,37 @@ impl Engine {
             }
         }
         if self.exports_candidate() {
-            baseline.bytes.extend_from_slice(&candidate.bytes);
-            return Emitted {
-                out: baseline.bytes.into(),
-                points: baseline.points + candidate.points,
-                ..Emitted::default()
-            };
+            return together(baseline, &candidate);
         }
-        Emitted {
-            out: baseline.bytes.into(),
-            points: baseline.points,
-            shadow: candidate.bytes.into(),
-            shadow_points: candidate.points,
-        }
+        apart(baseline, candidate)
     }
 
     /// Whether the candidate's output leaves the node (also what it wrote before a panic).
     fn exports_candidate(&self) -> bool {
         let division = self.plan.candidate.as_ref().map(|c| &c.division);
         matches!(division, Some(Division::Split { .. }))
+    }
+}
+
+/// A split's output: both arms', one after the other.
+fn together(mut baseline: Out, candidate: &Out) -> Emitted {
+    baseline.bytes.extend_from_slice(&candidate.bytes);
+    Emitted {
+        out: baseline.bytes.into(),
+        points: baseline.points + candidate.points,
+        candidate: (candidate.bytes.len(), candidate.points),
+        ..Emitted::default()
+    }
+}
+
+/// A shadow's output, or that of one arm.
+fn apart(baseline: Out, candidate: Out) -> Emitted {
+    Emitted {
+        out: baseline.bytes.into(),
+        points: baseline.points,
+        candidate: (0, 0),
+        shadow: candidate.bytes.into(),
+        shadow_points: candidate.points,
     }
 }
 

@@ -36,6 +36,9 @@ pub struct Queries {
     pub names: Names,
     /// Reports name them by their place here.
     pub inner: Vec<Inner>,
+    /// Count the samples that an arm writes, and their series, as Prometheus has them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub volume: bool,
 }
 
 /// How OpenTelemetry names become those of queries.
@@ -149,7 +152,7 @@ impl Queries {
                 queries.inner.len()
             )));
         }
-        if queries.step_ms == 0 && !queries.inner.is_empty() {
+        if queries.step_ms == 0 && !queries.is_empty() {
             return Err(one("a step of no length".into()));
         }
         for inner in &queries.inner {
@@ -160,7 +163,7 @@ impl Queries {
 
     /// Whether nothing is asked.
     pub fn is_empty(&self) -> bool {
-        self.inner.is_empty()
+        self.inner.is_empty() && !self.volume
     }
 }
 

@@ -78,6 +78,15 @@ fn partials(found: &Partials) -> proto::QueryPartials {
             .collect(),
         late: found.late,
         unchecked: found.unchecked.clone().into_iter().collect(),
+        volume: found
+            .volume
+            .iter()
+            .map(|v| proto::QueryVolume {
+                end_ms: v.end_ms,
+                series: v.series,
+                samples: v.samples,
+            })
+            .collect(),
     }
 }
 
@@ -213,6 +222,7 @@ pub fn fit(report: &mut proto::WindowReport) {
         for found in report.arms.iter_mut().filter_map(|a| a.queries.as_mut()) {
             // Never half of it: these steps are not known.
             found.steps.clear();
+            found.volume.clear();
             found.until_ms = found.from_ms;
         }
     }

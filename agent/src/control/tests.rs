@@ -233,6 +233,7 @@ fn agent(options: Options) -> Agent {
             next_hop: Arc::new(Queue::new(1 << 20)),
             copies: vec![],
             shadow: None,
+            witness: None,
         },
         incarnation: "i1".into(),
     });

@@ -28,7 +28,7 @@ pub fn divide(request: Outgoing, limit: usize) -> Vec<Outgoing> {
     };
     let pieces = pieces.into_iter();
     let outgoing: Vec<Outgoing> = pieces
-        .filter_map(|piece| outgoing(piece, request.lane))
+        .filter_map(|piece| outgoing(piece, &request))
         .collect();
     let points: u64 = outgoing.iter().map(|o| o.points).sum();
     if points != request.points {
@@ -95,14 +95,15 @@ fn nested(number: u64, body: &[u8]) -> Vec<u8> {
     out
 }
 
-fn outgoing(piece: Bytes, lane: usize) -> Option<Outgoing> {
+fn outgoing(piece: Bytes, of: &Outgoing) -> Option<Outgoing> {
     let points = phoenix_engine::engine::count_points(&piece).ok()?;
     Some(Outgoing {
         bytes: piece.len(),
         points,
         held: piece.len(),
         parts: vec![piece],
-        lane,
+        lane: of.lane,
+        run: of.run.clone(),
     })
 }
 
@@ -282,7 +283,7 @@ mod tests {
             held: bytes.len(),
             points: before.len() as u64,
             parts: vec![bytes.clone()],
-            lane: 0,
+            ..Outgoing::default()
         };
         let pieces = divide(whole, limit);
         let after: Vec<_> = pieces.iter().flat_map(|p| flat(&p.parts[0])).collect();

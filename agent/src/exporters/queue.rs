@@ -12,7 +12,7 @@ use gate::Gate;
 use phoenix_engine::prometheus::Unfit;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -51,10 +51,14 @@ enum Item {
         bytes: Bytes,
         points: u64,
         since: Instant,
+        run: Option<Run>,
     },
     Mark(u64),
     Sync(u64),
 }
+
+/// Which step of which experiment wrote a stretch of bytes: experiment and revision.
+pub type Run = Arc<str>;
 
 /// What became of all points ever put in: `written = accepted + refused + waiting`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -121,6 +125,8 @@ pub struct Outgoing {
     pub held: usize,
     /// The lane that they are of.
     pub lane: usize,
+    /// The run that they are of, where that is told.
+    pub run: Option<Run>,
 }
 
 impl Queue {
@@ -174,6 +180,11 @@ impl Queue {
 
     /// Puts bytes at the end of a lane, whether there is room or not; see `is_full`.
     pub fn push_to(&self, lane: usize, bytes: Bytes, points: u64) {
+        self.push_of(lane, bytes, points, None);
+    }
+
+    /// As `push_to`, of a run: no request is of two.
+    pub fn push_of(&self, lane: usize, bytes: Bytes, points: u64, run: Option<Run>) {
         if bytes.is_empty() {
             return;
         }
@@ -185,6 +196,7 @@ impl Queue {
             bytes,
             points,
             since: Instant::now(),
+            run,
         });
         drop(state);
         self.note_full();
@@ -396,26 +408,28 @@ enum Step {
 impl State {
     /// The next request, if the first item is points.
     fn take(&mut self, lane: usize, limits: &Batch) -> Step {
-        let Some(Item::Points { since, .. }) = self.items.front() else {
+        let Some(Item::Points { since, run, .. }) = self.items.front() else {
             return if self.closed {
                 Step::Ended
             } else {
                 Step::Wait(None)
             };
         };
-        let age = since.elapsed();
+        let (age, run) = (since.elapsed(), run.clone());
         let (mut count, mut bytes, mut points, mut full) = (0, 0, 0, self.closed);
         for item in &self.items {
             let Item::Points {
                 bytes: b,
                 points: p,
+                run: of,
                 ..
             } = item
             else {
                 full = true;
                 break;
             };
-            if count > 0 && (points + p > limits.points || bytes + b.len() > limits.bytes) {
+            let over = points + p > limits.points || bytes + b.len() > limits.bytes;
+            if count > 0 && (over || *of != run) {
                 full = true;
                 break;
             }
@@ -434,6 +448,7 @@ impl State {
             points,
             held: bytes,
             lane,
+            run,
         };
         for item in self.items.drain(..count) {
             if let Item::Points { bytes, .. } = item {

@@ -10,10 +10,10 @@ mod told;
 mod wire;
 
 use super::Outcome;
-use super::queue::Outgoing;
+use super::queue::{Outgoing, Run};
 use super::transport::{self, Chunks, Connection};
 use crate::remote_write::{self, Family, Series, Translation};
-use crate::settings::{Protocol, RemoteWriteExporter, RemoteWriteVersion};
+use crate::settings::{Protocol, RemoteWriteExporter, RemoteWriteVersion, WitnessExporter};
 use bytes::Bytes;
 use explain::explain;
 use http::{HeaderMap, Request, StatusCode};
@@ -34,6 +34,8 @@ pub struct RemoteWriteSink {
     decided: bool,
     current: Translation,
     told: Told,
+    /// The label that names the run of what is sent, and the run that stands there.
+    run: Option<(String, Option<Run>)>,
 }
 
 struct Open {
@@ -62,11 +64,38 @@ impl RemoteWriteSink {
             decided,
             current: Translation::default(),
             told: Told::default(),
+            run: None,
         })
+    }
+
+    /// A destination for one arm of experiments: two more labels on every series, the arm and the run.
+    ///
+    /// # Errors
+    /// TLS files that cannot be used.
+    pub fn witness(settings: &WitnessExporter, arm: &str) -> Result<RemoteWriteSink, String> {
+        let mut remote = settings.remote_write.clone();
+        remote
+            .labels
+            .insert(settings.arm_label.clone(), arm.to_owned());
+        let mut sink = RemoteWriteSink::new(remote)?;
+        sink.run = Some((settings.run_label.clone(), None));
+        Ok(sink)
+    }
+
+    fn label_run(&mut self, run: Option<&Run>) {
+        let Some((label, present)) = &mut self.run else {
+            return;
+        };
+        if present.as_ref() != run {
+            *present = run.cloned();
+            let text = run.map(|run| run.to_string()).unwrap_or_default();
+            self.settings.labels.insert(label.clone(), text);
+        }
     }
 
     /// Translates a request, once for all tries; gives the points that have no form, by reason.
     pub fn take(&mut self, request: &Outgoing) -> [u64; Unfit::ALL.len()] {
+        self.label_run(request.run.as_ref());
         let (naming, labels) = (&self.settings.naming, &self.settings.labels);
         let translated = match &request.parts[..] {
             [whole] => remote_write::translate(whole, naming, labels),

@@ -8,6 +8,7 @@ use crate::exporters::remote_write::RemoteWriteSink;
 use crate::exporters::{Exporter, Sink};
 use crate::settings::{
     Batch, FileExporter, OtlpExporter, RemoteWriteExporter, Retry, Settings, ShadowExporter,
+    WitnessExporter,
 };
 use crate::worker::Outlets;
 use std::sync::Arc;
@@ -42,6 +43,12 @@ pub fn exporters(settings: &Settings) -> Result<(Outlets, Vec<Exporter>), StartE
         }
         None => Vec::new(),
     };
+    let mut witness = Vec::new();
+    if let Some(settings_of) = &settings.exporters.witness {
+        for arm in ["baseline", "candidate"] {
+            witness.push(witness_exporters(arm, settings_of, settings.workers)?);
+        }
+    }
     // The exporters of one destination share its queue; the first stands for all.
     let firsts = next.iter().filter(|e| e.lane.is_none_or(|lane| lane == 0));
     let mut queues = firsts.map(|e| e.queue.clone());
@@ -55,8 +62,16 @@ pub fn exporters(settings: &Settings) -> Result<(Outlets, Vec<Exporter>), StartE
         next_hop,
         copies: queues.collect(),
         shadow: shadow.first().map(|e| e.queue.clone()),
+        witness: match witness.as_slice() {
+            [baseline, candidate] => baseline
+                .first()
+                .zip(candidate.first())
+                .map(|(a, b)| [a.queue.clone(), b.queue.clone()]),
+            _ => None,
+        },
     };
     next.extend(shadow);
+    next.extend(witness.into_iter().flatten());
     Ok((outlets, next))
 }
 
@@ -79,6 +94,17 @@ fn remote_write_exporters(
     let sink =
         || RemoteWriteSink::new(remote.clone()).map(|sink| Sink::RemoteWrite(Box::new(sink)));
     one_a_lane(name, &queue, sink, (remote.batch, remote.retry))
+}
+
+fn witness_exporters(
+    arm: &'static str,
+    settings: &WitnessExporter,
+    workers: usize,
+) -> Result<Vec<Exporter>, StartError> {
+    let remote = &settings.remote_write;
+    let queue = Arc::new(Queue::with_lanes(remote.queue_bytes, workers));
+    let sink = || RemoteWriteSink::witness(settings, arm).map(|s| Sink::RemoteWrite(Box::new(s)));
+    one_a_lane("witness", &queue, sink, (remote.batch, remote.retry))
 }
 
 /// One a worker, each with its lane and its connection, on the worker's thread.

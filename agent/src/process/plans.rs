@@ -58,6 +58,7 @@ fn control_options(
     let queues: Vec<_> = std::iter::once(&outlets.next_hop)
         .chain(&outlets.copies)
         .chain(&outlets.shadow)
+        .chain(outlets.witness.iter().flatten())
         .cloned()
         .collect();
     control::Options {

@@ -3,6 +3,7 @@
 use super::run::Outlets;
 use super::{Accepted, Refused, Request, Shared};
 use crate::clock::Clock;
+use crate::exporters::queue::Run;
 use crate::limits;
 use bytes::Bytes;
 use phoenix_engine::Nanos;
@@ -25,6 +26,8 @@ pub struct Core {
     pub clock: Clock,
     /// Its number, and its lane in every queue.
     pub lane: usize,
+    /// What of an experiment runs here.
+    pub run: Option<Run>,
     /// When memory was last looked at.
     pub looked: Nanos,
 }
@@ -77,7 +80,7 @@ impl Core {
 
     /// Puts what the engine wrote into this worker's lanes.
     pub fn emit(&self, emitted: Emitted) {
-        self.outlets.emit(self.lane, emitted);
+        self.outlets.emit(self.lane, emitted, self.run.as_ref());
     }
 
     /// The watch looks twenty times a second; a flood of new series fills a small node between two

@@ -115,6 +115,7 @@ impl Helper {
         };
         let (emitted, share) = self.core.engine.swap_share(plan, at);
         self.core.emit(emitted);
+        self.core.run = desired.run();
         reply.share = share;
         reply.report = Some(self.core.engine.cut());
         if reseeds {

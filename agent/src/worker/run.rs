@@ -10,9 +10,10 @@ use super::{
     WorkerHandle, pass_through,
 };
 use crate::clock::Clock;
-use crate::exporters::queue::{Account as QueueAccount, Queue};
+use crate::exporters::queue::{Account as QueueAccount, Queue, Run};
 use crate::guard::Breach;
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use phoenix_engine::Nanos;
 use phoenix_engine::compile::{Division, Plan};
 use phoenix_engine::engine::{Emitted, Engine, Place, Settings};
@@ -39,22 +40,25 @@ pub struct Outlets {
     pub copies: Vec<Arc<Queue>>,
     /// A shadow candidate's output.
     pub shadow: Option<Arc<Queue>>,
+    /// What baseline and candidate write while there are two arms, for a second account of it.
+    pub witness: Option<[Arc<Queue>; 2]>,
 }
 
 impl Outlets {
     /// Puts what an engine wrote into a worker's lanes.
-    pub(super) fn emit(&self, lane: usize, emitted: Emitted) {
+    pub(super) fn emit(&self, lane: usize, emitted: Emitted, run: Option<&Run>) {
+        if let (Some(queues), Some(run)) = (&self.witness, run) {
+            let arms = by_arm(&emitted);
+            for (queue, (bytes, points)) in queues.iter().zip(arms) {
+                offer(queue, lane, bytes, points, Some(run.clone()));
+            }
+        }
         for copy in &self.copies {
             copy.push_to(lane, emitted.out.clone(), emitted.points);
         }
         self.next_hop.push_to(lane, emitted.out, emitted.points);
         if let Some(shadow) = &self.shadow {
-            // The shadow arm must never slow the baseline: what does not fit is lost and counted.
-            if shadow.is_full() {
-                shadow.lose(lane, emitted.shadow_points);
-            } else {
-                shadow.push_to(lane, emitted.shadow, emitted.shadow_points);
-            }
+            offer(shadow, lane, emitted.shadow, emitted.shadow_points, None);
         }
     }
 
@@ -73,11 +77,33 @@ impl Outlets {
 
     /// No more will come from a worker.
     pub(super) fn close(&self, lane: usize) {
-        for queue in self.copies.iter().chain(&self.shadow) {
+        let witness = self.witness.iter().flatten();
+        for queue in self.copies.iter().chain(&self.shadow).chain(witness) {
             queue.close(lane);
         }
         self.next_hop.close(lane);
     }
+}
+
+/// Must never slow the baseline: what does not fit is lost and counted.
+fn offer(queue: &Queue, lane: usize, bytes: Bytes, points: u64, run: Option<Run>) {
+    if queue.is_full() {
+        queue.lose(lane, points);
+    } else {
+        queue.push_of(lane, bytes, points, run);
+    }
+}
+
+/// Baseline and candidate: what each wrote.
+fn by_arm(emitted: &Emitted) -> [(Bytes, u64); 2] {
+    let (bytes, points) = emitted.candidate;
+    let at = emitted.out.len().saturating_sub(bytes);
+    let candidate = match bytes {
+        0 => (emitted.shadow.clone(), emitted.shadow_points),
+        _ => (emitted.out.slice(at..), points),
+    };
+    let baseline = (emitted.out.slice(..at), emitted.points - points);
+    [baseline, candidate]
 }
 
 /// What a worker begins with.
@@ -202,6 +228,7 @@ fn core(start: &Start, shared: &Arc<Shared>, lane: usize) -> Core {
         outlets: start.outlets.clone(),
         clock,
         lane,
+        run: None,
         looked: 0,
     }
 }
@@ -308,6 +335,7 @@ impl Worker {
         self.cuts
             .swapped(now, last, plans, &mut self.account, &self.core.outlets);
         self.panics_seen = self.account.panics();
+        self.core.run = desired.run();
         self.running = desired;
         let applied = &self.core.shared.applied;
         applied.send_replace(self.running.generation);

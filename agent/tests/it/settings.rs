@@ -203,6 +203,7 @@ exporters:
     headers: { x-prometheus-remote-write-version: 1 }
     compression: gzip
   shadow: { remote_write: {} }
+  witness: { remote_write: {}, arm_label: a-b, run_label: a-b }
 ";
     let Err(SettingsError::Wrong(problems)) = load(Some(file(wrong).path()), &[]) else {
         panic!("must be refused");
@@ -218,9 +219,16 @@ exporters:
         ),
         ("exporters.remote_write.compression", "known are"),
         ("exporters.shadow.remote_write.endpoint", "is missing"),
+        ("exporters.witness.remote_write.endpoint", "is missing"),
+        ("exporters.witness.arm_label", "letters, digits"),
+        ("exporters.witness.run_label", "letters, digits"),
     ] {
         let found = problems.iter().find(|p| p.path == path);
         let found = found.unwrap_or_else(|| panic!("{path} is not in {problems:?}"));
         assert!(found.message.contains(word), "{path}: {}", found.message);
     }
+    let same = problems
+        .iter()
+        .filter(|p| p.message.contains("two are needed"));
+    assert_eq!(same.count(), 1, "{problems:?}");
 }

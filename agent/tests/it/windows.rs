@@ -86,6 +86,7 @@ fn world(refuse: Option<usize>) -> World {
             next_hop: queues[0].clone(),
             copies: vec![],
             shadow: Some(queues[1].clone()),
+            witness: None,
         },
         incarnation: "i".into(),
     });

@@ -11,6 +11,7 @@ pub mod query;
 pub mod stats;
 pub mod verdict;
 pub mod window;
+pub mod witness;
 
 pub use criteria::{Ask, Criteria, Goal, Guardrails, Measure, Mode, Money, ProtectedQuery};
 pub use judge::{JUDGE_VERSION, judge};

@@ -15,6 +15,7 @@ pub mod plan;
 mod quantile;
 pub mod rules;
 pub mod vector;
+pub mod write;
 
 pub use plan::{Asked, Expr, ask};
 

@@ -137,9 +137,11 @@ pub fn rows(value: &Value) -> &[Value] {
 /// A word in colour, on a terminal that wants colours.
 pub fn coloured(word: &str) -> String {
     let code = match word {
-        "promote" | "pass" | "passed" | "Completed" | "healthy" => "32",
-        "reject" | "harm" | "fail" | "stopped" | "Failed" | "rejected" | "rolled-back" => "31",
-        "inconclusive" | "unknown" | "void" | "no data" | "Cancelled" => "33",
+        "promote" | "pass" | "passed" | "Completed" | "healthy" | "agrees" => "32",
+        "reject" | "harm" | "fail" | "stopped" | "Failed" | "rejected" | "rolled-back"
+        | "disagrees" => "31",
+        "inconclusive" | "unknown" | "void" | "no data" | "Cancelled" | "not asked"
+        | "not comparable" => "33",
         _ => return word.to_owned(),
     };
     if colours() {

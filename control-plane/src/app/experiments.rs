@@ -8,6 +8,7 @@ mod lifecycle;
 mod lint;
 mod promote;
 mod windows;
+mod witness;
 
 pub use abort::Aborted;
 pub use figures::{ArmFigures, Figures, figures};
@@ -143,6 +144,7 @@ impl App {
             ended_ms: None,
             promoted_to: None,
             verdict: None,
+            witness: Vec::new(),
             memory: serde_json::Value::Null,
             actor: caller.actor.clone(),
         })

@@ -78,6 +78,7 @@ fn running(labels: &str, baseline: Option<&str>, candidate: &str) -> Experiment 
         started_ms: Some(0),
         ended_ms: None,
         promoted_to: None,
+        witness: Vec::new(),
         verdict: None,
         memory: serde_json::Value::Null,
         actor: "admin".into(),

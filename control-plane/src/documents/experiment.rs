@@ -2,12 +2,14 @@
 
 mod check;
 mod goal;
+mod prometheus;
 mod queries;
 mod steps;
 mod warnings;
 
 pub use goal::{Book, Goal, Saving};
-pub use queries::{Names, ProtectedQuery};
+pub use prometheus::{OnDisagreement, Prometheus};
+pub use queries::{Names, ProtectedQuery, Style as NameStyle};
 pub use steps::{By, Kind, Portion, Share, Step, StepSpec, course};
 
 use super::parse::{Document, check_envelope};
@@ -127,6 +129,9 @@ pub struct ExperimentSpec {
     pub guardrails: Guardrails,
     #[serde(default)]
     pub names: Names,
+    /// Asked as a second witness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<Prometheus>,
     #[serde(default)]
     pub on_success: OnSuccess,
     #[serde(default)]

@@ -3,7 +3,7 @@
 use crate::model::{Experiment, Window};
 use phoenix_analysis as judge;
 use phoenix_engine::ledger::Ledger;
-use phoenix_engine::query::partial::{Group, Partial, Partials, Step};
+use phoenix_engine::query::partial::{Group, Partial, Partials, Step, Volume};
 use phoenix_proto::control as proto;
 use std::collections::BTreeMap;
 
@@ -35,6 +35,12 @@ pub fn with_context(experiment: &Experiment, windows: &mut [judge::Window]) {
 pub fn reports(experiment: &Experiment, rows: &[Window]) -> Vec<judge::Window> {
     let present = |row: &&Window| row.experiment_revision == experiment.revision;
     gather(experiment, rows.iter().filter(present), false)
+}
+
+/// The reports of one step, which may be over.
+pub fn of_run(experiment: &Experiment, rows: &[Window], revision: u64) -> Vec<judge::Window> {
+    let of = |row: &&Window| row.experiment_revision == revision;
+    gather(experiment, rows.iter().filter(of), false)
 }
 
 fn gather<'a>(
@@ -185,6 +191,15 @@ fn partials(found: &proto::QueryPartials) -> Partials {
                 inner: step.inner,
                 end_ms: step.end_ms,
                 groups: step.groups.iter().map(group).collect(),
+            })
+            .collect(),
+        volume: found
+            .volume
+            .iter()
+            .map(|v| Volume {
+                end_ms: v.end_ms,
+                series: v.series,
+                samples: v.samples,
             })
             .collect(),
         late: found.late,

@@ -79,6 +79,7 @@ impl Story {
                 started_ms: None,
                 ended_ms: None,
                 promoted_to: None,
+                witness: Vec::new(),
                 verdict: None,
                 memory: serde_json::Value::Null,
                 actor: "test".into(),

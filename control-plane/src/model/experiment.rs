@@ -1,6 +1,6 @@
 //! An experiment, where it stands, what became of its steps, and what was measured.
 
-use super::Identity;
+use super::{Identity, Witness};
 use crate::documents::{ExperimentSpec, Kind, Share, Step};
 use phoenix_proto::control::ArmReport;
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,9 @@ pub struct Experiment {
     pub promoted_to: Option<String>,
     /// The judge's answer, as the driver wrote it.
     pub verdict: Option<serde_json::Value>,
+    /// What a backend told of the steps that it was asked about, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witness: Vec<Witness>,
     /// The driver's own memory between two looks.
     #[serde(default)]
     pub memory: serde_json::Value,

@@ -88,6 +88,7 @@ impl Plane {
 pub fn args(dir: &Path, listen: &str) -> ServeArgs {
     ServeArgs {
         listen: listen.parse().unwrap(),
+        backends: None,
         data: dir.into(),
         plain_text: false,
         tls_cert: None,

@@ -436,6 +436,21 @@ pub struct QueryPartials {
     /// Innermost aggregations that were not evaluated, and why.
     #[prost(map = "uint32, string", tag = "5")]
     pub unchecked: ::std::collections::HashMap<u32, ::prost::alloc::string::String>,
+    /// What was written by step, where it was asked for; a step that is missing was not counted whole.
+    #[prost(message, repeated, tag = "6")]
+    pub volume: ::prost::alloc::vec::Vec<QueryVolume>,
+}
+/// What an arm wrote in a step, as Prometheus counts it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueryVolume {
+    /// End of the step, Unix epoch milliseconds.
+    #[prost(uint64, tag = "1")]
+    pub end_ms: u64,
+    /// Series that had a sample in it.
+    #[prost(uint64, tag = "2")]
+    pub series: u64,
+    #[prost(uint64, tag = "3")]
+    pub samples: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct QueryStep {

@@ -1,6 +1,6 @@
 //! Swapping plans: every route of the old one is void, state that the new one shares is kept.
 
-use super::{EXPIRY, Emitted, Engine, Hands, Outs};
+use super::{EXPIRY, Emitted, Engine, Hands, Outs, apart, together};
 use crate::Nanos;
 use crate::arm::close::Moment;
 use crate::arm::{Arm, Split};
@@ -169,24 +169,10 @@ impl Engine {
 
     /// What the ending plan wrote, by how that plan divided.
     fn leave(&mut self, outs: Outs, exported: bool) -> Emitted {
-        let Outs {
-            mut baseline,
-            candidate,
-        } = outs;
-        self.baseline.bytes_out += baseline.bytes.len() as u64;
-        if exported {
-            baseline.bytes.extend_from_slice(&candidate.bytes);
-            return Emitted {
-                out: baseline.bytes.into(),
-                points: baseline.points + candidate.points,
-                ..Emitted::default()
-            };
-        }
-        Emitted {
-            out: baseline.bytes.into(),
-            points: baseline.points,
-            shadow: candidate.bytes.into(),
-            shadow_points: candidate.points,
+        self.baseline.bytes_out += outs.baseline.bytes.len() as u64;
+        match exported {
+            true => together(outs.baseline, &outs.candidate),
+            false => apart(outs.baseline, outs.candidate),
         }
     }
 

@@ -18,6 +18,10 @@ pub struct Partials {
     /// By inner aggregation and step; one that found nothing is left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+    /// What was written, by step, where it was asked for. A step of the range that is missing here was not
+    /// counted whole: there were too many series.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volume: Vec<Volume>,
     /// Points whose step had closed before they came: counted in the oldest that was open.
     #[serde(skip_serializing_if = "is_zero")]
     pub late: u64,
@@ -36,6 +40,19 @@ pub struct Step {
     pub end_ms: u64,
     /// Groups that have data, by labels.
     pub groups: Vec<Group>,
+}
+
+/// What an arm wrote in one step, as Prometheus counts it: a histogram is a sample a bucket, and more. What
+/// has no form there is not in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Volume {
+    /// End of the step, Unix epoch milliseconds.
+    pub end_ms: u64,
+    /// Series that had a sample in it.
+    pub series: u64,
+    /// Samples.
+    pub samples: u64,
 }
 
 /// One group at one step.
@@ -98,6 +115,19 @@ impl Partials {
         self.until_ms = self.until_ms.min(other.until_ms).max(self.from_ms);
         self.late += other.late;
         self.unchecked.extend(other.unchecked);
+        let theirs = |end| other.volume.iter().find(|v| v.end_ms == end).copied();
+        self.volume = std::mem::take(&mut self.volume)
+            .into_iter()
+            .filter_map(|own| {
+                // Not known of one worker is not known.
+                let more = theirs(own.end_ms)?;
+                Some(Volume {
+                    series: own.series + more.series,
+                    samples: own.samples + more.samples,
+                    ..own
+                })
+            })
+            .collect();
         let mut all: BTreeMap<(u64, u32), BTreeMap<Labels, Partial>> = BTreeMap::new();
         for step in std::mem::take(&mut self.steps)
             .into_iter()

@@ -65,6 +65,12 @@ pub struct Series {
     pub identity: u128,
     /// The engine's now when it last spoke.
     pub seen: Nanos,
+    /// Whether it has a form in Prometheus.
+    pub fits: bool,
+    /// Time of the newest point that was counted.
+    pub counted: Nanos,
+    /// The step in which it was counted last.
+    pub spoke: u64,
     /// Of the last point.
     pub bounds: Vec<f64>,
     values: Vec<f64>,
@@ -144,6 +150,9 @@ impl Series {
             seats: Vec::new(),
             identity,
             seen,
+            fits: false,
+            counted: 0,
+            spoke: 0,
             bounds: Vec::new(),
             values: Vec::new(),
             start: 0,

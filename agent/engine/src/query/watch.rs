@@ -4,20 +4,21 @@
 //! given. A series is matched once; a point of a series that nobody reads costs the walk alone.
 
 use super::groups::Groups;
-use super::partial::Partials;
+use super::partial::{Partials, Volume};
 use super::select::Compiled;
 use super::series::{Course, Says, Scratch, Seat, Series};
 use super::{Function, LOOKBACK_MS, SEATS};
 use crate::Nanos;
 use crate::engine::{Limits, Settings};
 use crate::identity::Canonical;
+use crate::prometheus::{Kind, family, samples};
 use crate::series::memo::Memo;
 use crate::view::{PointView, SeriesView};
 use crate::wire::index::{Index, PointEntry, Reject, UNKNOWN};
 use crate::wire::normalise::normalise;
 use crate::wire::walk::walk;
 use hashbrown::HashMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 const MILLI: Nanos = 1_000_000;
@@ -58,6 +59,10 @@ pub struct Watch {
     most_groups: usize,
     seats: usize,
     groups: Vec<Groups>,
+    /// Series and samples by step, from the oldest open one.
+    volume: VecDeque<(u64, u64)>,
+    /// A series found no place: the volume is not whole.
+    uncounted: bool,
     found: Partials,
     seed: u64,
     canonical: Canonical,
@@ -86,6 +91,8 @@ impl Watch {
             most_groups: super::groups_each(inner),
             seats: 0,
             groups: (0..inner).map(|_| Groups::default()).collect(),
+            volume: VecDeque::new(),
+            uncounted: false,
             found: Partials::default(),
             seed: settings.fleet_seed,
             canonical: Canonical::default(),
@@ -133,11 +140,50 @@ impl Watch {
                 continue;
             };
             series.seen = now;
-            if !series.seats.is_empty() {
+            let read = !series.seats.is_empty();
+            if self.asked.queries.volume && series.fits {
+                self.count(number, &point.view(kind, data), now);
+            }
+            if read {
                 let around = || index.series(point, data);
                 self.point(number, &point.view(kind, data), around, now);
             }
         }
+    }
+
+    /// A point as samples. A backend takes those of a series in the order of time, each time once.
+    fn count(&mut self, number: u32, point: &PointView<'_>, now: Nanos) {
+        let step = self.step_of(point.time, now);
+        let ahead = (step - self.open) as usize;
+        let Some(series) = self.series.get_mut(number as usize) else {
+            return;
+        };
+        if point.time <= series.counted {
+            return;
+        }
+        series.counted = point.time;
+        if point.no_recorded_value() {
+            return;
+        }
+        if self.volume.len() <= ahead {
+            self.volume.resize(ahead + 1, (0, 0));
+        }
+        let samples = samples(point);
+        if let Some((of_series, all)) = self.volume.get_mut(ahead) {
+            *all += samples;
+            if series.spoke < step {
+                series.spoke = step;
+                *of_series += samples;
+            }
+        }
+    }
+
+    /// The step of a point, one that is open. What lies ahead of now is not from there.
+    fn step_of(&self, time: Nanos, now: Nanos) -> u64 {
+        let newest = now.div_ceil(self.step) + 1;
+        time.div_ceil(self.step)
+            .min(newest.max(self.open))
+            .max(self.open)
     }
 
     /// A point of a series that somebody reads.
@@ -183,8 +229,10 @@ impl Watch {
         let number = match self.by_identity.get(&identity) {
             Some(number) => *number,
             None => {
-                let Some(number) = self.place(Series::new(identity, Course::of(&view.metric), now))
-                else {
+                let mut series = Series::new(identity, Course::of(&view.metric), now);
+                series.fits = Kind::of(&view.metric).is_ok() && family(&view.metric).is_some();
+                let Some(number) = self.place(series) else {
+                    self.uncounted = true;
                     self.refuse_all();
                     return UNKNOWN;
                 };
@@ -282,11 +330,8 @@ impl Watch {
         if says == Says::Nothing {
             return;
         }
-        // What lies ahead of now is not from there.
-        let newest = now.div_ceil(self.step) + 1;
-        let step = time.div_ceil(self.step);
-        self.found.late += u64::from(step < self.open);
-        let step = step.min(newest.max(self.open)).max(self.open);
+        self.found.late += u64::from(time.div_ceil(self.step) < self.open);
+        let step = self.step_of(time, now);
         let Some(series) = self.series.get_mut(number as usize) else {
             return;
         };
@@ -324,6 +369,7 @@ impl Watch {
             if self.from > last + 1 {
                 // Nothing of it is told.
                 self.groups.iter_mut().for_each(|g| drop(g.close()));
+                self.volume.pop_front();
                 self.open += 1;
                 continue;
             }
@@ -367,10 +413,18 @@ impl Watch {
                 groups.entry(seat.group).or_default().merge(&one);
             }
         }
+        let (of_series, samples) = self.volume.pop_front().unwrap_or_default();
         if step < self.from {
             return;
         }
         let end_ms = step * self.asked.queries.step_ms;
+        if self.asked.queries.volume && !self.uncounted {
+            self.found.volume.push(Volume {
+                end_ms,
+                series: of_series,
+                samples,
+            });
+        }
         for ((number, groups), found) in (0u32..).zip(&self.groups).zip(&found) {
             let whole = match inner.get(number as usize) {
                 Some(Function::IncreaseOver(over)) => step + 1 >= self.from + u64::from(*over),

@@ -60,6 +60,7 @@ impl Lonely {
                 next_hop: Arc::new(Queue::new(1 << 24)),
                 copies: vec![],
                 shadow: Some(shadow.clone()),
+                witness: None,
             },
             incarnation: "i1".into(),
         });

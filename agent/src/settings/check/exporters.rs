@@ -22,6 +22,7 @@ pub fn exporters(root: &Section, memory: usize) -> Exporters {
             .and_then(|s| remote_write_exporter(&s, memory)),
         file: section.section("file").and_then(|s| file_exporter(&s)),
         shadow: section.section("shadow").and_then(|s| shadow(&s, memory)),
+        witness: section.section("witness").and_then(|s| witness(&s, memory)),
     };
     if !["otlp", "remote_write", "file"]
         .iter()
@@ -52,6 +53,34 @@ fn shadow(s: &Section, memory: usize) -> Option<ShadowExporter> {
             None
         }
     }
+}
+
+/// What cannot be delivered to a witness for so long is given up: nothing waits for it.
+const WITNESS_GIVES_UP: Duration = Duration::from_secs(60);
+
+fn witness(s: &Section, memory: usize) -> Option<WitnessExporter> {
+    let remote = s.section("remote_write");
+    if remote.is_none() {
+        s.wrong("remote_write", "is missing; write where both arms go to");
+    }
+    let name = |key: &str, default: &str| {
+        let name = s.text(key).unwrap_or_else(|| default.to_owned());
+        check_label(s, key, &name);
+        name
+    };
+    let arm_label = name("arm_label", "phoenix_arm");
+    let run_label = name("run_label", "phoenix_run");
+    if arm_label == run_label {
+        s.wrong("run_label", "is the same as `arm_label`; two are needed");
+    }
+    s.finish();
+    let mut remote_write = remote_write_exporter(&remote?, memory)?;
+    remote_write.retry.give_up.get_or_insert(WITNESS_GIVES_UP);
+    Some(WitnessExporter {
+        remote_write,
+        arm_label,
+        run_label,
+    })
 }
 
 fn remote_write_exporter(s: &Section, memory: usize) -> Option<RemoteWriteExporter> {
@@ -91,16 +120,20 @@ fn remote_write_exporter(s: &Section, memory: usize) -> Option<RemoteWriteExport
 fn external_labels(s: &Section) -> BTreeMap<String, String> {
     let mut labels = s.table("labels").unwrap_or_default();
     for name in labels.keys() {
-        let valid = label_name(name).is_some_and(|valid| valid == *name);
-        if !valid || name.starts_with("__") {
-            s.wrong(
-                &format!("labels.{name}"),
-                "is no name of a label; use letters, digits and single underscores, with no digit first",
-            );
-        }
+        check_label(s, &format!("labels.{name}"), name);
     }
     labels.retain(|_, text| !text.is_empty());
     labels
+}
+
+fn check_label(s: &Section, key: &str, name: &str) {
+    let valid = label_name(name).is_some_and(|valid| valid == *name);
+    if !valid || name.starts_with("__") {
+        s.wrong(
+            key,
+            "is no name of a label; use letters, digits and single underscores, with no digit first",
+        );
+    }
 }
 
 fn otlp_exporter(s: &Section, memory: usize) -> Option<OtlpExporter> {

@@ -4,7 +4,7 @@
 //! whole: so both sums are over the same agents, whoever is missing.
 
 use crate::window::Window;
-use phoenix_engine::query::partial::{Labels, Partial, Partials};
+use phoenix_engine::query::partial::{Labels, Partial, Partials, Volume};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One arm's groups by innermost aggregation and end of step.
@@ -23,6 +23,8 @@ pub struct Fleet {
     pub unchecked: BTreeMap<u32, String>,
     /// Points that came after their step had closed.
     pub late: u64,
+    /// By end of step, where every agent counted it.
+    pub volume: BTreeMap<u64, Volume>,
 }
 
 /// What one process of an agent told.
@@ -70,6 +72,63 @@ impl Fleet {
             for (side, partials) in own.partials.iter().flat_map(|pair| pair.iter().enumerate()) {
                 let taken = |end| taken.contains(&(*agent, *incarnation, end));
                 fleet.add(side, partials, taken);
+            }
+        }
+        fleet
+    }
+
+    /// What one arm wrote: steps of which every agent told that writes at all. An agent is one from its first
+    /// window on; `expected` are those that write from the beginning. Only `arms[side]` is filled.
+    pub fn whole(
+        step_ms: u64,
+        side: usize,
+        windows: &[Window],
+        expected: &BTreeSet<String>,
+    ) -> Fleet {
+        let mut fleet = Fleet {
+            step_ms,
+            ..Fleet::default()
+        };
+        let mut since: BTreeMap<&str, u64> = expected.iter().map(|a| (a.as_str(), 0)).collect();
+        let mut told: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+        let mut volume: BTreeMap<u64, (usize, Volume)> = BTreeMap::new();
+        for window in windows {
+            let first = since.entry(&window.agent).or_insert(window.start_ms);
+            *first = window.start_ms.min(*first);
+            let (own, other) = match side {
+                0 => (&window.baseline, &window.candidate),
+                _ => (&window.candidate, &window.baseline),
+            };
+            // Of nodes compared with each other some have only one arm: nothing is written by the other.
+            let writes = own.is_some();
+            let arm = own.as_ref().or(other.as_ref());
+            let Some(found) = arm.and_then(|arm| arm.queries.as_ref()) else {
+                continue;
+            };
+            let ends = (found.from_ms..found.until_ms)
+                .step_by(step_ms.max(1) as usize)
+                .map(|start| start + step_ms);
+            told.entry(&window.agent).or_default().extend(ends);
+            for of in &found.volume {
+                let (agents, sum) = volume.entry(of.end_ms).or_default();
+                *agents += 1;
+                sum.series += if writes { of.series } else { 0 };
+                sum.samples += if writes { of.samples } else { 0 };
+            }
+            if writes {
+                fleet.add(side, found, |_| true);
+            }
+        }
+        let all: BTreeSet<u64> = told.values().flatten().copied().collect();
+        let writing = |end: u64| since.iter().filter(move |(_, since)| **since < end);
+        let whole = |end: &u64| {
+            writing(*end).all(|(agent, _)| told.get(agent).is_some_and(|told| told.contains(end)))
+        };
+        fleet.known = all.into_iter().filter(whole).collect();
+        for end in &fleet.known {
+            let counted = volume.remove(end);
+            if let Some((_, sum)) = counted.filter(|(n, _)| *n == writing(*end).count()) {
+                fleet.volume.insert(*end, sum);
             }
         }
         fleet

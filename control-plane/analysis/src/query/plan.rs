@@ -98,7 +98,7 @@ pub fn ask(guardrails: &Guardrails, window_ms: u64) -> Asked {
         inner: Queries {
             step_ms: window_ms,
             names: guardrails.names.clone(),
-            inner: Vec::new(),
+            ..Queries::default()
         },
         ..Asked::default()
     };
@@ -143,7 +143,7 @@ impl Asked {
 
     /// What the agents are sent: JSON; empty where there is nothing to evaluate.
     pub fn for_agents(&self) -> String {
-        match self.inner.inner.is_empty() {
+        match self.inner.is_empty() {
             true => String::new(),
             // Of texts and numbers: writing it cannot fail.
             false => serde_json::to_string(&self.inner).unwrap_or_default(),

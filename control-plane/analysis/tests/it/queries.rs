@@ -2,12 +2,13 @@
 //! both arms are compared.
 
 use crate::world::{arm, criteria, report};
+use phoenix_analysis::query::fleet::Fleet;
 use phoenix_analysis::query::{Fault, ask};
 use phoenix_analysis::{
     Arm, Criteria, Criterion, Guardrails, Measure, Mode, Outcome, ProtectedQuery, Ruling, Window,
     judge,
 };
-use phoenix_engine::query::partial::{Group, Labels, Partial, Partials, Step};
+use phoenix_engine::query::partial::{Group, Labels, Partial, Partials, Step, Volume};
 use phoenix_engine::query::{Function, Grouping};
 use proptest::prelude::*;
 use std::fmt::Write;
@@ -489,4 +490,69 @@ proptest! {
         };
         prop_assert_eq!(of(&whole), of(&parts));
     }
+}
+
+/// A window of an agent, with what both arms told of the steps in (from, until].
+fn told(agent: &str, start_ms: u64, from_ms: u64, until_ms: u64, series: u64) -> Window {
+    let ends = (from_ms..until_ms).step_by(10).map(|start| start + 10);
+    let partials = Partials {
+        from_ms,
+        until_ms,
+        volume: ends
+            .map(|end_ms| Volume {
+                end_ms,
+                series,
+                samples: 2 * series,
+            })
+            .collect(),
+        ..Partials::default()
+    };
+    Window {
+        agent: agent.into(),
+        start_ms,
+        baseline: Some(Arm {
+            queries: Some(partials),
+            ..Arm::default()
+        }),
+        ..Window::default()
+    }
+}
+
+#[test]
+fn an_account_of_a_fleet_is_whole_where_every_agent_that_writes_has_told() {
+    let windows = [
+        told("a", 0, 10, 30, 3),
+        told("a", 30, 30, 60, 3),
+        // It came at 25, and tells from 40 on.
+        told("b", 25, 40, 60, 5),
+    ];
+    let known = |expected: &[&str]| -> Vec<(u64, Option<u64>)> {
+        let expected = expected.iter().map(|a| (*a).to_string()).collect();
+        let fleet = Fleet::whole(10, 0, &windows, &expected);
+        let series = |end| fleet.volume.get(end).map(|v: &Volume| v.series);
+        fleet.known.iter().map(|end| (*end, series(end))).collect()
+    };
+    let whole = [(20, Some(3)), (50, Some(8)), (60, Some(8))];
+    assert_eq!(known(&[]), whole);
+    assert_eq!(known(&["a"]), whole);
+    assert_eq!(known(&["a", "b"]), whole[1..]);
+    assert_eq!(known(&["a", "silent"]), []);
+    // One that has too many series tells no volume.
+    let mut uncounted = told("b", 25, 40, 60, 5);
+    let arm = uncounted.baseline.as_mut().unwrap();
+    arm.queries.as_mut().unwrap().volume.clear();
+    let windows = [windows[0].clone(), windows[1].clone(), uncounted];
+    let fleet = Fleet::whole(10, 0, &windows, &Default::default());
+    assert_eq!(fleet.known.len(), 3);
+    assert_eq!(fleet.volume.keys().collect::<Vec<_>>(), [&20]);
+    // What an arm does not write is nothing, not unknown.
+    let fleet = Fleet::whole(10, 1, &windows[..2], &Default::default());
+    assert_eq!(
+        fleet.volume[&50],
+        Volume {
+            end_ms: 0,
+            series: 0,
+            samples: 0
+        }
+    );
 }

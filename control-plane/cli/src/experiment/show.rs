@@ -35,6 +35,65 @@ pub fn show(e: &Value) -> String {
     } else if e["live"].is_object() {
         out += &live(&e["live"]);
     }
+    let heard = rows(&e["steps"])
+        .iter()
+        .filter(|s| s["witness"].is_object());
+    for step in heard {
+        let _ = write!(
+            out,
+            "\nsecond witness, step {}: {}",
+            text(step, "/step"),
+            heard_in_short(&step["witness"])
+        );
+    }
+    out
+}
+
+/// What the backend tells, in one line.
+fn heard_in_short(witness: &Value) -> String {
+    format!(
+        "{}   {}\n",
+        coloured(&text(witness, "/word")),
+        text(witness, "/reason")
+    )
+}
+
+/// Both accounts, figure by figure.
+fn heard(witness: &Value) -> String {
+    let mut out = format!(
+        "\nsecond witness {} (Prometheus {}): {}",
+        text(witness, "/url"),
+        text(witness, "/version"),
+        heard_in_short(witness)
+    );
+    let number = |f: &Value, at: &str| match f.pointer(at).and_then(Value::as_f64) {
+        Some(n) if n == n.trunc() && n.abs() < 1e15 => format!("{n}"),
+        Some(n) => format!("{n:.4}"),
+        None => "-".into(),
+    };
+    out += &table(
+        &[
+            "figure", "arm", "", "agents", "backend", "apart", "windows", "missing", "reason",
+        ],
+        rows(&witness["figures"]).iter().map(|f| {
+            vec![
+                text(f, "/what"),
+                text(f, "/arm"),
+                coloured(&text(f, "/word")),
+                number(f, "/agents"),
+                number(f, "/backend"),
+                percent(f, "/error"),
+                count(f, "/windows"),
+                count(f, "/missing"),
+                text(f, "/reason"),
+            ]
+        }),
+    );
+    let _ = writeln!(
+        out,
+        "means a window, of the group that differs most; they agree within {}",
+        percent(witness, "/tolerance")
+    );
     out
 }
 
@@ -61,7 +120,7 @@ fn steps(e: &Value) -> String {
 pub fn explain(e: &Value) -> String {
     let judged: Vec<&Value> = rows(&e["steps"])
         .iter()
-        .filter(|s| s["verdict"].is_object())
+        .filter(|s| s["verdict"].is_object() || s["witness"].is_object())
         .collect();
     if judged.is_empty() {
         return show(e);
@@ -73,13 +132,18 @@ pub fn explain(e: &Value) -> String {
         text(e, "/reason")
     );
     for step in judged {
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "\nstep {}: {}\n{}",
+            "\nstep {}: {}",
             text(step, "/step"),
-            coloured(&text(step, "/state")),
-            explained(&step["verdict"])
+            coloured(&text(step, "/state"))
         );
+        if step["verdict"].is_object() {
+            out += &explained(&step["verdict"]);
+        }
+        if step["witness"].is_object() {
+            out += &heard(&step["witness"]);
+        }
     }
     out
 }

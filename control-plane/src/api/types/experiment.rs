@@ -4,7 +4,7 @@ use super::money::{self, Money};
 use super::time;
 use crate::app::experiments::{Figures, document};
 use crate::documents::Step;
-use crate::model::{Experiment, Phase};
+use crate::model::{Experiment, Phase, Witness};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -126,6 +126,8 @@ pub struct StepBody {
     pub reason: Option<String>,
     /// The judge's answer; null: not judged.
     pub verdict: Option<serde_json::Value>,
+    /// What the backend tells that the document names; null: none is named, or it was not asked yet.
+    pub witness: Option<Witness>,
 }
 
 /// All steps, those to come too.
@@ -134,6 +136,8 @@ fn steps(e: &Experiment) -> Vec<StepBody> {
     let step = |(at, step): (usize, &Step)| {
         let ended = e.results.iter().find(|r| r.at == at);
         let present = at == e.at && e.phase != Phase::Pending && ended.is_none();
+        let revision = ended.map(|r| r.revision).or(present.then_some(e.revision));
+        let mut heard = e.witness.iter();
         StepBody {
             step: step.name.clone(),
             state: match ended {
@@ -143,7 +147,8 @@ fn steps(e: &Experiment) -> Vec<StepBody> {
                 None if present => "stopped",
                 None => "pending",
             },
-            revision: ended.map(|r| r.revision).or(present.then_some(e.revision)),
+            revision,
+            witness: heard.find(|w| Some(w.revision) == revision).cloned(),
             min_windows: step.min_windows,
             dwell_ms: step.dwell_ms,
             started_at: match ended {

@@ -223,4 +223,5 @@ fn check_criteria(spec: &ExperimentSpec, problems: &mut Problems) {
     }
     check_matchers("spec.guardrails.protect", &rails.protect, problems);
     super::queries::check(spec, problems);
+    super::prometheus::check(spec, problems);
 }

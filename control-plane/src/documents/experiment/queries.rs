@@ -71,7 +71,10 @@ impl ExperimentSpec {
 
     /// The queries, divided between agents and judge.
     pub fn asked(&self) -> Asked {
-        ask(&self.judged_queries(), self.window.0)
+        let mut asked = ask(&self.judged_queries(), self.window.0);
+        // What a backend is asked as well.
+        asked.inner.volume = self.prometheus.is_some();
+        asked
     }
 }
 

@@ -169,6 +169,49 @@ fn a_word_that_is_unknown_and_a_goal_that_is_missing_hide_nothing_else() {
 }
 
 #[test]
+fn a_backend_is_named_by_its_address_and_everything_else_has_a_default() {
+    let read = spec(", prometheus: { url: 'http://127.0.0.1:9090' }")
+        .prometheus
+        .unwrap();
+    assert_eq!(
+        (read.arm_label.as_str(), read.run_label.as_str()),
+        ("phoenix_arm", "phoenix_run")
+    );
+    assert_eq!(read.delay, Span::from_secs(30));
+    assert_eq!(read.on_disagreement, OnDisagreement::Show);
+    assert_eq!(spec("").prometheus, None);
+    let off = ", prometheus: { url: 'http://p.example.com/base', insecure: true, armLabel: a, runLabel: b }";
+    assert!(parse_experiment(&document(off)).is_ok());
+}
+
+#[test]
+fn every_mistake_about_the_backend_is_told_with_its_path() {
+    let text = ", prometheus: { url: 'http://p.example.com', armLabel: '__a', runLabel: 'a-b', delay: 11m, \
+                timeout: 1ms, tolerance: 1 }";
+    let keys = [
+        "url",
+        "armLabel",
+        "runLabel",
+        "delay",
+        "timeout",
+        "tolerance",
+    ];
+    let expected: Vec<String> = keys.map(|k| format!("spec.prometheus.{k}")).into();
+    assert_eq!(paths(&document(text)), expected);
+    for url in [
+        "p:9090",
+        "ftp://p",
+        "https://u:p@h",
+        "https://h/?a=b",
+        "",
+        "/x",
+    ] {
+        let text = format!(", prometheus: {{ url: '{url}' }}");
+        assert_eq!(paths(&document(&text)), ["spec.prometheus.url"], "{url}");
+    }
+}
+
+#[test]
 fn steps_that_never_compare_and_steps_that_outlast_the_run_are_refused() {
     for steps in ["[ { step: lint } ]", "[]", "[ { step: ramp, to: [100%] } ]"] {
         assert_eq!(

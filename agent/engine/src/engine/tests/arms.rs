@@ -98,6 +98,42 @@ fn a_split_gives_each_entity_to_one_arm_and_the_keyless_to_the_baseline() {
 }
 
 #[test]
+fn of_a_split_it_is_told_what_of_the_output_is_the_candidates() {
+    let division = Division::Split {
+        entity: vec!["k".into()],
+        percent: 50.0,
+    };
+    let mut engine = engine(arms(stages("[]"), stages(WINDOW), division));
+    let mut written = [0, 0];
+    for time in [10, 11] {
+        let fed = engine.feed(&keys(100, time), time * S).unwrap();
+        // The candidate's are in its window.
+        assert_eq!(fed.emitted.candidate, (0, 0));
+        written[0] += fed.emitted.points;
+    }
+    let emitted = engine.tick(100 * S);
+    let (bytes, points) = emitted.candidate;
+    let theirs = emitted.out.slice(emitted.out.len() - bytes..);
+    assert_eq!(
+        (read(&theirs).len() as u64, emitted.points),
+        (points, points)
+    );
+    written[1] += points;
+    let report = engine.cut();
+    let exported = |ledger: &crate::ledger::Ledger| ledger.exported;
+    assert!(written[1] > 20);
+    assert_eq!(
+        written,
+        [
+            exported(&report.baseline.ledger),
+            exported(&report.candidate.unwrap().ledger)
+        ]
+    );
+}
+
+const WINDOW: &str = "[{id: a, aggregate: {match: {}, without: [other], interval: 10s}}]";
+
+#[test]
 fn protected_series_pass_every_stage_and_are_measured_in_both_arms() {
     let baseline = pipeline(
         "b",

@@ -197,6 +197,49 @@ fn both_arms_of_a_shadow_are_evaluated_and_a_fold_keeps_the_sum_of_rates() {
 }
 
 #[test]
+fn what_an_arm_writes_is_counted_by_step_as_prometheus_would() {
+    let plan = arms(
+        stages("[]"),
+        stages("[{id: f, filter: {drop: [{attributes: {k: a}}]}}]"),
+        Division::Shadow,
+    );
+    let queries = Queries {
+        step_ms: 10_000,
+        volume: true,
+        ..Queries::default()
+    };
+    let mut engine = engine(plan.asked(queries).unwrap());
+    let delta = |time| P {
+        delta: true,
+        ..c("d", time, 1)
+    };
+    for (time, keys) in [(12, "ab"), (15, "ab"), (20, "b"), (21, "ab"), (35, "b")] {
+        let points = keys.chars().map(|k| c(&k.to_string(), time, 1));
+        let points: Vec<P> = points.chain([delta(time)]).collect();
+        engine.feed(&request(&points), time * S).unwrap();
+    }
+    // What comes twice is stored once.
+    engine.feed(&request(&[c("b", 35, 1)]), 36 * S).unwrap();
+    engine.tick(50 * S);
+    let report = engine.cut();
+    let of = |found: Option<Partials>| -> Vec<(u64, u64, u64)> {
+        let volume = found.unwrap().volume;
+        volume
+            .iter()
+            .map(|v| (v.end_ms / 1000, v.series, v.samples))
+            .collect()
+    };
+    assert_eq!(
+        of(report.baseline.queries),
+        [(20, 2, 5), (30, 2, 2), (40, 1, 1)]
+    );
+    assert_eq!(
+        of(report.candidate.unwrap().queries),
+        [(20, 1, 3), (30, 1, 1), (40, 1, 1)]
+    );
+}
+
+#[test]
 fn nothing_is_watched_without_queries() {
     let mut engine = engine(arms(stages("[]"), stages(FOLD), Division::Shadow));
     engine.feed(&request(&[c("a", 5, 1)]), 5 * S).unwrap();
