@@ -185,20 +185,28 @@ impl Aggregation {
         let Some(kind) = Kind::of(&series.metric, &self.rules) else {
             return Joined::Passes(NOT_AGGREGATED);
         };
+        let (join, book) = self.joining(kind, weight, now);
+        if series.metric.kind == MetricType::Summary {
+            return book.join_summary(series, identity, join);
+        }
+        book.join(series, identity, &join)
+    }
+
+    /// What a series of this kind joins in, and where.
+    fn joining(&mut self, kind: Kind, weight: f64, now: Nanos) -> (Join<'_>, &mut Book) {
+        let weighted = self.rules.weighted && kind.is_weighted();
         let join = Join {
             kind,
             part: Part::Whole,
             rules: &self.rules,
             windows: &self.windows,
             start: self.windows.closed_to.max(self.rules.began).max(self.floor),
-            weight: self.weight_of(kind, weight),
+            // What its increments count for here.
+            weight: if weighted { weight } else { 1.0 },
             now,
             clock: self.clock,
         };
-        if series.metric.kind == MetricType::Summary {
-            return self.book.join_summary(series, identity, join);
-        }
-        self.book.join(series, identity, &join)
+        (join, &mut self.book)
     }
 
     /// Marks every output with an attribute (a `KeyValue` body), and gives gauges another name.
@@ -217,28 +225,10 @@ impl Aggregation {
         now: Nanos,
     ) -> Option<Seat> {
         let kind = Kind::of(&series.metric, &self.rules).filter(|kind| kind.is_delta())?;
-        let join = Join {
-            kind,
-            part: Part::Whole,
-            rules: &self.rules,
-            windows: &self.windows,
-            start: self.windows.closed_to.max(self.rules.began).max(self.floor),
-            weight: self.weight_of(kind, weight),
-            now,
-            clock: self.clock,
-        };
-        match self.book.join_shared(series, &join) {
+        let (join, book) = self.joining(kind, weight, now);
+        match book.join_shared(series, &join) {
             Joined::Seat(seat) => Some(seat),
             Joined::Passes(_) => None,
-        }
-    }
-
-    /// What increments of a kind count for here.
-    fn weight_of(&self, kind: Kind, weight: f64) -> f64 {
-        if self.rules.weighted && kind.is_weighted() {
-            weight
-        } else {
-            1.0
         }
     }
 
@@ -248,7 +238,7 @@ impl Aggregation {
         let members: Vec<u32> = seats.iter().filter(live).map(|seat| seat.member).collect();
         if !members.is_empty() {
             self.windows.forget(&members);
-            self.book.leave(&members);
+            self.book.leave(&members, &self.windows);
         }
     }
 

@@ -24,6 +24,7 @@ pub(crate) use transform::key_value;
 pub use transform::{Change, Merged, NewName, Normalise, Piece, Replace, Step, Transform};
 
 use crate::document::{Document, Matcher, Problem};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A compiled pipeline: immutable, shared between threads.
@@ -48,18 +49,30 @@ pub struct Pipeline {
 pub fn compile(text: &str) -> Result<Arc<Pipeline>, Vec<Problem>> {
     let draft = crate::document::draft(text);
     let mut problems = draft.problems;
+    // Of a stage that is wrong by itself nobody knows what it was to write.
+    let wrong: BTreeSet<usize> = problems.iter().filter_map(stage_of).collect();
     let stages: Vec<_> = draft
         .places
         .iter()
         .zip(&draft.document.spec.stages)
         .map(|(place, stage)| (*place, stage.id.as_str(), &stage.action))
+        .filter(|(place, ..)| !wrong.contains(place))
         .collect();
     problems.extend(overlap::find(&stages));
+    // Nor whether it would have added up what a transform before it makes one.
+    let behind = |(place, ..): &&(usize, _, _)| wrong.last().is_none_or(|last| place > last);
+    let stages: Vec<_> = stages.iter().filter(behind).copied().collect();
     problems.extend(uniqueness::find(&stages));
     if !problems.is_empty() {
         return Err(problems);
     }
     build(draft.document)
+}
+
+/// Index of the stage that a problem is in.
+fn stage_of(problem: &Problem) -> Option<usize> {
+    let (index, _) = problem.path.strip_prefix("spec.stages[")?.split_once(']')?;
+    index.parse().ok()
 }
 
 fn build(document: Document) -> Result<Arc<Pipeline>, Vec<Problem>> {

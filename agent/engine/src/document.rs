@@ -162,6 +162,28 @@ pub struct Match {
     pub attributes: BTreeMap<String, Condition>,
 }
 
+/// Why no series meets a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Never {
+    /// None of its types has a temporality.
+    Temporality,
+    /// None of its types is one that only grows.
+    Monotonic,
+}
+
+impl Match {
+    /// Why its conditions exclude each other.
+    pub(crate) fn never(&self) -> Option<Never> {
+        let none = |wanted: &[MetricType]| {
+            !self.types.is_empty() && !self.types.iter().any(|t| wanted.contains(t))
+        };
+        if self.temporality.is_some() && none(MetricType::WITH_TEMPORALITY) {
+            return Some(Never::Temporality);
+        }
+        (self.monotonic == Some(true) && none(&[MetricType::Sum])).then_some(Never::Monotonic)
+    }
+}
+
 /// Type of a metric; the numbers are those of the canonical identity.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -179,6 +201,15 @@ pub enum MetricType {
     ExponentialHistogram = 4,
     /// A summary.
     Summary = 5,
+}
+
+impl MetricType {
+    /// Those whose points relate to a time before them.
+    pub(crate) const WITH_TEMPORALITY: &[MetricType] = &[
+        MetricType::Sum,
+        MetricType::Histogram,
+        MetricType::ExponentialHistogram,
+    ];
 }
 
 /// Temporality of a sum or histogram; the numbers are those of OTLP.

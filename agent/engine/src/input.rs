@@ -226,12 +226,13 @@ impl Input {
             return seen;
         }
         let adds;
-        (adds, seen.notes) = self.judge(point, &standing, began, scratch);
+        (adds, seen.notes) = never_falling(self.judge(point, &standing, began, scratch));
         // What goes up and down is never reset.
         seen.new_epoch = self.monotonic
             && (matches!(standing, Standing::NewEpoch)
                 || seen.notes.has(Notes::RESET)
-                || seen.notes.has(Notes::RESET_ANOMALY));
+                || seen.notes.has(Notes::RESET_ANOMALY)
+                || (matches!(standing, Standing::Same) && seen.notes.has(Notes::NEGATIVE)));
         self.store(point);
         seen.gap = self.gap;
         seen.increment = match (adds, point.kind) {
@@ -382,6 +383,18 @@ enum Step {
     Incomparable,
 }
 
+/// A counter below 0 is none: the whole value of one that begins there would make a total fall.
+fn never_falling((adds, notes): (Adds, Notes)) -> (Adds, Notes) {
+    match adds {
+        Adds::Number(whole) if whole.is_negative() => (Adds::Nothing, Notes::NEGATIVE),
+        Adds::Summary(sum, count) if sum.is_negative() => {
+            let sum = Total::Double(0.0);
+            (Adds::Summary(sum, count), notes.with(Notes::NEGATIVE))
+        }
+        adds => (adds, notes),
+    }
+}
+
 /// Each half of a summary by itself, as two counters would.
 fn step_of_summary((sum, count): (f64, u64), (before, counted): (f64, u64)) -> Step {
     let grown = match sum < before {
@@ -390,7 +403,8 @@ fn step_of_summary((sum, count): (f64, u64), (before, counted): (f64, u64)) -> S
     };
     let more = count.checked_sub(counted).unwrap_or(count);
     let adds = Adds::Summary(Total::Double(grown), Total::Int(i128::from(more)));
-    if sum < before || count < counted {
+    // A sum that fell below 0 is noted as that.
+    if (sum < before && sum >= 0.0) || count < counted {
         Step::Fell(Some(adds))
     } else {
         Step::Grew(adds)

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use case::{Call, Case, SECOND};
 use phoenix_engine::compile::{Plan, compile};
 use phoenix_engine::engine::{Emitted, Engine, Limits, Settings};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 fn plan(stages: &serde_yaml::Value, protect: &serde_yaml::Value) -> Arc<Plan> {
@@ -30,7 +30,8 @@ fn plan(stages: &serde_yaml::Value, protect: &serde_yaml::Value) -> Arc<Plan> {
     Plan::new(compile(&document.to_string()).unwrap(), None).unwrap()
 }
 
-fn run(case: &Case) -> Result<(), String> {
+/// Runs a case; the rules and notes that its stages counted.
+fn run(case: &Case) -> Result<BTreeSet<String>, String> {
     let protect = match &case.protect {
         serde_yaml::Value::Null => serde_yaml::Value::Sequence(Vec::new()),
         given => given.clone(),
@@ -86,7 +87,7 @@ fn run(case: &Case) -> Result<(), String> {
     figures(case, &engine)
 }
 
-fn figures(case: &Case, engine: &Engine) -> Result<(), String> {
+fn figures(case: &Case, engine: &Engine) -> Result<BTreeSet<String>, String> {
     let report = engine.figures().baseline;
     let ledger = &report.ledger;
     if ledger.imbalance() != 0 {
@@ -124,29 +125,81 @@ fn figures(case: &Case, engine: &Engine) -> Result<(), String> {
             }
         }
     }
-    Ok(())
+    let counts = report.stages.iter().flat_map(|stage| stage.counts.keys());
+    Ok(counts.chain(ledger.dropped.keys()).cloned().collect())
 }
 
-#[test]
-fn every_golden_case_writes_what_was_worked_out_by_hand() {
+/// Name and content of every case.
+fn cases() -> Vec<(String, Case)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/cases");
     let mut paths: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
     paths.sort();
-    assert!(paths.len() >= 20, "cases are missing");
-    let mut failed = Vec::new();
-    for path in paths {
+    let read = |path: &std::path::PathBuf| {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(&path).unwrap();
+        let text = std::fs::read_to_string(path).unwrap();
         let case: Case = serde_yaml::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+        (name, case)
+    };
+    paths.iter().map(read).collect()
+}
+
+#[test]
+fn every_golden_case_writes_what_was_worked_out_by_hand() {
+    let cases = cases();
+    assert!(cases.len() >= 20, "cases are missing");
+    let mut failed = Vec::new();
+    for (name, case) in cases {
         assert!(!case.purpose.is_empty() && !case.calls.is_empty(), "{name}");
         if let Err(why) = run(&case) {
             failed.push(format!("{name} ({}): {why}", case.purpose));
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
+
+/// `docs/notes.md` explains every note that a case brings about, and none that there is not.
+#[test]
+fn every_note_of_a_stage_is_explained() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/notes.md");
+    let text = std::fs::read_to_string(root).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+    let explained: BTreeSet<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+    for (name, case) in cases() {
+        for note in run(&case).unwrap() {
+            let note = if note.starts_with("drop[") {
+                "drop[n]"
+            } else {
+                &note
+            };
+            assert!(explained.contains(note), "{name}: no row for `{note}`");
+        }
+    }
+    let mut sources = String::new();
+    read_all(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/src").as_ref(),
+        &mut sources,
+    );
+    read_all(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../src/worker").as_ref(),
+        &mut sources,
+    );
+    for note in explained {
+        let written = format!("\"{}", note.trim_end_matches("n]"));
+        assert!(sources.contains(&written), "nothing counts `{note}`");
+    }
+}
+
+fn read_all(path: &std::path::Path, text: &mut String) {
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            read_all(&entry.unwrap().path(), text);
+        }
+    } else {
+        text.push_str(&std::fs::read_to_string(path).unwrap());
+    }
 }
 
 /// `docs/semantics.md` names for each rule the cases that show it.

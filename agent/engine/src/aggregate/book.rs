@@ -203,10 +203,20 @@ impl Book {
         self.join(series, draft.identity ^ weight, join)
     }
 
-    /// Frees the seats of members that go on elsewhere.
-    pub fn leave(&mut self, numbers: &[u32]) {
+    /// Frees the seats of members that go on elsewhere, and outputs that nothing was added to yet: one
+    /// that comes later has another start.
+    pub fn leave(&mut self, numbers: &[u32], windows: &Windows) {
         for number in numbers {
+            let slot = self.members.by_number(*number).map(|member| member.slot);
             self.vacate(*number);
+            let unused = |group: &Group| group.members == 0 && group.fresh;
+            let Some(slot) = slot.filter(|slot| self.groups.get(*slot).is_some_and(unused)) else {
+                continue;
+            };
+            if !windows.touches(slot) {
+                let group = self.groups.remove(slot);
+                self.overflows -= usize::from(group.is_some_and(|group| group.overflow));
+            }
         }
     }
 

@@ -136,6 +136,17 @@ impl Groups {
         Some(slot)
     }
 
+    /// Frees one group.
+    pub fn remove(&mut self, slot: u32) -> Option<Group> {
+        let group = self.slots.get_mut(slot as usize)?.take()?;
+        let hash = group.head.identity as u64;
+        if let Ok(found) = self.by_identity.find_entry(hash, |known| *known == slot) {
+            found.remove();
+        }
+        self.free.push(slot);
+        Some(group)
+    }
+
     /// Frees groups for which `gone` holds.
     pub fn remove_if(&mut self, mut gone: impl FnMut(u32, &Group) -> bool) {
         for (slot, place) in (0u32..).zip(self.slots.iter_mut()) {

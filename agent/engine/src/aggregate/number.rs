@@ -57,6 +57,14 @@ impl Total {
         }
     }
 
+    /// Whether it is below 0.
+    pub fn is_negative(self) -> bool {
+        match self {
+            Total::Int(i) => i < 0,
+            Total::Double(d) => d < 0.0,
+        }
+    }
+
     /// Adds another total; a double on either side makes the result a double.
     pub fn add(&mut self, other: Total) {
         *self = match (*self, other) {

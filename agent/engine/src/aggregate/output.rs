@@ -430,7 +430,12 @@ impl Output {
         let start = match self.kind {
             Kind::Gauge(_) => 0,
             _ if delta => window_start,
-            _ => self.start.min(stamp),
+            _ => {
+                // A late point may be of a time before the start. It is told from just before it: with
+                // a start at its own time a reader would take it for a baseline.
+                self.start = self.start.min(stamp.saturating_sub(1));
+                self.start
+            }
         };
         put_point(out, &self.head, (start, stamp), value, exemplars);
         if delta {

@@ -14,6 +14,7 @@ use crate::route::{End, Place, Route, Way};
 use crate::series::{Entry, Found, Table};
 use crate::splice::assemble::Surroundings;
 use crate::splice::runs::Runs;
+use crate::stage::quiet::applies;
 use crate::stage::rewrite::{Rewriter, Said, Sink, Ticket, Took};
 use crate::stage::{State, Tally};
 use crate::view::SeriesView;
@@ -82,11 +83,14 @@ impl Arm {
             ..*event
         };
         let mut further = Route::VOID;
-        self.resolve(&mut further, &event, seed.as_ref(), around);
-        let end = self.paths.get(further.path).map(|path| path.way.end);
-        let plain = further.guise == 0;
-        if plain && matches!(end, Some(End::Emit | End::Filtered | End::SampledOut)) {
-            return Some(further.path);
+        // What may be kept there is not before a point comes: others of the request can come first.
+        if !self.keeps_behind(number, &event) {
+            self.resolve(&mut further, &event, seed.as_ref(), around);
+            let end = self.paths.get(further.path).map(|path| path.way.end);
+            let plain = further.guise == 0;
+            if plain && matches!(end, Some(End::Emit | End::Filtered | End::SampledOut)) {
+                return Some(further.path);
+            }
         }
         let running = self.stages.get_mut(usize::from(number))?;
         let table = outputs(running, around);
@@ -136,14 +140,6 @@ impl Arm {
             slot.came = event.identity;
             (slot.around, slot.source) = (Some(anew), source);
         }
-        if self.keeps_behind(number, &looks) {
-            // Nothing is kept there before a point comes, and that may be later.
-            let running = self.stages.get_mut(usize::from(number))?;
-            let table = outputs(running, around);
-            know(table, &looks, Route::VOID, seed, around.expiry);
-            running.weigh(looks.identity, event.weight);
-            return None;
-        }
         let then = self.goes_on(number, &looks, seed, around);
         let leaves = then.and_then(|path| self.paths.get(path));
         if leaves.is_some_and(|path| path.way.end == End::Emit) {
@@ -157,7 +153,8 @@ impl Arm {
         let Some(series) = event.series_view() else {
             return true;
         };
-        if any(&self.pipeline.protect, &series) {
+        let came = event.index.series(event.point, event.data);
+        if came.is_some_and(|came| any(&self.pipeline.protect, &came)) {
             return false;
         }
         let all = self.pipeline.stages.iter().zip(&self.stages);
@@ -168,10 +165,15 @@ impl Arm {
                     Decision::Drop(_) => return false,
                     Decision::Points(_) => true,
                 },
-                Action::Filter(Filter::Entities(_)) | Action::Fold(_) => true,
+                Action::Filter(Filter::Entities(_)) => true,
+                Action::Fold(fold) => fold.concerns(&series),
                 Action::Sample(sample) => {
-                    let fraction = matches!(sample.method, Method::Fraction { .. });
-                    !fraction && sample.matcher.matches(&series)
+                    let keeps = match sample.method {
+                        Method::Fraction { .. } => false,
+                        Method::Quiet { band, .. } => applies(band, &series.metric),
+                        Method::Every { .. } => true,
+                    };
+                    keeps && sample.matcher.matches(&series)
                 }
                 Action::Rewrite(rewrite) => {
                     let treats = match &running.state {

@@ -5,6 +5,7 @@ use crate::Nanos;
 use crate::document::{self, Function, Match, Matcher, Problem};
 use crate::identity::entity_seed;
 use crate::stage::entity::{By, Term};
+use crate::view::SeriesView;
 
 /// What both stages share.
 #[derive(Debug)]
@@ -174,6 +175,15 @@ impl Fold {
                 alarm: limit.alarm.map(|alarm| alarm.new_series),
             }),
         })
+    }
+
+    /// Whether the stage has to do with the series: it is folded, stays, or tells the load.
+    pub(crate) fn concerns(&self, series: &SeriesView<'_>) -> bool {
+        let tells = match &self.decide {
+            Decide::Topk(topk) => topk.load.as_ref().map(|(load, _)| &load.matcher),
+            Decide::Limit(_) => None,
+        };
+        self.matcher.matches(series) || tells.is_some_and(|load| load.matches(series))
     }
 
     /// Whether the folded keep this key (they keep nothing where they are filtered).

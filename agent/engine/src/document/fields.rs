@@ -3,6 +3,16 @@
 use super::{Problem, Span};
 use crate::yaml::{Node, path_key};
 
+/// The conditions of a rule.
+pub(super) const CONDITIONS: [&str; 6] = [
+    "metric",
+    "unit",
+    "type",
+    "temporality",
+    "monotonic",
+    "attributes",
+];
+
 /// Where in the document, and what was found wrong so far.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
@@ -65,7 +75,7 @@ impl Reader {
         }
     }
 
-    /// A mapping with these keys only. `known` also holds what users write instead of them.
+    /// A mapping with these keys only. `instead`: what users write, and what is right.
     pub(super) fn fields<'a>(
         &mut self,
         node: &'a Node,
@@ -73,18 +83,35 @@ impl Reader {
         known: &[&str],
         instead: &[(&str, &str)],
     ) -> Option<Fields<'a>> {
+        let belongs = known.contains(&"match");
+        self.fields_or(node, path, known, |key| {
+            if let Some((_, right)) = instead.iter().find(|(wrong, _)| *wrong == key) {
+                return Some(format!("write `{right}`"));
+            }
+            (belongs && CONDITIONS.contains(&key))
+                .then(|| format!("it is a condition: write `match: {{ {key}: ... }}`"))
+        })
+    }
+
+    /// The same, where `hint` knows what to write instead of other keys.
+    pub(super) fn fields_or<'a>(
+        &mut self,
+        node: &'a Node,
+        path: &str,
+        known: &[&str],
+        hint: impl Fn(&str) -> Option<String>,
+    ) -> Option<Fields<'a>> {
         let fields = self.mapping(node, path)?;
         for (key, value) in fields.entries {
-            if !known.contains(&key.as_str()) {
-                let hint = match instead.iter().find(|(wrong, _)| wrong == key) {
-                    Some((_, right)) => format!("write `{right}`"),
-                    None if *value == Node::Null && key.contains(' ') => {
-                        "a comma inside `{ }` ends a value: put the text around it in quotes".into()
-                    }
-                    None => suggestion(key, known),
-                };
-                self.problem(fields.path(key), format!("unknown field `{key}`: {hint}"));
+            if known.contains(&key.as_str()) {
+                continue;
             }
+            let comma = *value == Node::Null && key.contains(' ');
+            let comma = comma
+                .then_some("a comma inside `{ }` ends a value: put the text around it in quotes");
+            let hint = comma.map(String::from).or_else(|| hint(key));
+            let hint = hint.unwrap_or_else(|| suggestion(key, known));
+            self.problem(fields.path(key), format!("unknown field `{key}`: {hint}"));
         }
         Some(fields)
     }
@@ -132,13 +159,18 @@ impl Reader {
 
     pub(super) fn number(&mut self, node: &Node, path: &str) -> Option<f64> {
         match node {
-            Node::Float(number) => Some(*number),
-            Node::Int(number) => Some(*number as f64),
-            other => {
-                self.wrong(path, "a number", other);
-                None
-            }
+            Node::Float(number) => return Some(*number),
+            Node::Int(number) => return Some(*number as f64),
+            _ => {}
         }
+        match as_number(node) {
+            Some(meant) => self.problem(
+                path,
+                format!("expected a number, found {}: write {meant}", node.what()),
+            ),
+            None => self.wrong(path, "a number", node),
+        }
+        None
     }
 
     /// A length of time between two bounds.
@@ -151,21 +183,21 @@ impl Reader {
                 other.what()
             )),
         };
-        match parsed {
-            Ok(span) if span < min => {
-                self.problem(path, format!("{span} is too short: at least {min}"));
-                None
-            }
-            Ok(span) if span > max => {
-                self.problem(path, format!("{span} is too long: at most {max}"));
-                None
-            }
-            Ok(span) => Some(span),
+        let wrong = match parsed {
+            Ok(span) if (min..=max).contains(&span) => return Some(span),
+            Ok(span) if span < min => format!("too short: write {} or more", min.spoken()),
+            Ok(_) => format!("too long: write {} or less", max.spoken()),
             Err(message) => {
                 self.problem(path, message);
-                None
+                return None;
             }
-        }
+        };
+        let written = match node {
+            Node::Text(text) => text.as_str(),
+            _ => "this",
+        };
+        self.problem(path, format!("{written} is {wrong}"));
+        None
     }
 
     /// One of some words.
@@ -214,15 +246,30 @@ impl Reader {
 
 /// What may have been meant, else all that is known.
 pub(super) fn suggestion(word: &str, known: &[&str]) -> String {
-    let close = known
-        .iter()
-        .map(|k| (distance(word, k), *k))
-        .min()
-        .filter(|(distance, k)| *distance <= 1 + k.len() / 4);
-    match close {
-        Some((_, near)) => format!("did you mean `{near}`?"),
+    match near(word, known) {
+        Some(near) => format!("did you mean `{near}`?"),
         None => format!("known here are {}", known.join(", ")),
     }
+}
+
+/// What may have been meant.
+pub(super) fn near<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let all = known.iter().map(|k| (distance(word, k), *k));
+    let close = all
+        .min()
+        .filter(|(distance, k)| *distance <= 1 + k.len() / 4);
+    close.map(|(_, near)| near)
+}
+
+/// The number that a text says: a share in per cent, or a number in quotes.
+fn as_number(node: &Node) -> Option<f64> {
+    let Node::Text(text) = node else { return None };
+    let meant = match text.trim().strip_suffix('%') {
+        // Not further than it was written: 33.3 / 100 has more digits than that.
+        Some(percent) => (percent.trim().parse::<f64>().ok()? * 1e10).round() / 1e12,
+        None => text.trim().parse().ok()?,
+    };
+    meant.is_finite().then_some(meant)
 }
 
 /// Edits (insert, remove, replace a character) between two words; case does not count.

@@ -1,6 +1,6 @@
 //! The stage `limit`: its document, and how that is read.
 
-use super::fields::Reader;
+use super::fields::{Reader, near};
 use super::{Aggregate, Match, Span};
 use crate::yaml::Node;
 use schemars::JsonSchema;
@@ -126,9 +126,8 @@ impl Reader {
             ("warn_growth", "alarm"),
         ];
         let fields = self.fields(node, path, &known, &instead)?;
-        let matches = fields.get("match").map_or_else(Match::default, |node| {
-            self.matching(node, &fields.path("match"))
-        });
+        let matches = self.any_or_matched(&fields);
+        let (interval, lateness, expiry) = self.times(&fields);
         let series = self
             .required(&fields, "series", "write how many series have a place")
             .and_then(|node| self.count_of(node, &fields.path("series"), 1));
@@ -152,24 +151,29 @@ impl Reader {
                 keep: keep.flatten().unwrap_or_default(),
             },
             alarm,
-            interval: self.time(&fields, "interval", Aggregate::interval()),
-            lateness: self.time(&fields, "lateness", Aggregate::lateness()),
-            expiry: self.time(&fields, "expiry", Aggregate::expiry()),
+            interval,
+            lateness,
+            expiry,
             series: series?,
         })
     }
 
     fn per(&mut self, node: &Node, path: &str) -> Option<Per> {
         let Node::Map(_) = node else {
-            let words = [("plan", 0), ("metric", 1), ("attribute", 2)];
-            return match self.choice(node, path, &words)? {
-                0 => Some(Per::Plan),
-                1 => Some(Per::Metric),
-                _ => {
-                    self.problem(path, "name the attribute: `per: { attribute: KEY }`");
-                    None
-                }
+            let advice = match self.text(node, path)? {
+                "plan" => return Some(Per::Plan),
+                "metric" => return Some(Per::Metric),
+                "attribute" => "name the attribute: `per: { attribute: KEY }`".into(),
+                "name" => "write `metric` for a budget a metric name".into(),
+                other => match near(other, &["plan", "metric"]) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!(
+                        "for a budget a value of an attribute write `{{ attribute: {other} }}`, else `plan` or `metric`"
+                    ),
+                },
             };
+            self.problem(path, advice);
+            return None;
         };
         let fields = self.fields(node, path, &["attribute"], &[("key", "attribute")])?;
         let advice = "name the attribute: `per: { attribute: KEY }`";

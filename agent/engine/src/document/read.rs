@@ -2,8 +2,10 @@
 
 mod aggregate;
 
-use super::fields::{Fields, Reader};
-use super::{Document, Match, Matcher, Metadata, MetricType, Patterns, Problem, Spec, Temporality};
+use super::fields::{CONDITIONS, Fields, Reader, near};
+use super::{
+    Document, Match, Matcher, Metadata, MetricType, Never, Patterns, Problem, Spec, Temporality,
+};
 use crate::matcher::pattern::Pattern;
 use crate::yaml::{self, Node};
 
@@ -168,29 +170,8 @@ impl Reader {
         more: &[&str],
     ) -> Option<(Match, Fields<'a>)> {
         let mut rule = Match::default();
-        let known = [
-            "metric",
-            "unit",
-            "type",
-            "temporality",
-            "monotonic",
-            "attributes",
-            "value",
-        ];
-        let known = [&known, more].concat();
-        let instead = [
-            ("name", "metric"),
-            ("metrics", "metric"),
-            ("labels", "attributes"),
-            ("resource", "attributes"),
-        ];
-        let fields = self.fields(node, path, &known, &instead)?;
-        if !more.contains(&"value") && fields.present("value").is_some() {
-            self.problem(
-                fields.path("value"),
-                "a series has no one value: `value` can only be used in `drop` and `keep` rules of a filter",
-            );
-        }
+        let known = [&CONDITIONS, more].concat();
+        let fields = self.fields_or(node, path, &known, |key| Some(hint(key, &known)))?;
         if let Some(node) = fields.get("metric") {
             rule.metric = self.patterns(node, &fields.path("metric"), true);
         }
@@ -214,7 +195,22 @@ impl Reader {
             rule.attributes = self.attributes(node, &fields.path("attributes"));
         }
         self.null_conditions(&fields);
+        self.never(&rule, path);
         Some((rule, fields))
+    }
+
+    /// Conditions that no series meets, whatever is sent.
+    fn never(&mut self, rule: &Match, path: &str) {
+        let message = match rule.never() {
+            Some(Never::Temporality) => {
+                "no series can match: gauges and summaries have no temporality. Leave `temporality` out, or change `type`"
+            }
+            Some(Never::Monotonic) => {
+                "no series can match: only sums are monotonic. Leave `monotonic` out, or write `type: sum`"
+            }
+            None => return,
+        };
+        self.problem(path, message);
     }
 
     /// A condition without a value would silently match everything.
@@ -310,6 +306,28 @@ impl Reader {
             Ok(_) => return Some(text),
         }
         None
+    }
+}
+
+/// What to write instead of a key that is no condition.
+fn hint(key: &str, known: &[&str]) -> String {
+    match key {
+        "name" | "metrics" => "write `metric`".into(),
+        "labels" | "resource" => "write `attributes`".into(),
+        "match" => "the rule is the match: write its conditions here".into(),
+        "value" => {
+            "a series has no one value: only `drop` and `keep` rules of a filter compare values"
+                .into()
+        }
+        _ => near(key, known).map_or_else(
+            || {
+                format!(
+                    "for an attribute write `attributes: {{ {key}: ... }}`; else known here are {}",
+                    known.join(", ")
+                )
+            },
+            |near| format!("did you mean `{near}`?"),
+        ),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading stages, and the rules of each kind that can be checked on the stage alone.
 
 use super::fields::{Fields, Reader, suggestion};
-use super::{Action, Match, Span, Stage};
+use super::{Action, Aggregate, Match, Span, Stage};
 use crate::yaml::Node;
 use std::collections::HashMap;
 
@@ -113,6 +113,28 @@ impl Reader {
         let advice = "say which series; `match: {}` is all of them";
         let node = self.required(fields, "match", advice)?;
         Some(self.matching(node, &fields.path("match")))
+    }
+
+    /// The same where nothing written means all.
+    pub(super) fn any_or_matched(&mut self, fields: &Fields<'_>) -> Match {
+        let node = fields.get("match");
+        node.map_or_else(Match::default, |node| {
+            self.matching(node, &fields.path("match"))
+        })
+    }
+
+    /// `interval`, `lateness` and `expiry` of a stage with windows.
+    pub(super) fn times(&mut self, fields: &Fields<'_>) -> (Span, Span, Span) {
+        let mut time = |key: &str, least: Span, default: Span| {
+            let node = fields.get(key);
+            node.and_then(|node| self.span(node, &fields.path(key), least, DAY))
+                .unwrap_or(default)
+        };
+        (
+            time("interval", MILLISECOND, Aggregate::interval()),
+            time("lateness", Span(0), Aggregate::lateness()),
+            time("expiry", Span::seconds(1), Aggregate::expiry()),
+        )
     }
 
     /// Attribute keys; sorted, as their order means nothing.

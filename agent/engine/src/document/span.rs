@@ -27,9 +27,20 @@ impl Span {
         }
         let duration = humantime::parse_duration(text)
             .map_err(|_| format!("`{text}` is not a length of time: {advice}"))?;
-        Nanos::try_from(duration.as_nanos())
-            .map(Span)
-            .map_err(|_| format!("`{text}` is too long"))
+        // More than 64 bits hold is too long wherever a length is asked for.
+        Ok(Span(
+            Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX),
+        ))
+    }
+
+    /// As a person says it: in the largest unit that divides it.
+    pub(super) fn spoken(self) -> String {
+        match self.0 / 1_000_000_000 {
+            seconds if seconds == 0 || !self.0.is_multiple_of(1_000_000_000) => self.to_string(),
+            seconds if seconds.is_multiple_of(3_600) => format!("{}h", seconds / 3_600),
+            seconds if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+            seconds => format!("{seconds}s"),
+        }
     }
 
     /// The same length for the clock and timers of the process around the engine.

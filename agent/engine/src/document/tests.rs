@@ -554,7 +554,11 @@ fn mistakes_in_a_limit_are_told() {
             ".per.attribute",
             "not empty",
         ),
-        ("series: 5, per: node", ".per", "unknown value"),
+        (
+            "series: 5, per: node",
+            ".per",
+            "write `{ attribute: node }`",
+        ),
         (
             "series: 5, overflow: { keep: [\"a*\"] }",
             ".overflow.keep[0]",

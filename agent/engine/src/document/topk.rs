@@ -246,9 +246,8 @@ impl Reader {
             ("rest", "other"),
         ];
         let fields = self.fields(node, path, &known, &instead)?;
-        let matches = fields.get("match").map_or_else(Match::default, |node| {
-            self.matching(node, &fields.path("match"))
-        });
+        let matches = self.any_or_matched(&fields);
+        let (interval, lateness, expiry) = self.times(&fields);
         let advice = "write the attribute keys that make one, such as [process.pid]";
         let entity = match self.required(&fields, "entity", advice) {
             Some(node) => self.keys(node, &fields.path("entity")),
@@ -274,7 +273,7 @@ impl Reader {
         let other = fields
             .get("other")
             .map(|node| self.other(node, &fields.path("other")));
-        let topk = Topk {
+        Some(Topk {
             matches,
             entity,
             rank,
@@ -282,11 +281,10 @@ impl Reader {
             bands,
             hysteresis,
             other: other.unwrap_or_default(),
-            interval: self.time(&fields, "interval", Aggregate::interval()),
-            lateness: self.time(&fields, "lateness", Aggregate::lateness()),
-            expiry: self.time(&fields, "expiry", Aggregate::expiry()),
-        };
-        Some(topk)
+            interval,
+            lateness,
+            expiry,
+        })
     }
 
     fn ranks(&mut self, node: &Node, path: &str) -> Vec<Rank> {
@@ -485,19 +483,5 @@ impl Reader {
             );
         }
         number
-    }
-
-    /// A length of time between a millisecond (0 for `lateness`) and a day.
-    pub(super) fn time(&mut self, fields: &Fields<'_>, key: &str, default: Span) -> Span {
-        let least = match key {
-            "lateness" => Span(0),
-            "expiry" => Span::seconds(1),
-            _ => Span(1_000_000),
-        };
-        let most = Span::seconds(86_400);
-        fields
-            .get(key)
-            .and_then(|node| self.span(node, &fields.path(key), least, most))
-            .unwrap_or(default)
     }
 }

@@ -5,7 +5,7 @@
 pub struct Notes(u16);
 
 /// Names of the notes, by bit; the reasons of a stage's `counts`.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     "duplicate",
     "out_of_order",
     "start_drift",
@@ -15,6 +15,7 @@ pub const NAMES: [&str; 9] = [
     "late",
     "future",
     "overflow",
+    "negative",
 ];
 
 impl Notes {
@@ -38,10 +39,17 @@ impl Notes {
     pub const FUTURE: Notes = Notes(1 << 7);
     /// The point was folded into an overflow series.
     pub const OVERFLOW: Notes = Notes(1 << 8);
+    /// A counter that begins below 0: its value would make a total fall, and adds 0.
+    pub const NEGATIVE: Notes = Notes(1 << 9);
 
     /// Adds the other's notes.
     pub fn add(&mut self, other: Notes) {
         self.0 |= other.0;
+    }
+
+    /// These and the other's.
+    pub const fn with(self, other: Notes) -> Notes {
+        Notes(self.0 | other.0)
     }
 
     /// Whether any of the other's notes is among these.

@@ -178,7 +178,7 @@ impl Quiet {
         put(&mut self.bytes, h.bounds.len() as u64);
         h.bounds
             .iter()
-            .for_each(|b| put(&mut self.bytes, b.to_bits()));
+            .for_each(|b| put_number(&mut self.bytes, *b));
         h.counts.iter().for_each(|n| put(&mut self.bytes, *n));
         h.count
     }
@@ -190,7 +190,7 @@ impl Quiet {
         put_optional(&mut self.bytes, h.sum);
         put(&mut self.bytes, i64::from(h.scale).cast_unsigned());
         put(&mut self.bytes, h.zero_count);
-        put(&mut self.bytes, h.zero_threshold.to_bits());
+        put_number(&mut self.bytes, h.zero_threshold);
         put_side(&mut self.bytes, &h.positive);
         put_side(&mut self.bytes, &h.negative);
         h.count
@@ -217,7 +217,7 @@ impl Quiet {
             }
         }
         put(&mut self.bytes, count);
-        put(&mut self.bytes, sum.to_bits());
+        put_number(&mut self.bytes, sum);
         count
     }
 
@@ -240,7 +240,12 @@ fn put(out: &mut Vec<u8>, n: u64) {
 
 fn put_optional(out: &mut Vec<u8>, n: Option<f64>) {
     put(out, u64::from(n.is_some()));
-    put(out, n.unwrap_or(0.0).to_bits());
+    put_number(out, n.unwrap_or(0.0));
+}
+
+/// 0 and -0 are one number.
+fn put_number(out: &mut Vec<u8>, n: f64) {
+    put(out, (n + 0.0).to_bits());
 }
 
 /// Filled buckets with their indices: how many empty ones lie around them says nothing.

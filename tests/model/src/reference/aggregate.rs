@@ -302,12 +302,19 @@ impl Aggregate {
         output
     }
 
-    /// An input goes on elsewhere: what it added stays, its latest value does not.
+    /// An input goes on elsewhere: what it added stays, its latest value does not. An output that
+    /// nothing was added to yet goes with its last input: the next one begins it later.
     pub fn leave(&mut self, id: &Rc<Identity>) {
-        if let Some(input) = self.inputs.remove(id)
-            && let Some(output) = self.outputs.get_mut(&input.output)
-        {
-            output.windows.values_mut().for_each(|w| w.forget(id));
+        let Some(output) = self.inputs.remove(id).map(|input| input.output) else {
+            return;
+        };
+        let fed = self.inputs.values().any(|input| input.output == output);
+        let Some(entry) = self.outputs.get_mut(&output) else {
+            return;
+        };
+        entry.windows.values_mut().for_each(|w| w.forget(id));
+        if entry.seen == 0 && !fed {
+            self.outputs.remove(&output);
         }
     }
 

@@ -249,7 +249,7 @@ fn gain(point: &Point, before: &Before, began: u64) -> Gain {
         return Gain::Unknown;
     }
     match step(before.last.as_ref(), point, began, before.returned) {
-        Step::Adds(_, Some("baselined")) => Gain::Baseline,
+        Step::Adds(_, Some("baselined" | "negative")) => Gain::Baseline,
         Step::Adds(amount, _) => of(&amount),
         Step::Ignored(_) => Gain::Of(0.0),
         Step::Incomparable => Gain::Unknown,

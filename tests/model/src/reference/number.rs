@@ -32,7 +32,11 @@ impl Num {
     pub fn compare(self, other: Num) -> Ordering {
         match (self, other) {
             (Num::Int(a), Num::Int(b)) => a.cmp(&b),
-            _ => self.as_f64().total_cmp(&other.as_f64()),
+            // 0 and -0 are one number. Who asks has dropped NaN.
+            _ => {
+                let order = self.as_f64().partial_cmp(&other.as_f64());
+                order.unwrap_or(Ordering::Equal)
+            }
         }
     }
 

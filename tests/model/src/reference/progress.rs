@@ -92,10 +92,14 @@ fn since(now: &Data, before: &Data) -> Option<Amount> {
 /// A monotonic cumulative point after `before`. `began`: when this node began to observe.
 /// `returned`: the series was known once and has expired since.
 pub fn step(before: Option<&Last>, point: &Point, began: u64, returned: bool) -> Step {
-    let whole = || whole(&point.data);
+    // A counter that begins below 0 adds nothing: what it adds to would fall.
+    let whole = |note| match &point.data {
+        Data::Number(n) if n.as_f64() < 0.0 => Step::Adds(nothing(&point.data), Some("negative")),
+        data => Step::Adds(whole(data), note),
+    };
     let Some(last) = before else {
         if point.start_known() && point.start >= began && !returned {
-            return Step::Adds(whole(), None);
+            return whole(None);
         }
         return Step::Adds(nothing(&point.data), Some("baselined"));
     };
@@ -107,14 +111,14 @@ pub fn step(before: Option<&Last>, point: &Point, began: u64, returned: bool) ->
     }
     if point.start != last.start && point.start >= last.time {
         if point.start_known() {
-            return Step::Adds(whole(), None);
+            return whole(None);
         }
         return Step::Adds(nothing(&point.data), Some("baselined"));
     }
     if fell(&point.data, &last.data) {
         let anomaly = point.start_known() && point.start == last.start;
         let note = if anomaly { "reset_anomaly" } else { "reset" };
-        return Step::Adds(whole(), Some(note));
+        return whole(Some(note));
     }
     match since(&point.data, &last.data) {
         Some(amount) => {

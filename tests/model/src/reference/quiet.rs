@@ -112,13 +112,13 @@ impl Quiet {
                 a.count == b.count
                     && a.counts == b.counts
                     && a.bounds == b.bounds
-                    && a.sum.map(f64::to_bits) == b.sum.map(f64::to_bits)
+                    && a.sum.map(number) == b.sum.map(number)
             }
             (Data::Exponential(a), Data::Exponential(b)) => {
                 (a.scale, a.count, a.zero_count) == (b.scale, b.count, b.zero_count)
                     && a.zero_threshold == b.zero_threshold
                     && (&a.positive, &a.negative) == (&b.positive, &b.negative)
-                    && a.sum.map(f64::to_bits) == b.sum.map(f64::to_bits)
+                    && a.sum.map(number) == b.sum.map(number)
             }
             // Bit for bit: quantiles of nothing are NaN, and the same NaN is nothing new.
             (a @ Data::Summary { .. }, b) => bits(a) == bits(b),
@@ -159,10 +159,15 @@ fn bits(data: &Data) -> Option<(u64, u64, Vec<(u64, u64)>)> {
             quantiles,
         } => {
             let pairs = quantiles.iter().map(|(q, v)| (q.to_bits(), v.to_bits()));
-            Some((*count, sum.to_bits(), pairs.collect()))
+            Some((*count, number(*sum), pairs.collect()))
         }
         _ => None,
     }
+}
+
+/// 0 and -0 are one number, the same NaN is one.
+fn number(n: f64) -> u64 {
+    (n + 0.0).to_bits()
 }
 
 fn is_zero(data: &Data) -> bool {

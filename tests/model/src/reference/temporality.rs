@@ -186,7 +186,7 @@ impl Convert {
         }
         let last = before.last.as_ref();
         match step(last, point, self.began, before.returned) {
-            Step::Ignored(why) | Step::Adds(_, Some(why @ "baselined")) => {
+            Step::Ignored(why) | Step::Adds(_, Some(why @ ("baselined" | "negative"))) => {
                 self.note(why);
                 Turned::Withheld
             }
@@ -234,6 +234,12 @@ impl Convert {
         if let Some(fault) = self.fault(point) {
             self.totals.insert(id, total);
             return fault;
+        }
+        if matches!(&point.data, Data::Number(n) if n.as_f64() < 0.0) {
+            // The total would fall.
+            self.note("negative");
+            self.totals.insert(id, total);
+            return Turned::Foreign;
         }
         let mut added = amount(&point.data).expect("a value").fitted();
         match &mut added {

@@ -225,28 +225,20 @@ impl Output {
     ) -> Option<Point> {
         let previous = self.last_written.unwrap_or(0).max(self.start);
         let all_ended = window.flagged && !inputs.is_empty() && inputs.iter().all(|i| i.ended);
-        let mut start = self.start;
         if let Some(step) = self.totals.step(&window.weighted) {
             window.add(&step);
         }
         let data = match self.way {
             Counted::Cumulative => {
                 self.count_up(window.added.as_ref(), previous);
-                start = self.start;
                 self.total.as_ref().map(Amount::data)
             }
             Counted::Latest => latest(inputs, end, stamp).map(|n| {
                 self.double |= n.is_double();
                 Data::Number(if self.double { n.widened() } else { n })
             }),
-            Counted::Delta => {
-                start = window_start;
-                window.added.as_ref().map(Amount::data)
-            }
-            Counted::Gauge(function) => {
-                start = 0;
-                window.gauge(function, seed).map(Data::Number)
-            }
+            Counted::Delta => window.added.as_ref().map(Amount::data),
+            Counted::Gauge(function) => window.gauge(function, seed).map(Data::Number),
         };
         let (data, flags) = match (all_ended, data) {
             (true, _) => (Data::Nothing, 1),
@@ -254,11 +246,19 @@ impl Output {
             (false, None) => return None,
         };
         self.last_written = Some(stamp);
+        let start = match self.way {
+            Counted::Delta => window_start.min(stamp),
+            Counted::Gauge(_) => 0,
+            Counted::Cumulative | Counted::Latest => {
+                // A late point may be of a time before the start: it is told from just before it.
+                self.start = self.start.min(stamp - 1);
+                self.start
+            }
+        };
         Some(Point {
             identity: self.identity.clone(),
             company: Rc::new(self.company.clone()),
-            // A late point may be of a time before the start: nothing is known then.
-            start: start.min(stamp),
+            start,
             time: stamp,
             flags,
             data,

@@ -300,7 +300,7 @@ fn arm(
 const BEGINS_ANEW: [&str; 2] = ["bounds_changed", "saturated"];
 
 /// Notes that both must count alike.
-const NOTES: [&str; 30] = [
+const NOTES: [&str; 31] = [
     "admitted",
     "attribute_exists",
     "not_constant",
@@ -317,6 +317,7 @@ const NOTES: [&str; 30] = [
     "keep",
     "growth",
     "late",
+    "negative",
     "not_a_gauge",
     "new_series",
     "no_entity",

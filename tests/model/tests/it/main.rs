@@ -8,6 +8,7 @@
 mod captured;
 mod duel;
 mod encoding;
+mod falling;
 mod generated;
 mod model;
 mod plans;

@@ -1,7 +1,7 @@
 //! Reading a `filter`.
 
 use super::{Entities, Filter, How, Rule, When};
-use crate::document::fields::Reader;
+use crate::document::fields::{CONDITIONS, Reader};
 use crate::document::{Match, MetricType, Span};
 use crate::yaml::Node;
 
@@ -12,12 +12,12 @@ impl Reader {
         {
             return self.entities(node, path).map(Filter::Entities);
         }
-        let fields = self.fields(
-            node,
-            path,
-            &["drop", "keep"],
-            &[("match", "drop"), ("rules", "drop")],
-        )?;
+        let fields = self.fields_or(node, path, &["drop", "keep"], |key| match key {
+            "match" | "rules" => Some("write `drop`".into()),
+            _ => CONDITIONS
+                .contains(&key)
+                .then(|| format!("it is a condition: write `drop: [ {{ {key}: ... }} ]`")),
+        })?;
         match (fields.get("drop"), fields.get("keep")) {
             (Some(node), None) => self.rules(node, &fields.path("drop")).map(Filter::Drop),
             (None, Some(node)) => self.rules(node, &fields.path("keep")).map(Filter::Keep),
@@ -66,7 +66,7 @@ impl Reader {
             .get("value")
             .and_then(|node| self.comparison(node, &at, &[]));
         let rule = Rule { series, value };
-        if rule.is_never() {
+        if rule.series.never().is_none() && rule.is_never() {
             self.problem(
                 at,
                 "no point can match: only gauges, delta sums and non-monotonic sums have a value that is compared \

@@ -1,8 +1,7 @@
 //! Reading `aggregate`, and its rules that can be checked on the stage alone.
 
 use crate::document::fields::{Fields, Reader};
-use crate::document::read_stages::{DAY, MILLISECOND};
-use crate::document::{Aggregate, Extract, Function, MetricFunction, MetricType, Span};
+use crate::document::{Aggregate, Extract, Function, MetricFunction, MetricType};
 use crate::yaml::Node;
 
 const KNOWN: [&str; 13] = [
@@ -48,9 +47,7 @@ impl Reader {
         let fields = self.fields(node, path, &KNOWN, &INSTEAD)?;
         let matches = self.matched(&fields);
         let (by, without) = self.kept_keys(&fields, path);
-        let interval = self.length(&fields, "interval", Aggregate::interval(), MILLISECOND);
-        let lateness = self.length(&fields, "lateness", Aggregate::lateness(), Span(0));
-        let expiry = self.length(&fields, "expiry", Aggregate::expiry(), Span::seconds(1));
+        let (interval, lateness, expiry) = self.times(&fields);
         let function = fields
             .get("function")
             .and_then(|node| self.choice(node, &fields.path("function"), &FUNCTIONS));
@@ -88,13 +85,6 @@ impl Reader {
         self.gauge_functions(&aggregate, &fields);
         self.originals(&aggregate, &fields);
         Some(aggregate)
-    }
-
-    fn length(&mut self, fields: &Fields<'_>, key: &str, default: Span, min: Span) -> Span {
-        fields
-            .get(key)
-            .and_then(|node| self.span(node, &fields.path(key), min, DAY))
-            .unwrap_or(default)
     }
 
     fn switch(&mut self, fields: &Fields<'_>, key: &str, default: bool) -> bool {

@@ -41,7 +41,7 @@ fn a_condition_on_values_says_what_is_wrong_with_it() {
 
 #[test]
 fn values_are_for_filters_only() {
-    let words = "can only be used in `drop` and `keep` rules";
+    let words = "only `drop` and `keep` rules of a filter compare values";
     expect(
         "    - { id: s, sample: { match: { value: { gt: 1 } }, every: 60s } }\n",
         "spec.stages[0].sample.match.value",
@@ -196,7 +196,7 @@ fn a_filter_of_entities_is_read_and_says_what_is_wrong_with_it() {
             "below: 0.01",
             "below: 1, value: { gt: 1 }",
             format!("{when}.value"),
-            "can only be used",
+            "compare values",
         ),
         (
             "[ { metric: process.cpu.time, by: rate, below: 0.01 } ]",

@@ -236,7 +236,8 @@ impl Idle {
         }
         let dropped = course.is_idle(self.windows, self.edge);
         // What a baseline gained is not known.
-        let blind = member.by_rate && seen.is_some_and(|seen| seen.notes.has(Notes::BASELINED));
+        let unknown = Notes::BASELINED.with(Notes::NEGATIVE);
+        let blind = member.by_rate && seen.is_some_and(|seen| seen.notes.has(unknown));
         if let Some(ticket) = member.ticket.filter(|_| !blind) {
             self.measure.take(ticket, point, member.delta, seen, now);
         }

@@ -5,7 +5,7 @@ use super::{histogram, quantise, temporality};
 use crate::Nanos;
 use crate::aggregate::explicit::Explicit;
 use crate::aggregate::exponential::Exponential;
-use crate::aggregate::number::is_finite;
+use crate::aggregate::number::{Total, is_finite};
 use crate::aggregate::read::{read_explicit, read_exponential};
 use crate::compile::Op;
 use crate::input::{Notes, Observation};
@@ -34,7 +34,11 @@ impl Scratch {
                 read_exponential(point.body, &mut self.exponential);
                 infinite(self.exponential.sum).then_some(Fate::Drop(temporality::NAN))
             }
-            (_, Some(number)) => (!is_finite(number)).then_some(Fate::Drop(temporality::NAN)),
+            (_, Some(number)) if !is_finite(number) => Some(Fate::Drop(temporality::NAN)),
+            // A total would fall.
+            (_, Some(number)) => Total::from(number)
+                .is_negative()
+                .then_some(Fate::Pass(temporality::NEGATIVE)),
             (_, None) => Some(Fate::Pass(histogram::UNFIT)),
         }
     }

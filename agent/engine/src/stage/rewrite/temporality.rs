@@ -17,6 +17,9 @@ pub const NOT_MONOTONIC: &str = "not_monotonic";
 /// Reason of a series of which nobody says what its points relate to.
 pub const UNSPECIFIED: &str = "unspecified_temporality";
 
+/// Reason of a delta below 0 of a sum that is said to be monotonic: its total would fall.
+pub const NEGATIVE: &str = "negative";
+
 /// Whether a metric's points are converted; else the reason why they pass, where one is counted.
 pub fn treats(metric: &MetricView<'_>, to: Temporality) -> Result<(), Option<&'static str>> {
     let counts = matches!(
