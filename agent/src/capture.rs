@@ -26,22 +26,22 @@ const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// The file cannot be opened.
-    #[error("cannot open {}: {source}", path.display())]
+    #[error("cannot open {}: {why}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        why: io::Error,
     },
     /// The file cannot be read on.
-    #[error("{}: cannot be read at byte {offset}: {source}", path.display())]
+    #[error("{}: cannot be read at byte {offset}: {why}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// How far it was read.
         offset: u64,
         /// Why.
-        source: io::Error,
+        why: io::Error,
     },
     /// There is nothing in the file.
     #[error("{}: the file is empty; a capture holds at least one message", path.display())]

@@ -54,9 +54,9 @@ impl Reader {
     /// # Errors
     /// The file cannot be opened, is empty, or is no capture.
     pub fn open(path: &Path) -> Result<Reader, CaptureError> {
-        let file = File::open(path).map_err(|source| CaptureError::Open {
+        let file = File::open(path).map_err(|why| CaptureError::Open {
             path: path.to_path_buf(),
-            source,
+            why,
         })?;
         Reader::new(path, file)
     }
@@ -148,7 +148,7 @@ impl Reader {
         CaptureError::Read {
             path: self.path.clone(),
             offset: self.at,
-            source,
+            why: source,
         }
     }
 

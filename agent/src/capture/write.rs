@@ -47,9 +47,9 @@ impl Writer<BufWriter<File>> {
     /// # Errors
     /// The file cannot be written.
     pub fn create(path: &Path) -> Result<Self, CaptureError> {
-        let open = |source| CaptureError::Open {
+        let open = |why| CaptureError::Open {
             path: PathBuf::from(path),
-            source,
+            why,
         };
         let name = path.to_string_lossy();
         let plain = name.strip_suffix(".zst");

@@ -11,7 +11,6 @@ use phoenix_control_plane::documents::{ExperimentSpec, parse_experiment};
 use phoenix_control_plane::driver::offline;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -51,17 +50,14 @@ pub fn run(args: &JudgeArgs) -> anyhow::Result<ExitCode> {
         bail!("{} holds no window", args.windows.display());
     }
     let verdicts = judge_all(&spec, groups);
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     match args.output {
         Format::Json => {
             for (id, verdict) in &verdicts {
-                serde_json::to_writer(&mut out, &named(id, verdict)?)?;
-                out.write_all(b"\n")?;
+                println!("{}", serde_json::to_string(&named(id, verdict)?)?);
             }
         }
-        Format::Table => out.write_all(shown(&verdicts)?.as_bytes())?,
+        Format::Table => print!("{}", shown(&verdicts)?),
     }
-    out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,5 +1,8 @@
 //! The `phoenix` command.
 
+#[macro_use]
+mod print;
+
 mod agents;
 mod apply;
 mod books;
@@ -62,13 +65,13 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli) {
+    print::until_closed(|| match run(cli) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("phoenix: {error:#}");
             ExitCode::FAILURE
         }
-    }
+    })
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {

@@ -81,3 +81,44 @@ fn what_cannot_be_read_is_a_problem() {
         assert!(run.stdout.contains(words), "{}", run.stdout);
     }
 }
+
+/// As in `phoenix validate ... | head`, when the reader has gone.
+#[test]
+fn a_reader_that_goes_away_ends_a_command_without_a_word() {
+    let folder = Folder::new();
+    let pipeline = folder.write(
+        "p.yaml",
+        "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: { name: p }\nspec: { stages: [] }\n",
+    );
+    let capture = folder.path("none.binpb");
+    let commands: [&[&str]; 3] = [
+        &["validate", &pipeline, "-o", "json"],
+        &["prices", "list"],
+        &["replay", "--pipeline", &pipeline, &capture],
+    ];
+    for (arguments, to_stdout) in commands.into_iter().zip([true, true, false]) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_phoenix"));
+        command.args(arguments);
+        let output = match to_stdout {
+            true => command.stdout(writer).output(),
+            // What is wrong with it goes to standard error.
+            false => command.stderr(writer).output(),
+        };
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(141), "{arguments:?}: {output:?}");
+        assert_eq!(output.stdout.len() + output.stderr.len(), 0, "{output:?}");
+    }
+}
+
+#[test]
+fn an_error_of_the_system_is_told_once() {
+    let folder = Folder::new();
+    let pipeline = folder.write(
+        "p.yaml",
+        "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: { name: p }\nspec: { stages: [] }\n",
+    );
+    let run = phoenix(&["replay", "--pipeline", &pipeline, &folder.path("none")]);
+    assert_eq!(run.stderr.matches("os error").count(), 1, "{}", run.stderr);
+}
