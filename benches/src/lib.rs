@@ -4,6 +4,7 @@ pub mod fed;
 pub mod load;
 pub mod process;
 pub mod requests;
+pub mod resident;
 pub mod rows;
 pub mod sink;
 pub mod stream;

@@ -21,6 +21,8 @@ struct Cli {
 enum What {
     /// CPU seconds per million points and peak memory of whole processes.
     Process(Process),
+    /// Where the resident memory of whole processes lies at its highest.
+    Resident(Process),
     /// Ratios of the engine alone: stages, a shadow arm, live series, order.
     Engine {
         /// Rounds of each; medians are compared.
@@ -70,14 +72,16 @@ struct Process {
     /// More numbers of live series, for pass through and aggregate.
     #[arg(long, value_delimiter = ',', default_value = "200000,1000000")]
     more_series: Vec<usize>,
+    /// Hosts differ in their name only: the load keeps one request in memory, whatever the number of
+    /// series, and does not push the agent's state out of the caches that they share.
+    #[arg(long)]
+    alike: bool,
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().what {
-        What::Process(options) => tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?
-            .block_on(report::process(&options)),
+        What::Process(options) => runtime()?.block_on(report::process(&options)),
+        What::Resident(options) => runtime()?.block_on(report::resident(&options)),
         What::Engine { rounds } => report::engine(rounds),
         What::Memory { series } => report::memory(series),
         What::OneMemory {
@@ -86,6 +90,12 @@ fn main() -> anyhow::Result<()> {
             histogram,
         } => one_memory(&stages, series, histogram),
     }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }
 
 /// Prints resident bytes after four rounds and at the highest, the engine's estimate, and how many

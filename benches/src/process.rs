@@ -55,6 +55,8 @@ pub struct Load {
     pub frame: usize,
     /// What the points are.
     pub kind: Kind,
+    /// Hosts differ in their name only, so that the load itself takes no memory a series.
+    pub alike: bool,
     /// Until everything that is held has left: longer than a window, its lateness and a batch.
     pub settle: Duration,
 }
@@ -62,6 +64,13 @@ pub struct Load {
 /// A started process under test; killed when dropped.
 #[derive(Debug)]
 pub struct Peer(Child);
+
+impl Peer {
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
 
 impl Drop for Peer {
     fn drop(&mut self) {
@@ -100,7 +109,12 @@ struct Messages {
 
 impl Messages {
     fn new(load: &Load, count: usize) -> anyhow::Result<Messages> {
-        let stream = Stream::new(load.kind, load.series, POINTS, now()?);
+        let make = if load.alike {
+            Stream::alike
+        } else {
+            Stream::new
+        };
+        let stream = make(load.kind, load.series, POINTS, now()?);
         ensure!(
             stream.requests() > 0,
             "fewer series than points in a request"
@@ -222,7 +236,7 @@ async fn connected(to: SocketAddr) -> anyhow::Result<()> {
 /// CPU seconds of all threads. `schedstat` has nanoseconds; where it is missing, ticks do.
 fn cpu(peer: &Peer) -> anyhow::Result<f64> {
     let mut nanos = 0.0;
-    for task in std::fs::read_dir(format!("/proc/{}/task", peer.0.id()))? {
+    for task in std::fs::read_dir(format!("/proc/{}/task", peer.id()))? {
         if let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) {
             let first = text.split_whitespace().next().context("schedstat")?;
             nanos += first.parse::<f64>()?;
@@ -231,7 +245,7 @@ fn cpu(peer: &Peer) -> anyhow::Result<f64> {
     if nanos > 0.0 {
         return Ok(nanos / 1e9);
     }
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", peer.0.id()))?;
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", peer.id()))?;
     let after = stat.rsplit_once(')').context("stat")?.1;
     let fields: Vec<&str> = after.split_whitespace().collect();
     // Fields 14 and 15 of proc(5), in ticks of 1/100 s.
@@ -241,7 +255,7 @@ fn cpu(peer: &Peer) -> anyhow::Result<f64> {
 }
 
 fn memory(peer: &Peer, name: &str) -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", peer.0.id()))?;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", peer.id()))?;
     let line = status
         .lines()
         .find(|l| l.starts_with(name))

@@ -2,7 +2,8 @@
 
 use super::Process;
 use phoenix_benches::fed::{self, Fed};
-use phoenix_benches::process::Measured;
+use phoenix_benches::process::{Load, Measured};
+use phoenix_benches::resident::Resident;
 use phoenix_benches::rows::{self, GO, LARGE, Row, Who};
 use phoenix_benches::stream::Kind;
 
@@ -96,7 +97,10 @@ pub async fn process(options: &Process) -> anyhow::Result<()> {
     }
     for run in 0..options.runs {
         for case in &mut cases {
-            let load = case.row.load(case.series, options.points, case.frame);
+            let load = Load {
+                alike: options.alike,
+                ..case.row.load(case.series, options.points, case.frame)
+            };
             // A million series make runs long: one is enough.
             if run == 0 || case.series == options.series {
                 match case.row.run(case.who, &load).await {
@@ -126,6 +130,57 @@ pub async fn process(options: &Process) -> anyhow::Result<()> {
     at_rest.sort_by(f64::total_cmp);
     let highest = at_rest.last().copied().unwrap_or_default();
     println!("\nThe agent at rest: {highest:.1} MiB resident (budget 15).");
+    Ok(())
+}
+
+/// Where resident memory lies: the highest of all runs of a case, and how much of the Collector's it is.
+pub async fn resident(options: &Process) -> anyhow::Result<()> {
+    println!(
+        "| what | process | frames | code MiB | constants | written to | libraries | stack | heap | all | of the Collector's |"
+    );
+    println!("|{}", " --- |".repeat(11));
+    let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
+    for row in rows::rows()
+        .iter()
+        .filter(|row| row.name.contains(&options.only))
+    {
+        let collector = options.collector.iter().map(|c| (Who::Collector(c), GO));
+        let cases = collector.chain([LARGE, GO].map(|frame| (Who::Agent(&options.agent), frame)));
+        let mut theirs = None;
+        for (who, frame) in cases {
+            let load = row.load(options.series, options.points, frame);
+            let mut highest = Resident::default();
+            for _ in 0..options.runs {
+                let run = row.resident(who, &load).await?;
+                if run.all() > highest.all() {
+                    highest = run;
+                }
+            }
+            let (name, share) = match (who, theirs) {
+                (Who::Collector(_), _) => ("Collector 0.145", String::new()),
+                (_, None) => ("phoenix-agent", String::new()),
+                (_, Some(theirs)) => {
+                    let share = mib(highest.all()) / theirs;
+                    ("phoenix-agent", format!("{share:.2} (<= 0.33)"))
+                }
+            };
+            if matches!(who, Who::Collector(_)) {
+                theirs = Some(mib(highest.all()));
+            }
+            println!(
+                "| {} | {name} | {} KiB | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} | {share} |",
+                row.name,
+                frame >> 10,
+                mib(highest.code),
+                mib(highest.constants),
+                mib(highest.written),
+                mib(highest.libraries),
+                mib(highest.stack),
+                mib(highest.heap),
+                mib(highest.all()),
+            );
+        }
+    }
     Ok(())
 }
 
@@ -262,7 +317,13 @@ pub fn memory(series: usize) -> anyhow::Result<()> {
         ),
         (
             "numbers of members of a topk",
-            "{ id: t, topk: { entity: [client.address], rank: { metric: app.requests.1, by: rate }, k: 100000 } }",
+            "{ id: t, topk: { entity: [client.address, customer.id], rank: { metric: \"app.*\", by: rate }, k: 100000000, interval: 10s } }",
+            false,
+            "",
+        ),
+        (
+            "numbers that a topk folds, ten into one",
+            "{ id: t, topk: { entity: [client.address, customer.id], rank: { metric: \"app.*\", by: rate }, k: 1, interval: 10s } }",
             false,
             "",
         ),

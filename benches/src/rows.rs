@@ -1,7 +1,8 @@
 //! The rows of the whole-process table: what agent and Collector do, and the settings for it.
 
 use crate::load::Encoding;
-use crate::process::{Load, Measured, at_rest, measure, start};
+use crate::process::{Load, Measured, Peer, at_rest, measure, start};
+use crate::resident::{Resident, Watch};
 use crate::sink;
 use crate::stream::Kind;
 use anyhow::Context;
@@ -102,6 +103,7 @@ impl Row {
             encoding: self.encoding,
             frame,
             kind: Kind::Number,
+            alike: false,
             settle: self.settle,
         }
     }
@@ -113,15 +115,42 @@ impl Row {
     pub async fn run(&self, who: Who<'_>, load: &Load) -> anyhow::Result<Measured> {
         let folder = tempfile::tempdir()?;
         let (sink, received) = sink::start().await?;
+        let (peer, grpc) = self.start(who, folder.path(), sink)?;
+        measure(&peer, grpc, &received, load).await
+    }
+
+    /// Where the resident memory lay at its highest, in one run. Looking costs the process a little
+    /// CPU, so that it is not measured in the same run.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub async fn resident(&self, who: Who<'_>, load: &Load) -> anyhow::Result<Resident> {
+        let folder = tempfile::tempdir()?;
+        let (sink, received) = sink::start().await?;
+        let (peer, grpc) = self.start(who, folder.path(), sink)?;
+        let mut watch = Watch::default();
+        tokio::select! {
+            measured = measure(&peer, grpc, &received, load) => measured.map(drop)?,
+            broken = watch.follow(peer.id()) => broken?,
+        }
+        Ok(watch.highest)
+    }
+
+    fn start(
+        &self,
+        who: Who<'_>,
+        folder: &Path,
+        sink: SocketAddr,
+    ) -> anyhow::Result<(Peer, SocketAddr)> {
         let grpc = free()?;
         let (program, flag, text) = match who {
-            Who::Agent(path) => (path, "--settings", self.agent(folder.path(), grpc, sink)?),
+            Who::Agent(path) => (path, "--settings", self.agent(folder, grpc, sink)?),
             Who::Collector(path) => (path, "--config", self.collector(grpc, sink)),
         };
-        let file = folder.path().join("settings.yaml");
+        let file = folder.join("settings.yaml");
         std::fs::write(&file, text)?;
         let peer = start(program, &[flag, file.to_str().context("UTF-8 path")?])?;
-        measure(&peer, grpc, &received, load).await
+        Ok((peer, grpc))
     }
 
     fn agent(&self, folder: &Path, grpc: SocketAddr, sink: SocketAddr) -> anyhow::Result<String> {

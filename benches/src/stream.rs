@@ -46,6 +46,8 @@ pub struct Stream {
     points: usize,
     kind: Kind,
     start: u64,
+    /// Hosts differ in their name only.
+    alike: bool,
 }
 
 impl Stream {
@@ -65,7 +67,17 @@ impl Stream {
             points,
             kind,
             start,
+            alike: false,
         }
+    }
+
+    /// As [`Stream::new`], of hosts that differ in their name only: one request stays in memory, whatever
+    /// the number of series, so that only the receiver's own memory grows with it.
+    pub fn alike(kind: Kind, series: usize, points: usize, start: u64) -> Stream {
+        let mut stream = Stream::lazy(kind, series, points, start);
+        stream.templates = vec![stream.template(0)];
+        stream.alike = true;
+        stream
     }
 
     /// Point `i` of request `host` alone.
@@ -112,6 +124,7 @@ impl Stream {
     /// Request `r` of round `round`, at `time`, Unix nanoseconds.
     pub fn request(&self, r: usize, round: u64, time: u64) -> Bytes {
         match self.templates.get(r) {
+            _ if self.alike => self.templates[0].of_host(r, round, time, self.points),
             Some(template) => template.at(round, time, self.points),
             None => self.template(r).at(round, time, self.points),
         }
@@ -124,6 +137,21 @@ impl Stream {
 
 impl Template {
     fn at(&self, round: u64, time: u64, points: usize) -> Bytes {
+        self.patched(round, time, points).into()
+    }
+
+    /// The request of another host than 0, whose name is as long.
+    fn of_host(&self, host: usize, round: u64, time: u64, points: usize) -> Bytes {
+        let mut bytes = self.patched(round, time, points);
+        let (own, other) = (host_name(0), host_name(host));
+        let at = bytes.windows(own.len()).position(|w| w == own.as_bytes());
+        if let Some(place) = at.and_then(|at| bytes.get_mut(at..at + own.len())) {
+            place.copy_from_slice(other.as_bytes());
+        }
+        bytes.into()
+    }
+
+    fn patched(&self, round: u64, time: u64, points: usize) -> Vec<u8> {
         let mut bytes = self.bytes.clone();
         let mut patch = |at: u32, value: u64| {
             if let Some(place) = bytes.get_mut(at as usize..at as usize + 8) {
@@ -137,7 +165,7 @@ impl Template {
             let drawn = drawn(number / each) as u64;
             patch(*at, drawn % 1_000_000 + (round + 1) * (1 + drawn % 977));
         }
-        bytes.into()
+        bytes
     }
 
     fn of(bytes: Vec<u8>) -> Template {
@@ -248,7 +276,7 @@ fn of_metrics(host: usize, metrics: Vec<(usize, Data)>) -> ExportMetricsServiceR
             resource: Some(Resource {
                 attributes: vec![
                     text("service.name", "shop"),
-                    text("host.name", &format!("host-{host:04}")),
+                    text("host.name", &host_name(host)),
                 ],
                 ..Resource::default()
             }),
@@ -259,6 +287,10 @@ fn of_metrics(host: usize, metrics: Vec<(usize, Data)>) -> ExportMetricsServiceR
             ..ResourceMetrics::default()
         }],
     }
+}
+
+fn host_name(host: usize) -> String {
+    format!("host-{host:04}")
 }
 
 fn text(key: &str, value: &str) -> KeyValue {
