@@ -2,6 +2,7 @@
 
 mod health;
 mod metrics;
+mod series;
 
 use crate::exporters::queue::Queue;
 use crate::pipeline_file::PlanSource;
@@ -24,8 +25,6 @@ use tokio_util::sync::CancellationToken;
 /// How long the worker may take to answer before the page says so.
 const PATIENCE: Duration = Duration::from_secs(2);
 const CONNECTIONS: usize = 64;
-/// Series shown on one page.
-const SERIES: usize = 100;
 
 /// Names of the witness' queues in metrics.
 const WITNESS: [&str; 2] = ["witness_baseline", "witness_candidate"];
@@ -122,7 +121,7 @@ async fn answer(
         "/healthz" => Ok(text(StatusCode::OK, "ok\n".to_owned())),
         "/readyz" => Ok(health::ready(&state)),
         "/debug/ledger" => ledger(&state).await,
-        "/debug/series" => series(&state, request.uri().query().unwrap_or_default()).await,
+        "/debug/series" => series::page(&state, request.uri().query().unwrap_or_default()).await,
         _ => Ok(text(
             StatusCode::NOT_FOUND,
             "pages: /metrics /healthz /readyz /debug/ledger /debug/series?metric=NAME&KEY=VALUE\n"
@@ -143,30 +142,6 @@ async fn ledger(state: &State) -> Page {
         "began": figures.began,
         "generation": figures.desired.generation,
         "baseline_hash": figures.desired.plan.baseline.hash,
-    })))
-}
-
-async fn series(state: &State, query: &str) -> Page {
-    let mut metric = None;
-    let mut attributes = Vec::new();
-    for part in query.split('&').filter(|p| !p.is_empty()) {
-        let (key, value) = part.split_once('=').unwrap_or((part, ""));
-        let (key, value) = (unescape(key), unescape(value));
-        match key.as_str() {
-            "metric" => metric = Some(value),
-            _ => attributes.push((key, value)),
-        }
-    }
-    if metric.is_none() && attributes.is_empty() {
-        return Ok(text(
-            StatusCode::BAD_REQUEST,
-            "which series? /debug/series?metric=NAME&KEY=VALUE\n".to_owned(),
-        ));
-    }
-    let found = within(state.worker.explain(metric, attributes, SERIES)).await?;
-    Ok(json(&serde_json::json!({
-        "series": found,
-        "shown_at_most": SERIES,
     })))
 }
 

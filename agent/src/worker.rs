@@ -234,14 +234,27 @@ pub(crate) struct Explain {
     pub metric: Option<String>,
     pub attributes: Vec<(String, String)>,
     pub limit: usize,
-    pub answer: oneshot::Sender<Vec<Explanation>>,
+    pub answer: oneshot::Sender<Explained>,
+}
+
+/// What happens to series that spoke since the first question.
+#[derive(Debug, Clone, Default)]
+pub struct Explained {
+    /// Each series of each arm once.
+    pub series: Vec<Explanation>,
+    /// For how long every worker that was asked has listened.
+    pub listened: Duration,
 }
 
 impl Explain {
-    fn answer(self, engine: &Engine) {
+    /// The worker listens from now on.
+    fn answer(self, engine: &mut Engine) {
+        engine.listen();
         let metric = self.metric.as_deref();
-        let found = engine.explain(metric, &self.attributes, self.limit);
-        let _gone = self.answer.send(found);
+        let _gone = self.answer.send(Explained {
+            series: engine.explain(metric, &self.attributes, self.limit),
+            listened: Duration::from_nanos(engine.listened()),
+        });
     }
 }
 
@@ -328,7 +341,7 @@ impl WorkerHandle {
         self.ask(Command::Figures).await
     }
 
-    /// What happens to the series that match, and why.
+    /// What happens to the series that match and spoke since the first question, and why.
     ///
     /// # Errors
     /// The worker has stopped.
@@ -337,7 +350,7 @@ impl WorkerHandle {
         metric: Option<String>,
         attributes: Vec<(String, String)>,
         limit: usize,
-    ) -> Result<Vec<Explanation>, Gone> {
+    ) -> Result<Explained, Gone> {
         let question = |answer| Explain {
             metric: metric.clone(),
             attributes: attributes.clone(),
@@ -348,14 +361,16 @@ impl WorkerHandle {
             .ask(|answer| Command::Explain(question(answer)))
             .await?;
         for other in self.questions.iter() {
-            if found.len() >= limit {
+            if found.series.len() >= limit {
                 break;
             }
             let (sender, answer) = oneshot::channel();
             other.send(question(sender)).await.map_err(|_| Gone)?;
-            found.extend(answer.await.map_err(|_| Gone)?);
+            let more = answer.await.map_err(|_| Gone)?;
+            found.series.extend(more.series);
+            found.listened = found.listened.min(more.listened);
         }
-        found.truncate(limit);
+        found.series.truncate(limit);
         Ok(found)
     }
 

@@ -29,7 +29,7 @@ use crate::arm::{Arm, Around, Split};
 use crate::compile::{Division, Plan};
 use crate::document::Matcher;
 pub use crate::explain::Explanation;
-use crate::explain::Recent;
+use crate::explain::Heard;
 use crate::identity::Canonical;
 use crate::input::Scratch;
 use crate::report::{ArmFigures, Report};
@@ -108,7 +108,7 @@ pub struct Engine {
     forgotten: Nanos,
     /// What has been silent for longer has expired, at the engine's now.
     expiry: Nanos,
-    recent: Recent,
+    heard: Heard,
     meter: Meter,
     pass: Pass,
     /// Which of a shadow's arms takes the next request first.
@@ -155,7 +155,7 @@ impl Engine {
             patience: EXPIRY,
             forgotten: 0,
             expiry: EXPIRY,
-            recent: Recent::default(),
+            heard: Heard::default(),
             pass: Pass::default(),
             turn: false,
             reached: [false; 2],
@@ -219,12 +219,23 @@ impl Engine {
                 .map(|arm| arm.figures(&self.names, self.settings.is_shared())),
             ended: self.ended.clone(),
             shared_cpu: self.meter.shared(),
-            shared_bytes: (self.table.bytes() + self.recent.bytes()) as u64,
+            shared_bytes: (self.table.bytes() + self.heard.bytes()) as u64,
         }
     }
 
+    /// Somebody is about to ask what happens to series: from now on, and until nobody has asked for ten
+    /// minutes, the newest requests are kept.
+    pub fn listen(&mut self) {
+        self.heard.listen(self.now);
+    }
+
+    /// For how long the engine has listened, nanoseconds.
+    pub fn listened(&self) -> Nanos {
+        self.heard.since(self.now)
+    }
+
     /// What happens to the series that match, from their routes; at most `limit`. Only series that
-    /// spoke lately are known by their attributes.
+    /// spoke lately, after a `listen`, are known by their attributes.
     pub fn explain(
         &self,
         metric: Option<&str>,
@@ -239,7 +250,7 @@ impl Engine {
             attributes,
             limit,
         };
-        self.recent
+        self.heard
             .explain(&question, &self.table, &arms, self.settings.fleet_seed)
     }
 
@@ -253,7 +264,7 @@ impl Engine {
         let arms = self.baseline.bytes() + self.candidate.as_ref().map_or(0, Arm::bytes);
         (
             self.table.len(),
-            self.table.bytes() + arms + self.recent.bytes(),
+            self.table.bytes() + arms + self.heard.bytes(),
         )
     }
 

@@ -1,7 +1,9 @@
 //! "What happens to this series and why": read from routes.
 //!
-//! Series keep no attributes, so the requests fed last are kept (shared, not copied) and looked
-//! through when somebody asks. A series that has not spoken in them is not found.
+//! Series keep no attributes. From when somebody asks, the requests that are fed are kept for a while
+//! (`heard`) and looked through; a series that has not spoken in them is not found.
+
+mod heard;
 
 use crate::arm::Arm;
 use crate::compile::Stage;
@@ -13,14 +15,8 @@ use crate::stage::gate::Verdict;
 use crate::view::SeriesView;
 use crate::wire::index::Index;
 use crate::wire::walk::{NoMemo, walk};
-use bytes::Bytes;
 use hashbrown::HashSet;
-use std::collections::VecDeque;
-
-/// Bytes of requests that are kept.
-const KEEP: usize = 4 << 20;
-/// Requests that are kept.
-const REQUESTS: usize = 256;
+pub use heard::Heard;
 
 /// Answer to "what happens to this series and why".
 #[derive(Debug, Clone, serde::Serialize)]
@@ -64,34 +60,7 @@ impl Question<'_> {
     }
 }
 
-/// The requests fed last.
-#[derive(Debug, Default)]
-pub struct Recent {
-    requests: VecDeque<Bytes>,
-    bytes: usize,
-}
-
-impl Recent {
-    /// Keeps a request, forgets the oldest beyond the limit.
-    pub fn remember(&mut self, request: &Bytes) {
-        if request.len() > KEEP {
-            return;
-        }
-        self.bytes += request.len();
-        self.requests.push_back(request.clone());
-        while self.bytes > KEEP || self.requests.len() > REQUESTS {
-            let Some(oldest) = self.requests.pop_front() else {
-                return;
-            };
-            self.bytes -= oldest.len();
-        }
-    }
-
-    /// Bytes kept.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
+impl Heard {
     /// Answers from the routes of the series that match, newest first.
     pub fn explain(
         &self,
@@ -104,7 +73,7 @@ impl Recent {
         let mut known = HashSet::new();
         let mut canonical = Canonical::default();
         let mut index = Index::default();
-        for request in self.requests.iter().rev() {
+        for request in self.newest_first() {
             if walk(request, &Limits::default(), &mut NoMemo, &mut index).is_err() {
                 continue;
             }
@@ -139,7 +108,7 @@ fn answer(
     arm: &Arm,
 ) -> Option<Explanation> {
     let entry = table.get(table.find(identity)?)?;
-    let route = entry.routes.get(arm.side)?;
+    let route = entry.routes.of(arm.side);
     let path = arm.path(route)?;
     if path.way.end == End::Other {
         return None;

@@ -180,6 +180,75 @@ pub struct Route {
     pub out_stamp: u32,
 }
 
+/// One series' ways through both arms. Nearly always there is one arm, so that the candidate's way has
+/// its own place in memory.
+#[derive(Debug)]
+pub struct Routes {
+    /// Through the baseline, or the one arm.
+    pub baseline: Route,
+    candidate: Option<Box<Route>>,
+}
+
+impl Routes {
+    /// To be resolved.
+    pub fn new(baseline: Route) -> Routes {
+        Routes {
+            baseline,
+            candidate: None,
+        }
+    }
+
+    /// The way through the arm of a side.
+    #[inline]
+    pub fn of(&self, side: usize) -> &Route {
+        match &self.candidate {
+            _ if side == 0 => &self.baseline,
+            Some(candidate) => candidate,
+            None => &Route::VOID,
+        }
+    }
+
+    /// The way through the arm of a side.
+    #[inline]
+    pub fn of_mut(&mut self, side: usize) -> &mut Route {
+        if side == 0 {
+            return &mut self.baseline;
+        }
+        self.candidate.get_or_insert_with(|| Box::new(Route::VOID))
+    }
+
+    /// When the series came in and went out last, by arm.
+    pub fn stamps(&self) -> [(u32, u32); 2] {
+        [0, 1].map(|side| {
+            let route = self.of(side);
+            (route.in_stamp, route.out_stamp)
+        })
+    }
+
+    /// Sets these.
+    pub fn set_stamps(&mut self, stamps: [(u32, u32); 2]) {
+        for (side, stamps) in stamps.into_iter().enumerate() {
+            if self.stamps()[side] != stamps {
+                let route = self.of_mut(side);
+                (route.in_stamp, route.out_stamp) = stamps;
+            }
+        }
+    }
+
+    /// Both must be resolved; their stamps stay.
+    pub fn void(&mut self) {
+        self.baseline.generation = 0;
+        if let Some(candidate) = &mut self.candidate {
+            candidate.generation = 0;
+        }
+    }
+
+    /// There is no candidate any more.
+    pub fn forget_candidate(&mut self) {
+        self.candidate = None;
+    }
+}
+
 impl Route {
     /// A route that must be resolved.
     pub const VOID: Route = Route {

@@ -9,7 +9,7 @@ pub mod names;
 
 use crate::Nanos;
 use crate::input::Input;
-use crate::route::Route;
+use crate::route::{Route, Routes};
 use crate::slab::Slab;
 use hashbrown::{HashMap, HashSet, HashTable};
 use memo::Memo;
@@ -20,8 +20,8 @@ use std::collections::VecDeque;
 pub struct Entry {
     /// Canonical identity.
     pub identity: u128,
-    /// Its way through the baseline and the candidate.
-    pub routes: [Route; 2],
+    /// Its way through the arms.
+    pub routes: Routes,
     /// Last point of a cumulative series.
     pub input: Option<Input>,
     /// The engine's now when it last spoke; 0 in a free slot.
@@ -35,7 +35,7 @@ impl Entry {
     pub fn new(identity: u128, metric: u32, input: Option<Input>) -> Entry {
         Entry {
             identity,
-            routes: [Route::VOID; 2],
+            routes: Routes::new(Route::VOID),
             input,
             seen: 0,
             metric,
@@ -256,7 +256,7 @@ impl Counted {
     }
 
     fn keep(&mut self, entry: &Entry, limit: usize) {
-        let stamps = entry.routes.map(|route| (route.in_stamp, route.out_stamp));
+        let stamps = entry.routes.stamps();
         let here = |(came, went): &(u32, u32)| *came == self.window || *went == self.window;
         if !stamps.iter().any(here) {
             return;
@@ -273,9 +273,7 @@ impl Counted {
             return;
         }
         if let Some(stamps) = self.stamps.remove(&entry.identity) {
-            for (route, (came, went)) in entry.routes.iter_mut().zip(stamps) {
-                (route.in_stamp, route.out_stamp) = (came, went);
-            }
+            entry.routes.set_stamps(stamps);
         }
     }
 }

@@ -46,7 +46,7 @@ impl Helper {
                     }
                     None => return,
                 },
-                Some(question) = self.questions.recv() => question.answer(&self.core.engine),
+                Some(question) = self.questions.recv() => question.answer(&mut self.core.engine),
                 Some(request) = self.requests.recv() => self.take(request),
             }
         }

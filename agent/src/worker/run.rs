@@ -458,7 +458,7 @@ impl Worker {
                 team.questions.push(answer);
                 self.begin_next();
             }
-            (Command::Explain(question), _) => question.answer(&self.core.engine),
+            (Command::Explain(question), _) => question.answer(&mut self.core.engine),
             (Command::EndCandidate(breach), _) => self.end_candidate(*breach),
             (Command::Drain(done), None) => drop(done),
             (Command::Drain(done), Some(team)) => {

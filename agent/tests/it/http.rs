@@ -1,6 +1,6 @@
 //! OTLP/HTTP as the specification says, and the admin pages.
 
-use crate::support::{Sink, agent, http_request, page, request, to};
+use crate::support::{Sink, agent, client, http_request, page, request, to};
 use prost::Message;
 use std::time::{Duration, Instant};
 
@@ -85,8 +85,36 @@ async fn the_admin_pages_answer() {
         assert!(metrics.contains(name), "{name}: {metrics}");
     }
     assert_eq!(page(&agent, "/debug/series").await.0, 400);
-    assert_eq!(page(&agent, "/debug/series?metric=requests").await.0, 200);
     assert_eq!(page(&agent, "/nothing").await.0, 404);
+}
+
+#[tokio::test]
+async fn what_happens_to_a_series_is_told_of_those_that_speak_after_the_question() {
+    let (_sink, address) = Sink::start().await;
+    let agent = agent(&to(address, "")).await;
+    let mut client = client(&agent).await;
+    client.export(request([6])).await.unwrap();
+    let mut question = std::pin::pin!(page(&agent, "/debug/series?host.name=h1&wait=1s"));
+    let (code, found) = loop {
+        tokio::select! {
+            answer = &mut question => break answer,
+            taken = client.export(request([7])) => drop(taken.unwrap()),
+        }
+    };
+    assert_eq!(code, 200);
+    let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+    let series = found["series"].as_array().unwrap();
+    assert_eq!(series.len(), 1, "each once: {found}");
+    assert_eq!(series[0]["metric"], "requests");
+    assert_eq!(
+        series[0]["attributes"][0],
+        serde_json::json!(["series", "7"])
+    );
+    assert_eq!(series[0]["fate"], "exported");
+    assert!(
+        found["listened_seconds"].as_f64().unwrap() >= 1.0,
+        "{found}"
+    );
 }
 
 #[tokio::test]

@@ -118,6 +118,12 @@ async fn what_comes_in_over_either_protocol_leaves_once() {
     let start = now();
     let http = agent.addresses.http.unwrap();
     let protobuf = [("content-type", "application/x-protobuf")];
+    let series = "/debug/series?metric=requests&wait=0s";
+    let (_, found) = page(&agent, series).await;
+    assert!(
+        !found.contains("\"fate\""),
+        "both workers listen from here on"
+    );
     for value in 1..=10 {
         client.export(round(start, value)).await.unwrap();
         let body = round(start, 100 + value).encode_to_vec();
@@ -138,7 +144,7 @@ async fn what_comes_in_over_either_protocol_leaves_once() {
         own_metric(&agent, "phoenix_agent_state_series").await,
         RESOURCES as f64
     );
-    let (code, found) = page(&agent, "/debug/series?metric=requests").await;
+    let (code, found) = page(&agent, series).await;
     assert_eq!((code, found.matches("\"fate\"").count()), (200, RESOURCES));
     assert_eq!(page(&agent, "/readyz").await.0, 200);
     assert_eq!(agent.drain().await.lost, 0);

@@ -237,11 +237,8 @@ impl Arm {
         scratch: &mut Scratch,
         around: &mut Around<'_>,
     ) -> bool {
-        let Entry {
-            routes: [route, _],
-            input,
-            ..
-        } = output;
+        let Entry { routes, input, .. } = output;
+        let route = &mut routes.baseline;
         if let Some(input) = input.as_mut()
             && input.expired(now, around.expiry)
         {
@@ -315,7 +312,7 @@ impl Arm {
     pub(super) fn passes(&self, node: &Table, identity: u128) -> bool {
         node.find(identity)
             .and_then(|series| node.get(series))
-            .and_then(|entry| entry.routes.get(self.side))
+            .map(|entry| entry.routes.of(self.side))
             .is_some_and(|route| self.outlet(route) == Some(None))
     }
 

@@ -109,7 +109,7 @@ impl Arm {
             if forgotten {
                 entry.input = start(true);
                 // It is new to every stage behind, too: they are asked again.
-                entry.routes[0].generation = 0;
+                entry.routes.baseline.generation = 0;
             }
             // One of which no point has passed returns to the stages behind, too.
             if let Some(blank) = entry.input.as_mut().filter(|i| returning && i.seen() == 0) {
@@ -239,7 +239,7 @@ impl Arm {
         };
         Some(AtGate {
             last: gate.last(slot)?,
-            further: running.outputs.as_ref()?.get(slot)?.routes[0],
+            further: running.outputs.as_ref()?.get(slot)?.routes.baseline,
         })
     }
 

@@ -32,10 +32,11 @@ impl Arm {
             return;
         };
         // Protection and arms go by what a series is called where it comes in.
-        let came = event
-            .index
-            .series(event.point, event.data)
-            .unwrap_or(series);
+        let came = match event.guise {
+            Some(_) => event.index.series(event.point, event.data),
+            None => None,
+        };
+        let came = came.unwrap_or(series);
         let mut disguise = Disguise::new(event);
         let stages = self.stages.len() as u16;
         let mut way = Way {

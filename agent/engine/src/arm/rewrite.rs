@@ -195,7 +195,7 @@ impl Arm {
     /// The way behind stage `number` of a series that it writes.
     pub(super) fn further(&self, number: u16, identity: u128) -> Option<Route> {
         let table = self.stages.get(usize::from(number))?.outputs.as_ref()?;
-        Some(table.get(table.find(identity)?)?.routes[0])
+        Some(table.get(table.find(identity)?)?.routes.baseline)
     }
 
     /// Identity of what a series becomes at the stage where its route ends, where that is another.
@@ -414,8 +414,8 @@ fn know(table: &mut Table, event: &Event<'_>, further: Route, seed: Option<Input
         return;
     };
     if let Some(entry) = table.get_mut(series) {
-        let [old, _] = entry.routes;
-        entry.routes[0] = Route {
+        let old = entry.routes.baseline;
+        entry.routes.baseline = Route {
             in_stamp: old.in_stamp,
             out_stamp: old.out_stamp,
             ..further

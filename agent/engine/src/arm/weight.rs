@@ -35,7 +35,7 @@ pub(super) fn ask_again(outputs: &mut Option<Box<Table>>, identity: u128) {
     if let Some(table) = outputs
         && let Some(entry) = table.find(identity).and_then(|n| table.get_mut(n))
     {
-        entry.routes[0].generation = 0;
+        entry.routes.baseline.generation = 0;
     }
 }
 

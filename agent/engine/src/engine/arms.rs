@@ -180,7 +180,7 @@ impl Engine {
             let Some(entry) = entry_of(step, &mut self.table, &mut pass.loose) else {
                 continue;
             };
-            let [ours, theirs] = &entry.routes;
+            let [ours, theirs] = [0, 1].map(|side| entry.routes.of(side));
             let known = ours.generation == self.generation
                 && candidate.is_none_or(|arm| theirs.generation == arm.generation);
             if !known {
@@ -355,7 +355,7 @@ fn ensure(
     let Some(entry) = entry_of(step, table, loose) else {
         return false;
     };
-    let mut route: Route = entry.routes[side];
+    let mut route: Route = *entry.routes.of(side);
     if route.generation == arm.generation {
         return true;
     }
@@ -363,7 +363,7 @@ fn ensure(
         return false;
     };
     arm.ensure(&mut route, &event, entry.input.as_ref(), around);
-    entry.routes[side] = route;
+    *entry.routes.of_mut(side) = route;
     if step.loose == NOTHING {
         arm.check_conflict(event.identity, &route, table);
     }
@@ -388,7 +388,7 @@ fn take(
     let Some(event) = event_of(step, source, entry) else {
         return false;
     };
-    let route = &mut entry.routes[side];
+    let route = entry.routes.of_mut(side);
     let own = !arm.is_foreign(route);
     let seen = match step.seen {
         NOTHING => None,

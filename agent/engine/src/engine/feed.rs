@@ -46,7 +46,7 @@ impl Engine {
         };
         let emitted = self.leave_request(request, whole, outs);
         self.sweep();
-        self.recent.remember(request);
+        self.heard.hear(request, self.now);
         self.meter.share();
         Ok(Fed {
             received: self.index.received(),
@@ -126,11 +126,8 @@ impl Engine {
             }
         };
         meet(entry, &mut event, around.expiry);
-        let Entry {
-            routes: [ours, _],
-            input,
-            ..
-        } = entry;
+        let Entry { routes, input, .. } = entry;
+        let ours = &mut routes.baseline;
         let fresh = ours.generation != self.generation;
         self.baseline
             .ensure(ours, &event, input.as_ref(), &mut around);
@@ -159,7 +156,10 @@ impl Engine {
     /// A series whose route is new may pass where an aggregation writes its identity.
     #[cold]
     fn conflict(&mut self, identity: u128, series: u32, route: Route) {
-        if self.table.get(series).is_some() {
+        if let Some(entry) = self.table.get_mut(series) {
+            if self.candidate.is_none() {
+                entry.routes.forget_candidate();
+            }
             self.baseline.check_conflict(identity, &route, &self.table);
         }
     }
@@ -275,9 +275,7 @@ pub(super) fn meet(entry: &mut Entry, event: &mut Event<'_>, expiry: Nanos) {
         && input.expired(event.now, expiry)
     {
         *input = Input::new(event.monotonic(), true);
-        for route in &mut entry.routes {
-            route.generation = 0;
-        }
+        entry.routes.void();
     }
 }
 

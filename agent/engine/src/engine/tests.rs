@@ -169,7 +169,9 @@ fn arms(baseline: Arc<Pipeline>, candidate: Arc<Pipeline>, division: Division) -
 }
 
 fn engine(plan: Arc<Plan>) -> Engine {
-    Engine::new(Settings::default(), plan, 0)
+    let mut engine = Engine::new(Settings::default(), plan, 0);
+    engine.listen();
+    engine
 }
 
 /// Folds `k` away every 10 s.

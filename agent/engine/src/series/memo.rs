@@ -71,6 +71,8 @@ pub struct Memo {
     index: HashTable<u32>,
     free: Vec<u32>,
     last: u32,
+    /// The slot that was filled last.
+    filled: u32,
     hand: usize,
     limit: usize,
 }
@@ -88,6 +90,7 @@ impl Memo {
             index: HashTable::new(),
             free: Vec::new(),
             last: UNKNOWN,
+            filled: UNKNOWN,
             hand: 0,
             limit: limit.max(1),
         }
@@ -114,6 +117,13 @@ impl Memo {
                 (self.slots.len() - 1) as u32
             }
         };
+        // New series, too, speak in the same order the next time.
+        if let Some(before) = self.slots.get_mut(self.filled as usize)
+            && before.next == UNKNOWN
+        {
+            before.next = number;
+        }
+        self.filled = number;
         let slots = &self.slots;
         self.index.insert_unique(key as u64, number, |n| {
             slots.get(*n as usize).map_or(0, |s| s.key[0])
@@ -241,6 +251,20 @@ mod tests {
         assert_eq!(memo.find(13), 3);
         let known = [10, 11, 12].map(|k| memo.find(k) != UNKNOWN);
         assert_eq!(known.iter().filter(|k| **k).count(), 2);
+    }
+
+    #[test]
+    fn new_keys_are_expected_in_the_order_in_which_they_came() {
+        let mut memo = Memo::new(9, 1);
+        for n in 0..4u32 {
+            memo.insert(u128::from(n) + 10, n);
+        }
+        let expected = |memo: &Memo, n: u32| memo.slots.get(n as usize).map(|slot| slot.next);
+        assert_eq!([0, 1, 2].map(|n| expected(&memo, n)), [1, 2, 3].map(Some));
+        // What another order has shown since is not forgotten.
+        assert_eq!([13, 10].map(|k| memo.find(k)), [3, 0]);
+        memo.insert(14, 4);
+        assert_eq!(expected(&memo, 3), Some(0));
     }
 
     #[test]

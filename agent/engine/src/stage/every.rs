@@ -6,6 +6,7 @@ mod held;
 use super::{Closing, Tally};
 use crate::Nanos;
 use crate::aggregate::Written;
+use crate::slab::Slab;
 use crate::splice::assemble::{Shared, Surroundings, assemble};
 use crate::view::PointView;
 use hashbrown::{HashMap, HashTable};
@@ -31,10 +32,10 @@ struct Slot {
     weight: f64,
     /// Of its newest point: the rest of a series' metric may change, its schema_url, its description.
     around: Arc<Surroundings>,
-    /// By window, oldest first; nearly always one.
+    /// By window, oldest first; nearly always one, so that there is room for just that.
     held: Vec<Held>,
-    /// Memory of points that were released.
-    spare: Vec<Vec<u8>>,
+    /// Memory of the point that was released last.
+    spare: Vec<u8>,
     seen: Nanos,
 }
 
@@ -44,8 +45,8 @@ pub struct Every {
     interval: Nanos,
     lateness: Nanos,
     closed_to: Nanos,
-    slots: Vec<Option<Slot>>,
-    generations: Vec<u32>,
+    slots: Slab<Option<Slot>>,
+    generations: Slab<u32>,
     free: Vec<u32>,
     by_identity: HashTable<u32>,
     around: HashMap<u128, Arc<Surroundings>>,
@@ -89,8 +90,8 @@ impl Every {
             interval,
             lateness,
             closed_to: created - created % interval,
-            slots: Vec::new(),
-            generations: Vec::new(),
+            slots: Slab::default(),
+            generations: Slab::default(),
             free: Vec::new(),
             by_identity: HashTable::new(),
             around: HashMap::new(),
@@ -304,7 +305,7 @@ impl Every {
                 }
             }
             _ => {
-                let mut body = slot.spare.pop().unwrap_or_default();
+                let mut body = std::mem::take(&mut slot.spare);
                 body.clear();
                 body.extend_from_slice(point.body);
                 let held = Held {
@@ -315,6 +316,7 @@ impl Every {
                     points: 1,
                     sum: None,
                 };
+                slot.held.reserve_exact(1);
                 slot.held.insert(place, held);
             }
         }
@@ -412,9 +414,9 @@ impl Every {
         }
         for slot in self.slots.iter_mut().flatten() {
             let gone = slot.held.partition_point(|held| held.end <= until);
-            slot.spare
-                .extend(slot.held.drain(..gone).map(|held| held.body));
-            slot.spare.truncate(1);
+            if let Some(held) = slot.held.drain(..gone).next_back() {
+                slot.spare = held.body;
+            }
         }
         release(points, leaving.len() as u64, written, tally);
         let last = leaving.last().map_or(0, |(end, _, _)| *end);
@@ -472,19 +474,16 @@ impl Every {
 
     /// An estimate of the bytes it takes.
     pub fn bytes(&self) -> usize {
-        let slots: usize = self
-            .slots
-            .iter()
-            .flatten()
-            .map(|s| {
-                s.held
-                    .iter()
-                    .map(|h| h.body.capacity() + size_of::<Held>())
-                    .sum::<usize>()
-            })
-            .sum();
+        let of_slot = |slot: &Slot| {
+            let bodies = slot.held.iter().map(|held| held.body.capacity());
+            bodies.sum::<usize>() + slot.spare.capacity() + slot.held.capacity() * size_of::<Held>()
+        };
+        let slots: usize = self.slots.iter().flatten().map(of_slot).sum();
         let around = self.around.values().map(|s| s.bytes()).sum::<usize>() + self.shared.bytes();
-        slots + around + self.slots.capacity() * size_of::<Option<Slot>>()
+        slots
+            + around
+            + self.slots.capacity() * (size_of::<Option<Slot>>() + size_of::<u32>())
+            + self.by_identity.capacity() * 5
     }
 }
 

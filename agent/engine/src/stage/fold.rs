@@ -31,7 +31,7 @@ use edge::Decided;
 use epoch::{Epoch, Wrote};
 use hashbrown::HashMap;
 use limit::Budgets;
-use slot::{Own, Slot, is_counter};
+use slot::{Own, Slot, Way, is_counter};
 use slots::Slots;
 pub use slots::Ticket;
 use std::sync::Arc;
@@ -243,7 +243,7 @@ impl Fold {
             *seat = place;
         }
         if let Some(own) = &mut slot.own {
-            own.further = Route::VOID;
+            own.way.ask_again();
         }
         true
     }
@@ -261,14 +261,18 @@ impl Fold {
 
     /// Where the way through the later stages is kept, of a series that passes untouched.
     pub fn further(&mut self, ticket: Ticket) -> Option<&mut Route> {
-        let own = self.slots.get_mut(ticket)?.own.as_mut()?;
-        own.epoch.is_none().then_some(&mut own.further)
+        match &mut self.slots.get_mut(ticket)?.own.as_mut()?.way {
+            Way::Untouched(further) => Some(further),
+            Way::Anew(_) => None,
+        }
     }
 
     /// The same, only to be looked at.
     pub fn way_behind(&self, ticket: Ticket) -> Option<&Route> {
-        let own = self.slots.get(ticket)?.own.as_ref()?;
-        own.epoch.is_none().then_some(&own.further)
+        match &self.slots.get(ticket)?.own.as_ref()?.way {
+            Way::Untouched(further) => Some(further),
+            Way::Anew(_) => None,
+        }
     }
 
     /// Takes a point of a series that has a place. `buffer`: where its body is made, if it is another
@@ -306,13 +310,20 @@ impl Fold {
         let key = event.surroundings_key();
         if own.around.as_ref().is_none_or(|around| around.key() != key) {
             own.around = intern(&mut self.around, &mut self.pool, key, event);
-            own.attributes.clear();
-            let field = view.kind.attributes_field();
-            for raw in raw_attributes(event.written_view(buffer).body, field) {
-                write::put_bytes(&mut own.attributes, field, raw);
+            // They are for the point that ends it: what has a place in a budget keeps it while it speaks.
+            if matches!(self.decide, Decide::Topk(_)) && !slot.exempt {
+                let field = view.kind.attributes_field();
+                let mut attributes = self.spare.pop().unwrap_or_default();
+                attributes.clear();
+                for raw in raw_attributes(event.written_view(buffer).body, field) {
+                    write::put_bytes(&mut attributes, field, raw);
+                }
+                // As long as it is, and no longer: there is one a series.
+                own.attributes = attributes.as_slice().into();
+                self.spare.push(attributes);
             }
         }
-        let Some(epoch) = &mut own.epoch else {
+        let Way::Anew(epoch) = &mut own.way else {
             slot.told = slot.told.max(event.point.time);
             return Took::Passes;
         };
@@ -400,7 +411,8 @@ impl Fold {
     /// Whether the series stays, and if so whether its points are written anew.
     pub fn standing(&self, ticket: Ticket) -> Option<bool> {
         let slot = self.slots.get(ticket)?;
-        slot.own.as_ref().map(|own| own.epoch.is_some())
+        let own = slot.own.as_ref();
+        own.map(|own| matches!(own.way, Way::Anew(_)))
     }
 
     /// At most how many points its open windows will write.

@@ -37,15 +37,21 @@ pub struct Slot {
 /// A series that stays.
 #[derive(Debug)]
 pub struct Own {
-    /// Its way through the later stages, while it passes untouched.
-    pub further: Route,
-    /// It was folded once: its points are written anew.
-    pub epoch: Option<Epoch>,
+    pub way: Way,
     pub around: Option<Arc<Surroundings>>,
-    /// Fields of its points: the attributes.
-    pub attributes: Vec<u8>,
+    /// Fields of its points: the attributes. Empty where it never ends.
+    pub attributes: Box<[u8]>,
     /// Its last point had the no-recorded-value flag.
     pub ended: bool,
+}
+
+/// How the points of a series that stays go on.
+#[derive(Debug)]
+pub enum Way {
+    /// As they come, by this way through the later stages.
+    Untouched(Route),
+    /// Written anew: it was folded once.
+    Anew(Epoch),
 }
 
 /// A series stays from here on. Of counters an epoch begins, where the folded part ends.
@@ -77,13 +83,21 @@ impl Slot {
     }
 }
 
+impl Way {
+    /// The later stages are to be asked again.
+    pub fn ask_again(&mut self) {
+        if let Way::Untouched(further) = self {
+            *further = Route::VOID;
+        }
+    }
+}
+
 impl Own {
     pub fn new(epoch: Option<Epoch>) -> Box<Own> {
         Box::new(Own {
-            further: Route::VOID,
-            epoch,
+            way: epoch.map_or(Way::Untouched(Route::VOID), Way::Anew),
             around: None,
-            attributes: Vec::new(),
+            attributes: Box::default(),
             ended: false,
         })
     }

@@ -2,6 +2,7 @@
 
 use super::slot::{Own, Slot};
 use crate::Nanos;
+use crate::slab::Slab;
 use hashbrown::HashTable;
 
 /// A series' place in the stage.
@@ -14,8 +15,8 @@ pub struct Ticket {
 /// All series of the stage.
 #[derive(Debug, Default)]
 pub struct Slots {
-    slots: Vec<Option<Slot>>,
-    generations: Vec<u32>,
+    slots: Slab<Option<Slot>>,
+    generations: Slab<u32>,
     free: Vec<u32>,
     by_identity: HashTable<u32>,
 }
@@ -113,9 +114,9 @@ impl Slots {
     /// An estimate of the bytes.
     pub fn bytes(&self) -> usize {
         let owns = self.iter().filter_map(|slot| slot.own.as_ref());
-        let own = owns.map(|own| size_of::<Own>() + own.attributes.capacity());
+        let own = owns.map(|own| size_of::<Own>() + own.attributes.len());
         own.sum::<usize>()
-            + self.slots.capacity() * size_of::<Option<Slot>>()
+            + self.slots.capacity() * (size_of::<Option<Slot>>() + size_of::<u32>())
             + self.by_identity.capacity() * 5
     }
 }
