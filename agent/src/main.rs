@@ -8,6 +8,9 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -94,16 +97,22 @@ fn load(flags: &Flags) -> anyhow::Result<Settings> {
 }
 
 fn start_log(json: bool) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let wanted = std::env::var("RUST_LOG").unwrap_or_default();
+    // Levels by target; what `EnvFilter` can do beyond that needs regular expressions of its own.
+    let filter: Targets = match wanted.trim() {
+        "" => Targets::new().with_default(LevelFilter::INFO),
+        wanted => wanted
+            .parse()
+            .unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO)),
+    };
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
+    let log = tracing_subscriber::registry().with(filter);
     if json {
-        builder.json().init();
+        log.with(lines.json()).init();
     } else {
-        builder.init();
+        log.with(lines).init();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reads ahead: HTTP/2 asks for a frame's head and then for its body, and most senders' frames are
 //! 16 KiB; one system call brings several of them. A reader with more room than that reads directly.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,6 +9,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes read ahead. Held only while something lies there, so that idle connections take nothing.
 const AHEAD: usize = 64 * 1024;
+
+thread_local! {
+    /// Room that no connection of this thread needs now: making it anew means to write zeros to all of
+    /// it, a few times a request.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+fn take_room() -> Vec<u8> {
+    let spare = SPARE.take();
+    if spare.is_empty() {
+        vec![0; AHEAD]
+    } else {
+        spare
+    }
+}
 
 /// A stream that is read ahead.
 #[derive(Debug)]
@@ -55,13 +71,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
             return Pin::new(&mut this.stream).poll_read(cx, out);
         }
         if this.room.is_empty() {
-            this.room = vec![0; AHEAD];
+            this.room = take_room();
         }
         let mut room = ReadBuf::new(&mut this.room);
         let read = Pin::new(&mut this.stream).poll_read(cx, &mut room);
         (this.from, this.to) = (0, room.filled().len());
         if read.is_pending() {
-            this.room = Vec::new();
+            SPARE.set(std::mem::take(&mut this.room));
         }
         ready!(read)?;
         this.give(out);

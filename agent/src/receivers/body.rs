@@ -51,13 +51,15 @@ pub async fn collect(
         if !hold.grow(data.len()) {
             return Err(full());
         }
-        if first.is_empty() {
+        if first.is_empty() && joined.is_empty() {
             first = data;
         } else {
             if joined.is_empty() {
                 let expected = foretold(&first).max(expected as usize);
                 joined.reserve(len.max(expected.min(FORETOLD)));
                 joined.extend_from_slice(&first);
+                // It is told by `joined` that there was one.
+                first = Bytes::new();
             }
             joined.extend_from_slice(&data);
         }

@@ -36,7 +36,8 @@ pub enum Kind {
     Http,
 }
 
-/// HTTP/2 windows: what senders can park here unread, so they follow the budget of bytes in flight.
+/// HTTP/2 windows: what a connection can park here unread. Senders are near, so that more would only
+/// take memory: what has arrived lies in frames of 16 KiB until its request is read.
 #[derive(Debug, Clone, Copy)]
 struct Windows {
     stream: u32,
@@ -45,9 +46,9 @@ struct Windows {
 
 impl Windows {
     fn of(in_flight: usize) -> Windows {
-        let connection = (in_flight / 2).clamp(256 * 1024, 32 * 1024 * 1024) as u32;
+        let connection = (in_flight / 2).clamp(256 * 1024, 512 * 1024) as u32;
         Windows {
-            stream: (connection / 8).max(256 * 1024),
+            stream: 256 * 1024,
             connection,
         }
     }
