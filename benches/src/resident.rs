@@ -156,7 +156,7 @@ mod tests {
             Rss:                   3 kB\n\
             Anonymous:             1 kB\n";
         let resident = Resident::parse(smaps, Path::new("/bin/agent")).unwrap();
-        let kib = |n| n * 1024;
+        let kib = |n: u64| n * 1024;
         assert_eq!(
             resident,
             Resident {
