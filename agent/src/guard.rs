@@ -168,7 +168,15 @@ impl Guard {
     }
 
     fn memory(&mut self, sample: &Sample) -> Option<Breach> {
-        let found = self.limits.max_memory_ratio.and_then(|most| {
+        let size = self.limits.max_memory_bytes.and_then(|most| {
+            let now = sample.rss_bytes?;
+            let reason = format!(
+                "the agent takes {now} bytes of memory with the candidate, more than {most}"
+            );
+            let figures = (now as f64, most as f64);
+            (now > most).then(|| Breach::new(Harm::Memory, figures, reason))
+        });
+        let ratio = self.limits.max_memory_ratio.and_then(|most| {
             let (now, before) = (sample.rss_bytes?, self.rss_before.filter(|b| *b > 0)?);
             let ratio = now as f64 / before as f64;
             let reason = format!(
@@ -176,6 +184,7 @@ impl Guard {
             );
             (ratio > most).then(|| Breach::new(Harm::Memory, (ratio, most), reason))
         });
+        let found = size.or(ratio);
         self.large = if found.is_some() { self.large + 1 } else { 0 };
         found
     }

@@ -304,5 +304,6 @@ fn engine_settings(
             of: settings.workers,
         },
         clock: Some(crate::limits::reading),
+        fault: None,
     }
 }

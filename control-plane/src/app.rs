@@ -77,6 +77,8 @@ pub struct App {
     live: Live,
     /// Names this process in leases.
     holder: String,
+    /// When this process began.
+    began_ms: u64,
 }
 
 impl App {
@@ -86,7 +88,9 @@ impl App {
         clock: Clock,
     ) -> Result<Arc<App>, Error> {
         let meta = store.meta().await?;
+        let began_ms = clock();
         Ok(Arc::new(App {
+            began_ms,
             store,
             meta,
             timing,
@@ -104,6 +108,11 @@ impl App {
 
     pub fn now_ms(&self) -> u64 {
         (self.clock)()
+    }
+
+    /// When this process began: agents may still be on their way back to it.
+    pub fn began_ms(&self) -> u64 {
+        self.began_ms
     }
 
     pub fn timing(&self) -> &Timing {

@@ -40,6 +40,7 @@ pub struct DesiredExperiment {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rails {
     pub max_memory_ratio: Option<f64>,
+    pub max_memory_bytes: Option<u64>,
     pub max_added_latency_ns: Option<u64>,
     pub protected_retention: Option<f64>,
     pub max_export_errors: Option<u64>,
@@ -93,7 +94,7 @@ pub fn desired(assignments: &[Assignment], experiments: &[Experiment], agent: &A
     let experiment = experiments.iter().find(|e| {
         // Initializing waits for the agents to take the candidate, so they are given it.
         e.tenant == *tenant
-            && matches!(e.phase, Phase::Initializing | Phase::Running)
+            && (e.holds || matches!(e.phase, Phase::Initializing | Phase::Running))
             && e.spec.scope.selector.matches(&labels)
     });
     let mut wanted = assigned(assignments, tenant, &labels).map(|a| a.hash.clone());
@@ -146,6 +147,7 @@ fn second_arm(e: &Experiment, agent: &Agent) -> Option<DesiredExperiment> {
         },
         guardrails: Rails {
             max_memory_ratio: rails.max_rss_ratio,
+            max_memory_bytes: rails.max_rss.map(|bytes| bytes.0),
             max_added_latency_ns: rails
                 .max_added_latency
                 .map(|span| span.0.saturating_mul(1_000_000)),

@@ -13,7 +13,7 @@ pub use experiment::{
 };
 pub use parse::Document;
 pub use selector::Selector;
-pub use units::{Ratio, Span};
+pub use units::{Bytes, Ratio, Span};
 
 use phoenix_engine::document::Problem;
 

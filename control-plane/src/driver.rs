@@ -9,19 +9,21 @@ pub mod offline;
 pub mod reports;
 mod run;
 mod settle;
+mod waits;
 
 pub use settle::{Judged, conclude};
+pub use waits::{Outlook, outlook};
 
 #[cfg(test)]
 mod tests;
 
-use crate::app::experiments::Member;
+use crate::app::experiments::{Member, standing};
 use crate::app::{App, Error};
 use crate::documents::{Kind, OnDisagreement, Step};
-use crate::model::{Experiment, Fence, Phase, PhaseChange, StepResult, Word};
+use crate::model::{Experiment, Fence, Phase, PhaseChange, Word};
 use crate::store;
 use next::{Action, Fact, Facts, Fallen, Memory, next};
-use phoenix_analysis::{Outcome, Verdict};
+use phoenix_analysis::{Died, Outcome, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -87,6 +89,9 @@ async fn step(app: &App, fence: &Fence, e: &Experiment) -> Result<(), Error> {
     let Some(present) = e.current() else {
         return Ok(());
     };
+    if e.holds {
+        return hold(app, fence, e, &present).await;
+    }
     let facts = facts(app, e, &present).await?;
     let change = match next(e, &facts, app.now_ms()) {
         Action::Wait => return Ok(()),
@@ -138,8 +143,17 @@ async fn step(app: &App, fence: &Fence, e: &Experiment) -> Result<(), Error> {
             result,
             verdict,
             promote,
+            holds,
             quarantine,
-        } => return complete(app, fence, e, *result, *verdict, promote, quarantine).await,
+        } => {
+            let change = PhaseChange {
+                result: Some(*result),
+                holds,
+                quarantine,
+                ..PhaseChange::default()
+            };
+            return complete(app, fence, e, change, *verdict, promote).await;
+        }
     };
     let phase = change.phase.map_or(e.phase, |phase| phase).name();
     info!(
@@ -151,14 +165,14 @@ async fn step(app: &App, fence: &Fence, e: &Experiment) -> Result<(), Error> {
     app.set_phase(fence, e, change).await.map(|_| ())
 }
 
+/// `change`: all but phase, verdict and reason.
 async fn complete(
     app: &App,
     fence: &Fence,
     e: &Experiment,
-    result: StepResult,
+    change: PhaseChange,
     verdict: Verdict,
     promote: bool,
-    quarantine: Option<String>,
 ) -> Result<(), Error> {
     let mut reason = format!("{}: {}", verdict.outcome.name(), verdict.reason);
     let held = unwitnessed(e).filter(|_| promote);
@@ -166,31 +180,29 @@ async fn complete(
     if let Some(why) = held {
         reason.push_str(&format!(" The second witness does not agree: {why}"));
     }
-    if verdict.outcome == Outcome::Promote && !promote {
-        reason.push_str(" It waits for `phoenix experiment promote`.");
+    if change.holds {
+        reason.push_str(
+            " It holds the candidate everywhere until `phoenix experiment promote` or `abort`.",
+        );
+    } else if verdict.outcome == Outcome::Promote && !promote {
+        reason.push_str(" It waits for `phoenix experiment promote`; the agents run the baseline.");
     }
-    if quarantine.is_some() {
+    if change.quarantine.is_some() {
         reason.push_str(" The candidate is quarantined.");
     }
     info!(experiment = e.name, promote, reason, "experiment completed");
-    let change = |reason: String| PhaseChange {
+    let change = PhaseChange {
         phase: Some(Phase::Completed),
-        result: Some(result.clone()),
         reason,
         verdict: serde_json::to_value(&verdict).ok(),
-        quarantine: quarantine.clone(),
-        ..PhaseChange::default()
+        ..change
     };
-    match app
-        .complete(fence, e, change(reason.clone()), promote)
-        .await
-    {
+    match app.complete(fence, e, change.clone(), promote).await {
         // The verdict stands; what is in the way of the assignment is for a person.
         Err(Error::Refused { message, .. } | Error::NotFound(message)) if promote => {
-            reason.push_str(&format!(" It could not be promoted: {message}."));
-            app.complete(fence, e, change(reason), false)
-                .await
-                .map(|_| ())
+            let reason = format!("{} It could not be promoted: {message}.", change.reason);
+            let change = PhaseChange { reason, ..change };
+            app.complete(fence, e, change, false).await.map(|_| ())
         }
         other => other.map(|_| ()),
     }
@@ -211,10 +223,39 @@ fn unwitnessed(e: &Experiment) -> Option<String> {
     }
 }
 
+/// One that holds the candidate ends that when an agent falls back from it.
+async fn hold(app: &App, fence: &Fence, e: &Experiment, step: &Step) -> Result<(), Error> {
+    let members = app.members(e).await?;
+    let (began_ms, now_ms) = (app.began_ms(), app.now_ms());
+    let fell = members.iter().find_map(|m| {
+        let deaths = standing(e, step, m, began_ms, now_ms).deaths;
+        let dies = (deaths > Died::MOST).then(|| Fallen {
+            reason: format!("its process died {deaths} times"),
+            harm: true,
+        });
+        Some((m, refused(e, step, m).or(dies)?))
+    });
+    let Some((member, fallen)) = fell else {
+        return Ok(());
+    };
+    let node = &member.agent.identity;
+    let reason = format!(
+        "agent {node} fell back from the candidate while it was held: {}",
+        fallen.reason
+    );
+    let change = PhaseChange {
+        quarantine: fallen.harm.then(|| reason.clone()),
+        reason,
+        ..PhaseChange::default()
+    };
+    app.set_phase(fence, e, change).await.map(|_| ())
+}
+
 async fn facts(app: &App, e: &Experiment, step: &Step) -> Result<Facts, Error> {
     let members = app.members(e).await?;
     let mut facts = Facts {
         agents: members.iter().map(|m| fact(app, e, step, m)).collect(),
+        began_ms: app.began_ms(),
         ..Facts::default()
     };
     match (e.phase, step.kind) {
@@ -234,16 +275,16 @@ async fn facts(app: &App, e: &Experiment, step: &Step) -> Result<Facts, Error> {
 
 fn fact(app: &App, e: &Experiment, step: &Step, member: &Member) -> Fact {
     let (agent, status) = (&member.agent, &member.agent.status);
-    let second = e.second(step).unwrap_or_default();
+    let stands = standing(e, step, member, app.began_ms(), app.now_ms());
     let heartbeat = app.live().last(&agent.identity).and_then(|(h, _)| h);
     Fact {
         agent: agent.identity.to_string(),
         connected: member.connected,
-        left_ms: (!member.connected).then_some(agent.last_seen_ms),
-        given: e.share_of(step, &agent.identity).is_some(),
-        runs: status.experiment == e.id
-            && status.experiment_revision == e.revision
-            && status.candidate_hash == second,
+        gone: stands.gone,
+        deaths: stands.deaths,
+        died_ms: stands.died_ms,
+        given: stands.share.is_some(),
+        runs: stands.runs,
         refused: refused(e, step, member),
         state: if status.state.is_empty() {
             "no answer yet".into()

@@ -101,6 +101,26 @@ pub struct Agent {
     pub healthy_hash: Option<String>,
     /// Pipelines that this agent refused or fell from.
     pub quarantine: Vec<Quarantined>,
+    /// Its session ended. False: it has one, or had one when the server itself ended.
+    #[serde(default)]
+    pub away: bool,
+    /// The life that said goodbye: it was stopped and did not die.
+    #[serde(default)]
+    pub stopped: String,
+    /// Lives that ended without a goodbye while they had the candidate of an experiment.
+    #[serde(default)]
+    pub died: Option<Died>,
+}
+
+/// Deaths of an agent's process under the candidate of one experiment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Died {
+    /// Id of the experiment.
+    pub experiment: String,
+    pub times: u32,
+    /// When it was last heard of before the last of them.
+    pub last_ms: u64,
 }
 
 /// The agent's last answer.
@@ -178,6 +198,8 @@ pub struct Event {
     pub body: serde_json::Value,
     #[serde(rename = "timeMs")]
     pub time_ms: u64,
+    /// RFC 3339.
+    pub time: String,
 }
 
 /// The right to write as a background loop: a lease and its number.

@@ -87,6 +87,17 @@ pub struct Commit {
     pub events: Vec<NewEvent>,
 }
 
+/// Which events.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EventRange {
+    /// The first ones after this sequence; `None`: the newest ones.
+    pub after: Option<u64>,
+    /// None from before, Unix epoch milliseconds.
+    pub since_ms: u64,
+    /// At most so many.
+    pub limit: u32,
+}
+
 /// A request for a lease.
 #[derive(Debug, Clone)]
 pub struct LeaseRequest {
@@ -144,8 +155,8 @@ pub trait Store: Send + Sync + 'static {
     /// Whose credential has this hash.
     async fn credential_owner(&self, hash: &str) -> Result<Option<Identity>, Error>;
 
-    /// After a sequence, oldest first.
-    async fn events(&self, tenant: &str, after: u64, limit: u32) -> Result<Vec<Event>, Error>;
+    /// Oldest first.
+    async fn events(&self, tenant: &str, range: EventRange) -> Result<Vec<Event>, Error>;
     /// Sequence of the newest event of a tenant, 0 if there is none.
     async fn last_event(&self, tenant: &str) -> Result<u64, Error>;
 }

@@ -41,7 +41,7 @@ use arms::Pass;
 use bytes::Bytes;
 pub use look::{count_points, earliest_time, for_each_point, latest_time};
 use meter::Meter;
-pub use settings::{Limits, Place, Refusal, Settings};
+pub use settings::{Fault, Limits, Place, Refusal, Settings};
 use share::Hands;
 pub use share::{Decisions, Share};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -165,6 +165,16 @@ impl Queries {
     pub fn is_empty(&self) -> bool {
         self.inner.is_empty() && !self.volume
     }
+
+    /// What tells each from every other, in whatever list it is: XXH3-64 of its JSON as hex digits. In order.
+    pub fn keys(&self) -> Vec<String> {
+        // Of texts and numbers: writing it cannot fail.
+        let text = |inner: &Inner| serde_json::to_string(inner).unwrap_or_default();
+        let inner = self.inner.iter();
+        inner
+            .map(|i| format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text(i).as_bytes())))
+            .collect()
+    }
 }
 
 impl Inner {

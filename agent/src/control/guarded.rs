@@ -1,6 +1,7 @@
 //! Which candidate the guardrails watch, and how long it took to go back.
 
 use super::machine::{Time, Trial};
+use super::plans::Before;
 use crate::guard::{Breach, Guard, Sample};
 use std::time::Duration;
 
@@ -8,14 +9,21 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     guard: Option<Guard>,
-    /// Of the last experiment: its id, and the resident bytes before its first candidate ran. Later steps
-    /// are held against the same.
-    before: Option<(String, Option<u64>)>,
+    /// Of the last experiment, before its first candidate ran. Later steps are held against the same.
+    before: Option<Before>,
     /// When the present candidate's end was ordered.
     ordered: Option<Time>,
 }
 
 impl Watch {
+    /// Watches nothing yet. `before`: as a process of before found it.
+    pub fn since(before: Option<&Before>) -> Watch {
+        Watch {
+            before: before.cloned(),
+            ..Watch::default()
+        }
+    }
+
     /// Another plan is about to run. `before`: the agent without its candidate.
     pub fn begin(&mut self, trial: Option<&Trial>, before: &Sample, now: Time) {
         self.ordered = None;
@@ -23,14 +31,22 @@ impl Watch {
             self.guard = None;
             return;
         };
-        let known = self.before.take().filter(|(id, _)| *id == trial.id);
-        let (id, rss_bytes) = known.unwrap_or_else(|| (trial.id.clone(), before.rss_bytes));
-        self.before = Some((id, rss_bytes));
+        let known = self.before.take().filter(|b| b.experiment == trial.id);
+        let known = known.unwrap_or_else(|| Before {
+            experiment: trial.id.clone(),
+            rss_bytes: before.rss_bytes,
+        });
         let before = Sample {
-            rss_bytes,
+            rss_bytes: known.rss_bytes,
             ..*before
         };
+        self.before = Some(known);
         self.guard = Some(Guard::new(trial.guardrails, &before, now));
+    }
+
+    /// What the candidate that is watched is held against.
+    pub fn before(&self) -> Option<Before> {
+        self.before.clone().filter(|_| self.guard.is_some())
     }
 
     /// Whether a candidate is watched.

@@ -8,7 +8,7 @@
 mod prepare;
 mod status;
 
-use super::plans::{Harmed, Plans, Stored};
+use super::plans::{Before, Harmed, Plans, Stored};
 use crate::guard::Breach;
 use phoenix_engine::compile::{Pipeline, Plan};
 use phoenix_proto::control::{
@@ -108,6 +108,8 @@ pub struct Machine {
     /// A candidate that did harm here. It is not started again for this experiment, and is told of until the
     /// server's desired state is without the experiment: then it was heard.
     harmed: Option<Harmed>,
+    /// The agent before the present experiment.
+    before: Option<Before>,
     /// Found on disk as baking; forgotten once it is reported.
     unproven: Option<Stored>,
     outcomes: Vec<Status>,
@@ -174,10 +176,24 @@ impl Machine {
             swapping: Vec::new(),
             refused: Vec::new(),
             harmed: saved.harmed.clone(),
+            before: saved.before.clone(),
             unproven: None,
             outcomes: Vec::new(),
             saved,
         }
+    }
+
+    /// The agent before the present experiment, also where another process measured it.
+    pub fn before(&self) -> Option<&Before> {
+        self.before.as_ref()
+    }
+
+    /// A candidate is watched, against this.
+    pub fn watched(&mut self, before: Before) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.before = Some(before);
+        self.save_if_changed(&mut effects);
+        effects
     }
 
     /// What runs, or is about to.
@@ -236,6 +252,8 @@ impl Machine {
         let wanted_id = wanted.experiment.as_ref().map(|e| &e.experiment);
         self.harmed
             .take_if(|harmed| wanted_id != Some(&harmed.experiment));
+        self.before
+            .take_if(|before| wanted_id != Some(&before.experiment));
         if self.fleet_seed != wanted.fleet_seed {
             self.fleet_seed = wanted.fleet_seed;
             effects.push(Effect::Reseed(wanted.fleet_seed));
@@ -516,6 +534,7 @@ impl Machine {
             proven,
             baking: baking.or_else(|| self.unproven.clone()),
             harmed: self.harmed.clone(),
+            before: self.before.clone(),
         };
         if plans != self.saved {
             self.saved = plans.clone();

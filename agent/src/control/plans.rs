@@ -60,6 +60,16 @@ impl Harmed {
     }
 }
 
+/// The agent before the first candidate of an experiment ran: what later ones are held against, also by a
+/// process that was started with the candidate in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// Id of the experiment.
+    pub experiment: String,
+    /// Resident memory, where it was known.
+    pub rss_bytes: Option<u64>,
+}
+
 /// What the state folder remembers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -76,6 +86,8 @@ pub struct Plans {
     pub baking: Option<Stored>,
     /// A candidate that did harm, until the server has heard of it.
     pub harmed: Option<Harmed>,
+    /// The experiment that runs.
+    pub before: Option<Before>,
 }
 
 /// Why the state folder could not be read or written.
@@ -191,6 +203,10 @@ mod tests {
                 measured: 0.1,
                 threshold: 1e9,
                 reason: "slow".into(),
+            }),
+            before: Some(Before {
+                experiment: "e1".into(),
+                rss_bytes: Some(1),
             }),
         };
         save(&state, &plans).unwrap();

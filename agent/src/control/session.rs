@@ -9,7 +9,7 @@ use crate::guard::{self, Sample};
 use crate::worker::{Experiment, Gone, Notice, WorkerHandle};
 use phoenix_engine::compile::{Division, Plan};
 use phoenix_proto::control::agent_message::Message;
-use phoenix_proto::control::{AgentMessage, Heartbeat, Hello, Status};
+use phoenix_proto::control::{AgentMessage, Goodbye, Heartbeat, Hello, Status};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -46,6 +46,7 @@ pub(super) async fn run(
     let hello = watch::Sender::new(greeting(&options, &boot.machine, &worker));
     let (sender, mut events) = mpsc::channel(16);
     let link = tokio::spawn(link::keep(options.clone(), hello.subscribe(), sender));
+    let watch = Watch::since(boot.machine.before());
     let mut session = Session {
         options,
         worker,
@@ -57,7 +58,7 @@ pub(super) async fn run(
         hello,
         view,
         imbalance: None,
-        watch: Watch::default(),
+        watch,
     };
     let end = session.serve(boot.effects, &mut events, &mut notices).await;
     if let Err(Gone) = end {
@@ -224,6 +225,9 @@ impl Session {
                 Effect::Swap { plan, trial } => {
                     let before = self.before(&plan);
                     self.watch.begin(trial.as_ref(), &before, self.now());
+                    if let Some(before) = self.watch.before() {
+                        effects.extend(self.machine.watched(before));
+                    }
                     let experiment = trial.map(|t| Experiment {
                         id: t.id,
                         revision: t.revision,
@@ -343,6 +347,21 @@ impl Session {
         }
         if !self.outbox.is_empty() {
             warn!("{} window reports were not acknowledged", self.outbox.len());
+        }
+        // Without it the server would take this end for a death.
+        if let Some(up) = self.up.take() {
+            let message = Some(Message::Goodbye(Goodbye {}));
+            let goodbye = async {
+                let _ = up.send(AgentMessage { message }).await;
+                // The server ends the stream once it has read it.
+                drop(up);
+                while let Some(event) = events.recv().await {
+                    if matches!(event, Event::Down(_)) {
+                        break;
+                    }
+                }
+            };
+            let _ = tokio::time::timeout(FAREWELL, goodbye).await;
         }
     }
 }

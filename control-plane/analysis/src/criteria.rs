@@ -46,6 +46,9 @@ pub struct Criteria {
     /// Agents that went away, and when: no report is expected of them from then on.
     #[serde(default)]
     pub left_ms: BTreeMap<String, u64>,
+    /// Agents whose process ended without a goodbye while it had the candidate; `None`: not known.
+    #[serde(default)]
+    pub died: Option<BTreeMap<String, Died>>,
     /// Windows are expected from here on; `None`: from an agent's first report.
     #[serde(default)]
     pub from_ms: Option<u64>,
@@ -82,6 +85,7 @@ impl Criteria {
             agents: Vec::new(),
             candidate_agents: Vec::new(),
             left_ms: BTreeMap::new(),
+            died: None,
             from_ms: None,
             until_ms: None,
             baseline_hash: None,
@@ -107,6 +111,24 @@ pub enum Ask {
     /// The candidate runs everywhere and there is nothing to compare it with: limits that need no
     /// baseline are watched.
     Bake,
+}
+
+/// An agent that died with the candidate, or is silent and may have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Died {
+    /// Its processes that ended so, in the whole experiment, and were followed by another.
+    pub times: u32,
+    /// When it was last heard of before that, Unix epoch milliseconds.
+    pub last_ms: u64,
+    /// It has not come back.
+    pub away: bool,
+}
+
+impl Died {
+    /// As often may an agent die and be given the candidate once more: as for a pipeline whose bake did not
+    /// end.
+    pub const MOST: u32 = 2;
 }
 
 /// How traffic reaches the candidate.
@@ -204,6 +226,10 @@ pub struct Guardrails {
     pub max_added_latency_ms: Option<f64>,
     /// Largest memory of an agent against what it had before.
     pub max_rss_ratio: Option<f64>,
+    /// Largest memory of an agent that runs the candidate.
+    pub max_rss_bytes: Option<u64>,
+    /// Agents that had the candidate and may be silent.
+    pub max_silent: u64,
     /// Share of expected reports that may be missing before the comparison is void.
     pub max_missing: f64,
     /// Queries whose answers the candidate must not change. Compared in shadow, where both arms see
@@ -246,6 +272,8 @@ impl Default for Guardrails {
             max_cpu_ratio: None,
             max_added_latency_ms: None,
             max_rss_ratio: None,
+            max_rss_bytes: None,
+            max_silent: 0,
             max_missing: 0.5,
             queries: Vec::new(),
             rules: String::new(),

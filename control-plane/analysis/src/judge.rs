@@ -2,6 +2,7 @@
 
 mod aa;
 mod contrast;
+mod deaths;
 mod division;
 mod fidelity;
 mod finding;
@@ -35,6 +36,7 @@ pub fn judge(criteria: &Criteria, windows: &[Window]) -> Verdict {
     let (points, series) = (of(Measure::Points), of(Measure::Series));
     let (bytes, samples) = (of(Measure::Bytes), of(Measure::Samples));
     let mut found = vec![
+        deaths::agents(criteria, &selection),
         invariants::windows(criteria, &selection),
         invariants::ledger(&selection),
         invariants::arms(criteria, &selection),

@@ -13,7 +13,7 @@ pub mod verdict;
 pub mod window;
 pub mod witness;
 
-pub use criteria::{Ask, Criteria, Goal, Guardrails, Measure, Mode, Money, ProtectedQuery};
+pub use criteria::{Ask, Criteria, Died, Goal, Guardrails, Measure, Mode, Money, ProtectedQuery};
 pub use judge::{JUDGE_VERSION, judge};
 pub use verdict::{Criterion, Outcome, Ruling, Saving, Savings, Verdict};
 pub use window::{

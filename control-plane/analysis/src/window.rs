@@ -158,6 +158,10 @@ pub struct Arm {
     #[schemars(with = "Option<serde_json::Value>")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queries: Option<Partials>,
+    /// Which innermost aggregations the places in `queries` are (`Queries::keys`); empty: those of the document
+    /// that is judged by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub query_keys: Vec<String>,
     /// The window is what lies in (stream_from, stream_to] of what this arm's exporter sent since the
     /// agent's process started, in points. Not judged: for whoever counts at the other end.
     #[serde(default)]

@@ -6,6 +6,7 @@ use super::Shared;
 use super::error::{ApiError, ErrorBody};
 use crate::app::{App, Caller};
 use crate::model::Event;
+use crate::store::EventRange;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{self, KeepAlive, Sse};
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::watch;
 use utoipa::IntoParams;
 
@@ -28,13 +29,15 @@ const MAX_LIMIT: u32 = 10_000;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct EventsQuery {
-    /// Only events after this sequence.
+    /// The first events after this sequence; left out: the newest ones.
     pub after: Option<u64>,
+    /// Only events from then on, RFC 3339 (a list only).
+    pub since: Option<String>,
     /// At most so many (a list only; default 1000).
     pub limit: Option<u32>,
 }
 
-/// A list, or with `Accept: text/event-stream` a stream: after `Last-Event-ID`, else `after`, else from now.
+/// A list, oldest first, or with `Accept: text/event-stream` a stream: after `Last-Event-ID`, else `after`, else from now.
 #[utoipa::path(get, path = "/events", tag = "events",
     params(EventsQuery, ("last-event-id" = Option<u64>, Header)),
     responses((status = 200, content((Vec<Event> = "application/json"), (String = "text/event-stream"))),
@@ -50,9 +53,12 @@ pub async fn events(
         .and_then(|v| v.to_str().ok())
         .is_some_and(|v| v.contains("text/event-stream"));
     if !streamed {
-        let after = query.after.unwrap_or(0);
-        let limit = query.limit.unwrap_or(1000).min(MAX_LIMIT);
-        let list = shared.app.events(&caller.tenant, after, limit).await?;
+        let range = EventRange {
+            after: query.after,
+            since_ms: since(query.since.as_deref())?,
+            limit: query.limit.unwrap_or(1000).min(MAX_LIMIT),
+        };
+        let list = shared.app.events(&caller.tenant, range).await?;
         return Ok(Json(list).into_response());
     }
     // Subscribed before the first read: nothing falls between.
@@ -72,6 +78,20 @@ pub async fn events(
     let stream = follow(tail).take_until(async move { shutdown.cancelled().await });
     let alive = KeepAlive::new().interval(Duration::from_secs(15));
     Ok(Sse::new(stream).keep_alive(alive).into_response())
+}
+
+fn since(text: Option<&str>) -> Result<u64, ApiError> {
+    let Some(text) = text else { return Ok(0) };
+    let time = humantime::parse_rfc3339_weak(text).ok();
+    let since = time.and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+    let millis = since.and_then(|d| u64::try_from(d.as_millis()).ok());
+    millis.ok_or_else(|| {
+        ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "bad-request",
+            "since is no time: write it as 2026-01-31T12:00:00Z",
+        )
+    })
 }
 
 fn last_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
@@ -113,7 +133,12 @@ fn follow(tail: Tail) -> impl Stream<Item = Result<sse::Event, Infallible>> {
                 return Some((Ok(message), tail));
             }
             tail.changed.mark_unchanged();
-            match tail.app.events(&tail.tenant, tail.after, PAGE).await {
+            let range = EventRange {
+                after: Some(tail.after),
+                since_ms: 0,
+                limit: PAGE,
+            };
+            match tail.app.events(&tail.tenant, range).await {
                 Ok(page) if page.is_empty() => tail.changed.changed().await.ok()?,
                 Ok(page) => tail.page = page.into(),
                 Err(error) => {

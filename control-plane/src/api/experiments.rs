@@ -1,4 +1,6 @@
 //! Experiments: apply, start, look, replay, promote, abort.
+// utoipa repeats the handlers' types with their full paths.
+#![allow(unused_qualifications)]
 
 use super::Shared;
 use super::error::{ApiError, ErrorBody};
@@ -7,10 +9,12 @@ use crate::app::{App, Caller};
 use crate::driver::reports;
 use crate::model::Experiment;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use serde::Deserialize;
 use std::collections::BTreeMap;
+use utoipa::IntoParams;
 
 /// Applies an experiment document (YAML or JSON); it waits for its start.
 #[utoipa::path(put, path = "/experiments/{name}", tag = "experiments",
@@ -48,16 +52,28 @@ pub async fn list(
     ))
 }
 
-/// One experiment with the figures of the windows so far.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ExperimentQuery {
+    /// True: without figures, agents, and what it waits for, which cost a look at all its windows.
+    #[serde(default)]
+    pub brief: bool,
+}
+
+/// One experiment with the figures of the windows so far, what it waits for, and how its agents stand.
 #[utoipa::path(get, path = "/experiments/{name}", tag = "experiments",
-    params(("name" = String, Path)),
+    params(("name" = String, Path), ExperimentQuery),
     responses((status = 200, body = ExperimentBody), (status = 404, body = ErrorBody)))]
 pub async fn get(
     State(shared): State<Shared>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
+    Query(query): Query<ExperimentQuery>,
 ) -> Result<Json<ExperimentBody>, ApiError> {
     let experiment = shared.app.experiment(&caller.tenant, &name).await?;
+    if query.brief {
+        return Ok(Json(ExperimentBody::new(experiment, None)));
+    }
     with_figures(&shared, experiment).await
 }
 
@@ -172,7 +188,8 @@ async fn with_figures(
         .windows(&experiment.tenant, &experiment.id)
         .await?;
     let figures = crate::app::experiments::figures(&experiment, &windows);
-    Ok(Json(ExperimentBody::new(experiment, figures)))
+    let outlook = crate::driver::outlook(&shared.app, &experiment).await?;
+    Ok(Json(ExperimentBody::new(experiment, figures).with(outlook)))
 }
 
 /// Names by id.

@@ -4,7 +4,7 @@ use super::live::Session;
 use super::{App, Caller, Error};
 use crate::auth;
 use crate::desired::desired;
-use crate::model::{Agent, AgentStatus, Identity, NewEvent, Quarantined};
+use crate::model::{Agent, AgentShare, AgentStatus, Died, Identity, NewEvent, Quarantined};
 use crate::store::Change;
 use phoenix_engine::document::Problem;
 use phoenix_proto::control as proto;
@@ -21,6 +21,8 @@ pub struct AgentView {
     pub desired_hash: Option<String>,
     /// Of the assignment, even where the agent refused it.
     pub assigned_hash: Option<String>,
+    /// Its part in the experiment that it says it runs.
+    pub share: Option<AgentShare>,
     pub heartbeat: Option<proto::Heartbeat>,
 }
 
@@ -97,7 +99,11 @@ impl App {
             status: AgentStatus::default(),
             healthy_hash: None,
             quarantine: Vec::new(),
+            away: false,
+            stopped: String::new(),
+            died: None,
         });
+        let died = self.died(&agent, hello).await?;
         let known = agent.row > 0 && agent.revision > 0;
         let healthy = agent.status.state == "healthy" && agent.status.revision == agent.revision;
         let unsettled = known && agent.incarnation != hello.incarnation && !healthy;
@@ -107,7 +113,9 @@ impl App {
         agent.version = hello.version.clone();
         agent.incarnation = hello.incarnation.clone();
         agent.last_seen_ms = now;
+        agent.away = false;
         agent.superseded += u64::from(superseded);
+        agent.died = died.clone().or(agent.died);
         // The agent has seen a revision that this row forgot (deleted and enrolled again).
         if hello.store_id == self.meta.store_id && hello.revision > agent.revision {
             agent.revision = hello.revision;
@@ -118,6 +126,7 @@ impl App {
             "version": agent.version,
             "labels": agent.labels,
             "superseded": superseded,
+            "died": died,
         });
         let event = about(identity, "agent.connected", body);
         let agent = self.keep(agent, event).await?;
@@ -127,8 +136,50 @@ impl App {
         Ok(unsettled)
     }
 
-    /// A session ended.
-    pub async fn disconnected(&self, identity: &Identity, session: u64) -> Result<(), Error> {
+    /// The process before this one ended without a goodbye while it had the candidate of an experiment.
+    async fn died(&self, agent: &Agent, hello: &proto::Hello) -> Result<Option<Died>, Error> {
+        let same = agent.incarnation == hello.incarnation || agent.stopped == agent.incarnation;
+        if agent.row == 0 || same {
+            return Ok(None);
+        }
+        let documents = self.current(&agent.identity.tenant).await?;
+        let wanted = desired(&documents.assignments, &documents.experiments, agent);
+        let Some(e) = wanted.experiment.filter(|e| {
+            let status = &agent.status;
+            let ran = status.experiment == e.id && status.candidate_hash == e.candidate;
+            // Its last word: it compiled, and was about to run.
+            let began = status.state == "validated" && status.hash == e.candidate;
+            e.share.has_candidate() && (ran || began) && e.candidate != status.active_hash
+        }) else {
+            return Ok(None);
+        };
+        let before = agent.died.as_ref().filter(|d| d.experiment == e.id);
+        Ok(Some(Died {
+            experiment: e.id,
+            times: before.map_or(0, |d| d.times) + 1,
+            last_ms: agent.last_seen_ms,
+        }))
+    }
+
+    /// The agent's process ends because it was told to.
+    pub async fn stopping(&self, identity: &Identity) -> Result<(), Error> {
+        let _lane = self.lane(identity).await;
+        let Some(mut agent) = self.store.agent(identity).await? else {
+            return Ok(());
+        };
+        agent.stopped.clone_from(&agent.incarnation);
+        agent.last_seen_ms = self.now_ms();
+        let event = about(identity, "agent.stopping", json!({}));
+        self.keep(agent, event).await.map(|_| ())
+    }
+
+    /// A session ended; `away`: not because this server ends.
+    pub async fn disconnected(
+        &self,
+        identity: &Identity,
+        session: u64,
+        away: bool,
+    ) -> Result<(), Error> {
         let _lane = self.lane(identity).await;
         let seen = self.live.last(identity).map(|(_, seen)| seen);
         if !self.live.closed(identity, session) {
@@ -138,6 +189,7 @@ impl App {
             return Ok(());
         };
         agent.last_seen_ms = seen.unwrap_or_else(|| self.now_ms());
+        agent.away = away;
         let event = about(identity, "agent.disconnected", json!({}));
         self.keep(agent, event).await.map(|_| ())
     }
@@ -202,7 +254,14 @@ impl App {
             let live = self.live.last(&agent.identity);
             let labels = crate::desired::labels(&agent);
             let wanted = desired(assignments, experiments, &agent);
+            let runs = wanted.experiment.filter(|e| {
+                let (status, revision) = (&agent.status, agent.status.experiment_revision);
+                status.experiment == e.id
+                    && revision == e.revision
+                    && status.candidate_hash == e.candidate
+            });
             views.push(AgentView {
+                share: runs.map(|e| e.share),
                 connected: live.is_some(),
                 last_seen_ms: live.as_ref().map_or(agent.last_seen_ms, |(_, seen)| *seen),
                 heartbeat: live.and_then(|(heartbeat, _)| heartbeat),

@@ -90,14 +90,8 @@ impl App {
         edit: Edit,
     ) -> Result<Assignment, Error> {
         let (mut changes, mut events) = (Vec::new(), Vec::new());
-        let new = self.edited(caller, before, edit, &mut changes, &mut events)?;
-        let mut after: Vec<Assignment> = before
-            .iter()
-            .filter(|a| a.name != new.name)
-            .cloned()
-            .collect();
-        after.push(new.clone());
-        self.end_disturbed(caller, before, &after, None, &mut changes, &mut events)
+        let new = self
+            .moved(caller, before, edit, None, &mut changes, &mut events)
             .await?;
         self.write(None, changes, events).await?;
         Ok(Assignment {
@@ -106,8 +100,27 @@ impl App {
         })
     }
 
+    /// The rows and the events of an edit and of what it does to experiments, save one.
+    pub(super) async fn moved(
+        &self,
+        caller: &Caller,
+        before: &[Assignment],
+        edit: Edit,
+        except: Option<&str>,
+        changes: &mut Vec<Change>,
+        events: &mut Vec<NewEvent>,
+    ) -> Result<Assignment, Error> {
+        let new = self.edited(caller, before, edit, changes, events)?;
+        let rest = before.iter().filter(|a| a.name != new.name);
+        let mut after: Vec<Assignment> = rest.cloned().collect();
+        after.push(new.clone());
+        self.end_disturbed(caller, before, &after, except, changes, events)
+            .await?;
+        Ok(new)
+    }
+
     /// The rows and the event of an edit; refuses a tie.
-    pub(super) fn edited(
+    fn edited(
         &self,
         caller: &Caller,
         before: &[Assignment],
@@ -192,30 +205,41 @@ impl App {
     pub async fn delete_assignment(&self, caller: &Caller, name: &str) -> Result<(), Error> {
         let _turn = self.turn.lock().await;
         let old = self.assignment(&caller.tenant, name).await?;
+        let (mut changes, mut events) = (Vec::new(), Vec::new());
+        self.dropped(caller, old, &mut changes, &mut events).await?;
+        self.write(None, changes, events).await
+    }
+
+    /// The rows and the event of a deletion.
+    pub(super) async fn dropped(
+        &self,
+        caller: &Caller,
+        old: Assignment,
+        changes: &mut Vec<Change>,
+        events: &mut Vec<NewEvent>,
+    ) -> Result<(), Error> {
         let before = self.store.assignments(&caller.tenant).await?;
-        let after: Vec<Assignment> = before.iter().filter(|a| a.name != name).cloned().collect();
-        let mut changes = vec![
-            Change::DropAssignment(old.clone()),
-            Change::AddAssignmentChange(AssignmentChange {
-                tenant: caller.tenant.clone(),
-                name: name.into(),
-                pipeline: String::new(),
-                hash: String::new(),
-                priority: old.spec.priority,
-                cause: "deleted".into(),
-                actor: caller.actor.clone(),
-                time_ms: self.now_ms(),
-            }),
-        ];
-        let mut events = vec![event(
+        let rest = before.iter().filter(|a| a.name != old.name);
+        let after: Vec<Assignment> = rest.cloned().collect();
+        changes.push(Change::AddAssignmentChange(AssignmentChange {
+            tenant: caller.tenant.clone(),
+            name: old.name.clone(),
+            pipeline: String::new(),
+            hash: String::new(),
+            priority: old.spec.priority,
+            cause: "deleted".into(),
+            actor: caller.actor.clone(),
+            time_ms: self.now_ms(),
+        }));
+        events.push(event(
             caller,
-            format!("assignment/{name}"),
+            format!("assignment/{}", old.name),
             "assignment.deleted",
             json!({ "from": old.hash }),
-        )];
-        self.end_disturbed(caller, &before, &after, None, &mut changes, &mut events)
-            .await?;
-        self.write(None, changes, events).await
+        ));
+        changes.push(Change::DropAssignment(old));
+        self.end_disturbed(caller, &before, &after, None, changes, events)
+            .await
     }
 
     /// Back to the pipeline before the present one, or to `to` (a hash or its beginning). The

@@ -2,12 +2,13 @@
 
 use super::{App, Error};
 use crate::model::Event;
+use crate::store::EventRange;
 use tokio::sync::watch;
 
 impl App {
-    /// After a sequence, oldest first.
-    pub async fn events(&self, tenant: &str, after: u64, limit: u32) -> Result<Vec<Event>, Error> {
-        Ok(self.store.events(tenant, after, limit).await?)
+    /// Oldest first.
+    pub async fn events(&self, tenant: &str, range: EventRange) -> Result<Vec<Event>, Error> {
+        Ok(self.store.events(tenant, range).await?)
     }
 
     /// Sequence of the newest event.

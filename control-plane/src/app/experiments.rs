@@ -7,12 +7,14 @@ mod figures;
 mod lifecycle;
 mod lint;
 mod promote;
+mod standing;
 mod windows;
 mod witness;
 
 pub use abort::Aborted;
 pub use figures::{ArmFigures, Figures, figures};
 pub use lifecycle::baseline_of;
+pub use standing::{Gone, Standing, standing};
 
 use super::{App, Caller, Error, event};
 use crate::desired::labels;
@@ -57,24 +59,28 @@ impl App {
         let _turn = self.turn.lock().await;
         let all = self.store.experiments(Some(&caller.tenant)).await?;
         let old = all.iter().find(|e| e.name == name);
-        if let Some(old) = old.filter(|e| e.phase.is_active()) {
+        if let Some(old) = old.filter(|e| e.is_live()) {
             if old.spec == document.spec {
                 return Ok((old.clone(), false));
             }
             return Err(Error::refused(
                 "experiment-running",
-                format!(
-                    "experiment {name} is {} (step {}): an experiment that runs is not changed, abort it \
-                     first",
-                    old.phase.name(),
-                    old.step
-                ),
+                match old.holds {
+                    true => format!(
+                        "experiment {name} holds the candidate: promote or abort it before it is changed"
+                    ),
+                    false => format!(
+                        "experiment {name} is {} (step {}): an experiment that runs is not changed, abort \
+                         it first",
+                        old.phase.name(),
+                        old.step
+                    ),
+                },
             ));
         }
         if let Some(same) = old.filter(|e| e.phase == Phase::Pending && e.spec == document.spec) {
             return Ok((same.clone(), false));
         }
-        refuse_overlap(&all, name, &document.spec)?;
         let new = self.fresh(caller, name, document.spec, old).await?;
         let created = event(
             caller,
@@ -143,6 +149,8 @@ impl App {
             started_ms: None,
             ended_ms: None,
             promoted_to: None,
+            taken_back: false,
+            holds: false,
             verdict: None,
             witness: Vec::new(),
             memory: serde_json::Value::Null,
@@ -174,7 +182,7 @@ impl App {
     /// Of all tenants: what the driver looks after.
     pub async fn active_experiments(&self) -> Result<Vec<Experiment>, Error> {
         let mut all = self.store.experiments(None).await?;
-        all.retain(|e| e.phase.is_active());
+        all.retain(Experiment::is_live);
         Ok(all)
     }
 
@@ -207,12 +215,17 @@ impl App {
     pub async fn delete_experiment(&self, caller: &Caller, name: &str) -> Result<(), Error> {
         let _turn = self.turn.lock().await;
         let experiment = self.experiment(&caller.tenant, name).await?;
-        if experiment.phase.is_active() {
+        if experiment.is_live() {
             return Err(Error::refused(
                 "experiment-running",
                 format!(
-                    "experiment {name} is {}: abort it first",
-                    experiment.phase.name()
+                    "experiment {name} is {}{}: abort it first",
+                    experiment.phase.name(),
+                    if experiment.holds {
+                        " and holds the candidate"
+                    } else {
+                        ""
+                    }
                 ),
             ));
         }
@@ -237,22 +250,25 @@ pub fn document(e: &Experiment) -> serde_json::Value {
     })
 }
 
-/// An agent is in one experiment at a time.
+/// An agent is in one experiment at a time: those that run count.
 fn refuse_overlap(all: &[Experiment], name: &str, spec: &ExperimentSpec) -> Result<(), Error> {
     let other = all.iter().find(|e| {
-        e.name != name
-            && !e.phase.is_terminal()
-            && e.spec.scope.selector.overlaps(&spec.scope.selector)
+        let selector = &e.spec.scope.selector;
+        e.name != name && e.is_live() && selector.overlaps(&spec.scope.selector)
     });
     match other {
         None => Ok(()),
         Some(other) => Err(Error::refused(
             "experiment-overlap",
             format!(
-                "experiment {} ({}) can have the same agents: abort it, or write selectors that \
-                 a label tells apart",
+                "experiment {} {} and can have the same agents: wait for its end, abort it, or write \
+                 selectors that a label tells apart",
                 other.name,
-                other.phase.name()
+                if other.holds {
+                    "holds its candidate"
+                } else {
+                    "runs"
+                }
             ),
         )),
     }

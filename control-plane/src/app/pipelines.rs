@@ -200,7 +200,7 @@ impl App {
             }
         }
         for e in self.store.experiments(Some(&caller.tenant)).await? {
-            let open = e.phase == Phase::Pending || e.phase.is_active();
+            let open = e.phase == Phase::Pending || e.is_live();
             if open
                 && (uses(&e.spec.candidate, &e.candidate_hash)
                     || uses(

@@ -117,6 +117,7 @@ fn assignment(
         scope: e.scope.clone(),
         guardrails: Some(proto::Guardrails {
             max_memory_ratio: e.guardrails.max_memory_ratio,
+            max_memory_bytes: e.guardrails.max_memory_bytes,
             max_added_latency_ns: e.guardrails.max_added_latency_ns,
             protected_retention: e.guardrails.protected_retention,
             max_export_errors: e.guardrails.max_export_errors,

@@ -61,19 +61,30 @@ impl App {
         Ok(())
     }
 
-    /// Lets a pipeline (its hash, or the beginning of it) be tried again, also by the agents that fell back
-    /// from it.
-    pub async fn lift(&self, caller: &Caller, prefix: &str) -> Result<Quarantine, Error> {
+    /// Lets a pipeline (its hash, the beginning of it, or its name where that says which) be tried again, also
+    /// by the agents that fell back from it.
+    pub async fn lift(&self, caller: &Caller, which: &str) -> Result<Quarantine, Error> {
         let turn = self.turn.lock().await;
         let all = self.store.quarantine(&caller.tenant).await?;
-        let mut found = all
-            .into_iter()
-            .filter(|q| prefix.len() >= 6 && q.hash.starts_with(prefix));
-        let (one, other) = (found.next(), found.next());
-        let Some(lifted) = one.filter(|_| other.is_none()) else {
-            return Err(Error::NotFound(format!(
-                "one quarantined pipeline whose hash begins with {prefix:?} (6 digits or more)"
-            )));
+        let meant =
+            |q: &Quarantine| q.pipeline == which || (which.len() >= 6 && q.hash.starts_with(which));
+        let mut found: Vec<Quarantine> = all.into_iter().filter(meant).collect();
+        let lifted = match (found.pop(), found.as_slice()) {
+            (Some(one), []) => one,
+            (Some(one), more) => {
+                let hashes = more.iter().chain([&one]).map(|q| short(&q.hash));
+                let hashes: Vec<&str> = hashes.collect();
+                return Err(Error::refused(
+                    "ambiguous-pipeline",
+                    format!("{which} is several: write one of {}", hashes.join(", ")),
+                ));
+            }
+            (None, _) => {
+                return Err(Error::NotFound(format!(
+                    "a quarantined pipeline of the name {which:?}, or whose hash begins so (6 digits or \
+                     more): `phoenix quarantine list` shows them"
+                )));
+            }
         };
         let told = event(
             caller,

@@ -49,6 +49,9 @@ fn agent(labels: &[(&str, &str)]) -> Agent {
         status: AgentStatus::default(),
         healthy_hash: None,
         quarantine: Vec::new(),
+        away: false,
+        stopped: String::new(),
+        died: None,
     }
 }
 
@@ -64,6 +67,8 @@ fn running(labels: &str, baseline: Option<&str>, candidate: &str) -> Experiment 
         revision: 1,
         row: 1,
         spec: parse_experiment(&text).unwrap().spec,
+        holds: false,
+        taken_back: false,
         phase: Phase::Running,
         step: "shadow".into(),
         at: 0,

@@ -13,7 +13,7 @@ pub use queries::{Names, ProtectedQuery, Style as NameStyle};
 pub use steps::{By, Kind, Portion, Share, Step, StepSpec, course};
 
 use super::parse::{Document, check_envelope};
-use super::{Ratio, Selector, Span, problem};
+use super::{Bytes, Ratio, Selector, Span, problem};
 use phoenix_engine::document::{Mended, Problem, from_yaml, mend};
 use serde::{Deserialize, Serialize};
 
@@ -64,9 +64,14 @@ pub struct Guardrails {
     pub max_cpu_ratio: Option<f64>,
     /// Memory of the agent while the experiment runs against before; null: not judged.
     pub max_rss_ratio: Option<f64>,
+    /// Memory of the agent while the experiment runs: `300MiB`; null: not judged.
+    #[schema(value_type = Option<String>)]
+    pub max_rss: Option<Bytes>,
     /// Mean time that a request spends in the candidate's arm beyond the baseline's; null: not judged.
     #[schema(value_type = Option<String>)]
     pub max_added_latency: Option<Span>,
+    /// Agents that had the candidate and may fall silent.
+    pub max_silent: u64,
     /// Share of the expected reports that may be missing before the comparison is void.
     #[schema(value_type = f64)]
     pub max_missing: Ratio,
@@ -84,6 +89,8 @@ impl Default for Guardrails {
             max_export_errors: Some(0),
             max_cpu_ratio: None,
             max_rss_ratio: None,
+            max_rss: None,
+            max_silent: 0,
             max_added_latency: None,
             max_missing: Ratio(0.5),
             queries: Vec::new(),

@@ -1,4 +1,4 @@
-//! Durations and ratios as people write them.
+//! Durations, sizes and ratios as people write them.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::time::Duration;
@@ -31,6 +31,51 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+/// A size: `300MiB`, `1GiB`, or a number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+/// From the largest on.
+const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let unit = UNITS
+            .iter()
+            .find(|(_, n)| self.0 >= *n && self.0.is_multiple_of(*n));
+        serializer.serialize_str(&match unit {
+            Some((name, n)) => format!("{}{name}", self.0 / n),
+            None => self.0.to_string(),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u64),
+            Text(String),
+        }
+        let bytes = match Written::deserialize(deserializer) {
+            Ok(Written::Number(n)) => Some(n),
+            Ok(Written::Text(text)) => {
+                let text = text.trim();
+                let unit = UNITS
+                    .iter()
+                    .find_map(|(name, n)| Some((text.strip_suffix(name)?, *n)));
+                let (number, unit) = unit.unwrap_or((text, 1));
+                let number = number.trim().parse::<u64>().ok();
+                number.and_then(|n| n.checked_mul(unit))
+            }
+            Err(_) => None,
+        };
+        let wrong = || D::Error::custom("not a size: write 300MiB, 1GiB, or a number of bytes");
+        bytes.map(Bytes).ok_or_else(wrong)
+    }
+}
+
 /// A share: `0.2` or `20%`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Ratio(pub f64);
@@ -55,5 +100,28 @@ impl<'de> Deserialize<'de> for Ratio {
             .filter(|v| v.is_finite())
             .map(Ratio)
             .ok_or_else(|| D::Error::custom("not a ratio: write 0.2 or 20%"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_size_is_written_as_it_is_read() {
+        for (text, bytes) in [
+            ("\"300MiB\"", 300 << 20),
+            ("\"1GiB\"", 1 << 30),
+            ("\"1025\"", 1025),
+        ] {
+            let read: Bytes = serde_json::from_str(text).unwrap();
+            assert_eq!(read, Bytes(bytes));
+            assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        }
+        assert_eq!(serde_json::from_str::<Bytes>("4096").unwrap(), Bytes(4096));
+        for text in ["\"300MB\"", "\"-1\"", "\"99999999999GiB\"", "1.5"] {
+            assert!(serde_json::from_str::<Bytes>(text).is_err(), "{text}");
+        }
     }
 }

@@ -75,6 +75,8 @@ fn guardrails(spec: &ExperimentSpec) -> judge::Guardrails {
         max_export_errors: rails.max_export_errors,
         max_cpu_ratio: rails.max_cpu_ratio,
         max_rss_ratio: rails.max_rss_ratio,
+        max_rss_bytes: rails.max_rss.map(|bytes| bytes.0),
+        max_silent: rails.max_silent,
         max_added_latency_ms: rails.max_added_latency.map(|span| span.0 as f64),
         max_missing: rails.max_missing.0,
         ..spec.judged_queries()

@@ -3,6 +3,7 @@
 
 use super::run;
 use super::settle;
+use crate::app::experiments::Gone;
 use crate::desired::choose;
 use crate::documents::{Kind, Share, Step};
 use crate::model::{Experiment, Phase, StepResult};
@@ -16,6 +17,9 @@ pub const INITIALIZE_MS: u64 = 60_000;
 
 /// How long after the end of a run its last reports are waited for: at least, and at most.
 pub const SETTLE_MS: (u64, u64) = (1_000, 5_000);
+
+/// How long a node that was chosen and went away may take to come back before another takes its part.
+const BACK_MS: u64 = 15_000;
 
 /// The driver's own memory of an experiment, kept in its row.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -52,8 +56,11 @@ pub struct Fact {
     /// `tenant/cluster/node`.
     pub agent: String,
     pub connected: bool,
-    /// It is away, since then.
-    pub left_ms: Option<u64>,
+    /// It is not connected, and how that came.
+    pub gone: Option<Gone>,
+    /// Its processes that died with the candidate, and when the last of them was last heard of.
+    pub deaths: u32,
+    pub died_ms: u64,
     /// It has a part in the present step.
     pub given: bool,
     /// It says that it runs the present step of this experiment.
@@ -75,6 +82,8 @@ pub struct Facts {
     pub newest_ms: u64,
     /// Lint only: what stands against the experiment.
     pub problems: Vec<Problem>,
+    /// When this server began: nothing could be answered before.
+    pub began_ms: u64,
 }
 
 /// What is to be done.
@@ -108,6 +117,8 @@ pub enum Action {
         result: Box<StepResult>,
         verdict: Box<Verdict>,
         promote: bool,
+        /// The agents keep the candidate until a person decides.
+        holds: bool,
         quarantine: Option<String>,
     },
 }
@@ -123,6 +134,10 @@ pub(super) struct Look<'a> {
 
 /// What an experiment does next.
 pub fn next(e: &Experiment, facts: &Facts, now_ms: u64) -> Action {
+    // Who is there, and what became of whom, is only known when they have had the time to come back.
+    if facts.agents.iter().any(|a| a.gone == Some(Gone::Returning)) {
+        return Action::Wait;
+    }
     let course = e.spec.course();
     let Some(step) = course.get(e.at) else {
         return Action::Wait;
@@ -184,10 +199,36 @@ impl Look<'_> {
             }
             return go(Phase::Running, self.running_reason(&memory), memory);
         }
-        if self.now_ms < self.e.phase_ms.saturating_add(INITIALIZE_MS) {
+        if self.now_ms < self.since_ms().saturating_add(INITIALIZE_MS) {
             return Action::Wait;
         }
         self.fail(self.late(&connected, &waiting), false)
+    }
+
+    /// When the phase began, or this server where that was later: agents could not answer before.
+    pub(super) fn since_ms(&self) -> u64 {
+        self.e.phase_ms.max(self.facts.began_ms)
+    }
+
+    /// Who is waited for before the step runs.
+    pub(super) fn begins(&self) -> String {
+        let given = self.facts.agents.iter().filter(|a| a.connected && a.given);
+        let (runs, waiting): (Vec<&Fact>, Vec<&Fact>) = given.partition(|a| a.runs);
+        let names: Vec<String> = waiting
+            .iter()
+            .take(5)
+            .map(|a| format!("{} ({})", a.agent, a.state))
+            .collect();
+        match (runs.len(), waiting.len()) {
+            (0, 0) => "No agent of the scope is connected.".into(),
+            (ready, more) => format!(
+                "{ready} of {} agents run the {}; waiting for {}{}",
+                ready + more,
+                self.arm(),
+                names.join(", "),
+                if more > names.len() { ", ..." } else { "." }
+            ),
+        }
     }
 
     /// Where nodes are chosen and none of them is connected: those that are.
@@ -195,8 +236,14 @@ impl Look<'_> {
         if !matches!(self.step.share, Share::Nodes(_) | Share::Both { .. }) {
             return None;
         }
-        let connected = |a: &&Fact| a.connected && self.e.chosen.contains(&a.agent);
-        if self.facts.agents.iter().any(|a| connected(&a)) {
+        // One that died of it comes back, and must not take the next node with it.
+        let back = |a: &Fact| match a.gone {
+            Some(Gone::Left(since)) => self.now_ms < since.saturating_add(BACK_MS),
+            Some(Gone::Silent(_) | Gone::Returning) => true,
+            None => false,
+        };
+        let mut chosen = self.facts.agents.iter();
+        if chosen.any(|a| self.e.chosen.contains(&a.agent) && (a.connected || back(a))) {
             return None;
         }
         let chosen = self.choose(self.step);

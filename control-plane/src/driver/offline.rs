@@ -74,6 +74,7 @@ fn known(mut asked: Criteria, run: &Criteria) -> Criteria {
     asked.agents.clone_from(&run.agents);
     asked.candidate_agents.clone_from(&run.candidate_agents);
     asked.left_ms.clone_from(&run.left_ms);
+    asked.died.clone_from(&run.died);
     asked.baseline_hash.clone_from(&run.baseline_hash);
     asked.candidate_hash.clone_from(&run.candidate_hash);
     asked.rss_before_bytes.clone_from(&run.rss_before_bytes);

@@ -48,6 +48,8 @@ fn gather<'a>(
     rows: impl Iterator<Item = &'a Window>,
     detail: bool,
 ) -> Vec<judge::Window> {
+    // The experiment's own list, which never changes: a document that is judged by may have another.
+    let keys = experiment.spec.asked().inner.keys();
     let mut reports: BTreeMap<(u64, u64, String, String), judge::Window> = BTreeMap::new();
     for row in rows.filter(|row| row.experiment == experiment.id) {
         let revision = row.experiment_revision;
@@ -84,10 +86,13 @@ fn gather<'a>(
             shared_memory_bytes: row.shared_memory_bytes,
             ..judge::Window::default()
         });
-        let figures = match detail {
+        let mut figures = match detail {
             true => figures(&row.report),
             false => arm(&row.report),
         };
+        if figures.queries.is_some() {
+            figures.query_keys.clone_from(&keys);
+        }
         match row.arm.as_str() {
             "candidate" => report.candidate = Some(figures),
             _ => report.baseline = Some(figures),

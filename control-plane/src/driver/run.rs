@@ -4,9 +4,11 @@ use super::criteria::{self, ask};
 use super::next::{Action, Fact, Look, Memory, first_phase, go};
 use super::reports::expected_until;
 use super::settle::complete;
+use crate::app::experiments::Gone;
 use crate::documents::Share;
 use crate::model::Phase;
-use phoenix_analysis::{Ask, Outcome, Verdict, judge};
+use phoenix_analysis::{Ask, Died, Outcome, Verdict, judge};
+use std::collections::BTreeMap;
 
 /// Both pipelines were read and compiled; nothing runs on agents.
 pub(super) fn lint(look: &Look, memory: Memory) -> Action {
@@ -35,7 +37,7 @@ pub(super) fn replay(look: &Look, mut memory: Memory) -> Action {
                 let reason = verdict.reason.clone();
                 return look.advance(reason, Some(verdict), memory);
             }
-            Outcome::Reject => return complete(look, verdict, false),
+            Outcome::Reject => return complete(look, verdict, false, false),
             Outcome::Inconclusive | Outcome::NoData => {}
         }
     }
@@ -43,7 +45,14 @@ pub(super) fn replay(look: &Look, mut memory: Memory) -> Action {
         return Action::Wait;
     }
     let verdict = look.judge(&memory, u64::MAX, true);
-    complete(look, verdict, false)
+    complete(look, verdict, false, false)
+}
+
+impl Look<'_> {
+    /// The judge on what is there while the step runs.
+    pub(super) fn so_far(&self, memory: &Memory) -> Verdict {
+        self.judge(memory, expected_until(self.e, self.now_ms), memory.closed)
+    }
 }
 
 pub(super) fn running(look: &Look, mut memory: Memory) -> Action {
@@ -58,7 +67,7 @@ pub(super) fn running(look: &Look, mut memory: Memory) -> Action {
         memory.fallen = Some(fallen);
         return go(Phase::Analyzing, reason, memory);
     }
-    let verdict = look.judge(&memory, expected_until(look.e, look.now_ms), memory.closed);
+    let verdict = look.so_far(&memory);
     let said = |v: &Verdict| format!("{}: {}", v.outcome.name(), v.reason);
     match verdict.outcome {
         Outcome::Reject => go(Phase::Analyzing, said(&verdict), memory),
@@ -80,7 +89,7 @@ fn passed(look: &Look, verdict: Verdict, memory: Memory) -> Action {
     if look.everywhere(&memory) {
         // The candidate serves everybody: taking it back to wait for late reports would disturb more
         // than they could tell.
-        return complete(look, verdict, true);
+        return complete(look, verdict, true, true);
     }
     let reason = format!("{}: {}", verdict.outcome.name(), verdict.reason);
     go(Phase::Analyzing, reason, memory)
@@ -92,21 +101,54 @@ impl Look<'_> {
         let ask = ask(self, memory);
         let mut asked = criteria::criteria(self.e, self.step, memory, ask, until_ms);
         asked.closed = closed;
-        // An agent that went away leaves the denominators from then on.
-        let took = |agent: &&Fact| memory.agents.contains(&agent.agent);
-        asked.left_ms = self
-            .facts
-            .agents
-            .iter()
-            .filter(took)
-            .filter_map(|a| Some((a.agent.clone(), a.left_ms?)))
-            .collect();
+        asked.left_ms = self.left(memory);
+        asked.died = Some(self.died(memory));
         judge(&asked, &self.facts.windows)
+    }
+
+    /// Agents that leave the denominators, and since when: told to stop, without the candidate, or not known any
+    /// more (since ever: whoever deleted it knows that nothing will come).
+    fn left(&self, memory: &Memory) -> BTreeMap<String, u64> {
+        let of = |agent: &String| {
+            let fact = self.facts.agents.iter().find(|a| a.agent == *agent);
+            match fact.map(|a| a.gone) {
+                None => Some(0),
+                Some(Some(Gone::Left(since))) => Some(since),
+                Some(_) => None,
+            }
+        };
+        let took = memory.agents.iter();
+        took.filter_map(|a| Some((a.clone(), of(a)?))).collect()
+    }
+
+    /// Agents whose process ended without a goodbye while it had the candidate.
+    fn died(&self, memory: &Memory) -> BTreeMap<String, Died> {
+        let of = |a: &Fact| {
+            let silent = match a.gone {
+                Some(Gone::Silent(since)) if memory.agents.contains(&a.agent) => Some(since),
+                _ => None,
+            };
+            (silent.is_some() || a.deaths > 0).then_some(Died {
+                times: a.deaths,
+                last_ms: silent.unwrap_or(a.died_ms),
+                away: silent.is_some(),
+            })
+        };
+        let agents = self.facts.agents.iter();
+        agents
+            .filter_map(|a| Some((a.agent.clone(), of(a)?)))
+            .collect()
     }
 
     /// The step has lasted as long as it must.
     pub(super) fn dwelt(&self) -> bool {
-        self.now_ms >= self.e.step_ms().saturating_add(self.step.dwell_ms)
+        self.dwells_ms() == 0
+    }
+
+    /// How long the step must last still.
+    pub(super) fn dwells_ms(&self) -> u64 {
+        let until = self.e.step_ms().saturating_add(self.step.dwell_ms);
+        until.saturating_sub(self.now_ms)
     }
 
     /// The end of the whole run.

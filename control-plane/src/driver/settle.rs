@@ -10,7 +10,7 @@ use phoenix_analysis::{Ask, Outcome, Verdict};
 pub(super) fn analyzing(look: &Look, memory: Memory) -> Action {
     let agents = look.facts.agents.iter();
     let left = agents.clone().all(|a| !a.connected || !a.runs);
-    let since = look.now_ms.saturating_sub(look.e.phase_ms);
+    let since = look.now_ms.saturating_sub(look.since_ms());
     if since < SETTLE_MS.0 || (!left && since < SETTLE_MS.1) {
         return Action::Wait;
     }
@@ -25,11 +25,11 @@ pub(super) fn analyzing(look: &Look, memory: Memory) -> Action {
     }
     let dwelt = look.e.phase_ms >= look.e.step_ms().saturating_add(look.step.dwell_ms);
     let passed = verdict.outcome == Outcome::Promote && dwelt;
-    complete(look, verdict, passed)
+    complete(look, verdict, passed, false)
 }
 
-/// Ends the experiment with the verdict of its present step, passed or not.
-pub(super) fn complete(look: &Look, verdict: Verdict, passed: bool) -> Action {
+/// Ends the experiment with the verdict of its present step, passed or not. `on`: the candidate runs everywhere.
+pub(super) fn complete(look: &Look, verdict: Verdict, passed: bool, on: bool) -> Action {
     let verdict = verdict.priced();
     let result = look.result(passed, verdict.reason.clone(), Some(&verdict));
     let mut judged: Vec<Judged> = look
@@ -53,11 +53,12 @@ pub(super) fn complete(look: &Look, verdict: Verdict, passed: bool) -> Action {
     });
     let verdict = conclude(look.course, &judged);
     let rejected = verdict.outcome == Outcome::Reject;
+    let promoted = verdict.outcome == Outcome::Promote;
     let bars = harm || look.e.spec.on_failure == OnFailure::Quarantine;
     Action::Complete {
         result,
-        promote: verdict.outcome == Outcome::Promote
-            && look.e.spec.on_success == OnSuccess::Promote,
+        promote: promoted && look.e.spec.on_success == OnSuccess::Promote,
+        holds: promoted && on && look.e.spec.on_success == OnSuccess::Hold,
         quarantine: (rejected && bars).then(|| verdict.reason.clone()),
         verdict: Box::new(verdict),
     }

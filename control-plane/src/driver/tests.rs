@@ -24,6 +24,7 @@ struct Story {
     facts: Facts,
     now: u64,
     promoted: bool,
+    holds: bool,
     outcome: Option<Outcome>,
     quarantined: Option<String>,
     /// `step phase`, as it changed.
@@ -80,6 +81,8 @@ impl Story {
                 ended_ms: None,
                 promoted_to: None,
                 witness: Vec::new(),
+                taken_back: false,
+                holds: false,
                 verdict: None,
                 memory: serde_json::Value::Null,
                 actor: "test".into(),
@@ -90,6 +93,7 @@ impl Story {
             },
             now: START,
             promoted: false,
+            holds: false,
             outcome: None,
             quarantined: None,
             trace: Vec::new(),
@@ -184,8 +188,10 @@ impl Story {
                 result,
                 verdict,
                 promote,
+                holds,
                 quarantine,
             } => {
+                self.holds = holds;
                 e.results.push(*result);
                 enter(&mut e, Phase::Completed, verdict.reason.clone());
                 self.outcome = Some(verdict.outcome);
@@ -251,6 +257,11 @@ impl Story {
         self.now += SETTLE_MS.0;
         self.look();
     }
+}
+
+/// What people are told that it waits for.
+fn waits(story: &Story) -> String {
+    super::waits::waits(&story.experiment, &story.facts, story.now).unwrap_or_default()
 }
 
 fn identity(agent: &str) -> Identity {

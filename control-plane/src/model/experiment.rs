@@ -88,6 +88,12 @@ pub struct Experiment {
     pub ended_ms: Option<u64>,
     /// Set by promotion: the assignment that now serves the candidate.
     pub promoted_to: Option<String>,
+    /// It was promoted, and that was taken back.
+    #[serde(default)]
+    pub taken_back: bool,
+    /// It is completed, and its agents run the candidate until it is promoted or aborted.
+    #[serde(default)]
+    pub holds: bool,
     /// The judge's answer, as the driver wrote it.
     pub verdict: Option<serde_json::Value>,
     /// What a backend told of the steps that it was asked about, in order.
@@ -100,6 +106,11 @@ pub struct Experiment {
 }
 
 impl Experiment {
+    /// Its agents are taken: it runs, or holds the candidate.
+    pub fn is_live(&self) -> bool {
+        self.phase.is_active() || self.holds
+    }
+
     /// The present step.
     pub fn current(&self) -> Option<Step> {
         self.spec.course().into_iter().nth(self.at)
@@ -161,6 +172,16 @@ pub enum AgentShare {
     },
 }
 
+impl AgentShare {
+    /// The second arm is given something here.
+    pub fn has_candidate(&self) -> bool {
+        match self {
+            AgentShare::Shadow => true,
+            AgentShare::Split { percent, .. } => *percent > 0.0,
+        }
+    }
+}
+
 /// What became of a step of an experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -194,6 +215,8 @@ pub struct PhaseChange {
     pub reason: String,
     pub verdict: Option<serde_json::Value>,
     pub memory: Option<serde_json::Value>,
+    /// Whether the agents keep the candidate although the run is over.
+    pub holds: bool,
     /// The candidate did harm: nobody of the tenant gets it again, and why.
     pub quarantine: Option<String>,
 }

@@ -88,7 +88,9 @@ async fn serve(
         Ok(()) => talk(app, identity, &mut inbound, out, &mut session, shutdown).await,
         Err(status) => Err(status),
     };
-    if let Err(error) = app.disconnected(identity, session.id).await {
+    // An agent comes back to a server that was only started anew.
+    let away = !shutdown.is_cancelled();
+    if let Err(error) = app.disconnected(identity, session.id, away).await {
         tracing::warn!(agent = %identity, %error, "the end of a session could not be noted");
     }
     ended
@@ -206,6 +208,7 @@ async fn heard(
             };
             send(out, ToAgent::Ack(ack)).await?;
         }
+        Some(FromAgent::Goodbye(_)) => app.stopping(identity).await.map_err(super::status)?,
         Some(FromAgent::Hello(_)) => {
             return Err(Status::invalid_argument("hello is said once"));
         }

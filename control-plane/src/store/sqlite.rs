@@ -3,7 +3,7 @@
 mod read;
 mod write;
 
-use super::{Commit, Error, LeaseRequest, Meta, Store};
+use super::{Commit, Error, EventRange, LeaseRequest, Meta, Store};
 use crate::model::{
     Agent, Assignment, AssignmentChange, Event, Experiment, Fence, Identity, Pipeline, Quarantine,
     Window,
@@ -182,8 +182,8 @@ impl Store for Sqlite {
         read::credential_owner(&self.readers, hash).await
     }
 
-    async fn events(&self, tenant: &str, after: u64, limit: u32) -> Result<Vec<Event>, Error> {
-        read::events(&self.readers, tenant, after, limit).await
+    async fn events(&self, tenant: &str, range: EventRange) -> Result<Vec<Event>, Error> {
+        read::events(&self.readers, tenant, range).await
     }
 
     async fn last_event(&self, tenant: &str) -> Result<u64, Error> {

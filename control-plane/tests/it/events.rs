@@ -71,8 +71,21 @@ async fn every_change_has_its_event() {
     );
     let later = rest.get(&format!("/events?after={}", sequences[2])).await;
     assert_eq!(later.at("/0/sequence").as_u64(), Some(sequences[3]));
+    // The newest ones, oldest of them first.
     let two = rest.get("/events?limit=2").await;
-    assert_eq!(two.body.as_array().unwrap().len(), 2);
+    let of = |a: &serde_json::Value| -> Vec<u64> {
+        let list = a.as_array().unwrap().iter();
+        list.map(|e| e["sequence"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(of(&two.body), sequences[sequences.len() - 2..]);
+    let time = two.text("/0/time");
+    let since = rest.get(&format!("/events?since={time}")).await;
+    assert!(of(&since.body).contains(&sequences[sequences.len() - 2]));
+    let none = rest.get("/events?since=2126-01-01T00:00:00Z").await;
+    assert_eq!(of(&none.body), [0u64; 0]);
+    rest.get("/events?since=yesterday")
+        .await
+        .refused(400, "bad-request");
 }
 
 #[tokio::test]

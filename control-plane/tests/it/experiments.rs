@@ -1,9 +1,11 @@
 //! Experiments through the doors: documents, overlap, the candidate on its lease, windows, the end.
 
 use crate::support::{FakeAgent, Plane, experiment};
+use phoenix_proto::control::agent_message::Message as FromAgent;
 use phoenix_proto::control::server_message::Message as ToAgent;
 use phoenix_proto::control::{
-    Arm, ArmReport, DesiredState, ExperimentAssignment, Ledger, Mode, PlanState, WindowReport,
+    Arm, ArmReport, DesiredState, ExperimentAssignment, Goodbye, Ledger, Mode, PlanState, Volume,
+    WindowReport,
 };
 use std::time::Duration;
 
@@ -151,19 +153,27 @@ async fn an_agent_is_in_one_experiment_at_a_time() {
     let plane = Plane::start().await;
     plane.pipeline("cut", "x").await;
     let rest = &plane.rest;
-    rest.put("/experiments/e", &experiment("e", "cut")).await;
-    let other = rest.put("/experiments/f", &experiment("f", "cut")).await;
+    let _agent = plane.agent("n1").await;
+    for name in ["e", "f"] {
+        let put = rest
+            .put(&format!("/experiments/{name}"), &experiment(name, "cut"))
+            .await;
+        assert_eq!(
+            put.status, 201,
+            "one that waits is in nobody's way: {put:?}"
+        );
+    }
+    let started = rest.post("/experiments/e/start", "").await;
+    assert_eq!(started.status, 200, "{started:?}");
+    let other = rest.post("/experiments/f/start", "").await;
     other.refused(409, "experiment-overlap");
-    let apart = experiment("f", "cut").replace("env: prod", "env: test");
-    assert_eq!(rest.put("/experiments/f", &apart).await.status, 201);
-    rest.delete("/experiments/e").await;
-    rest.delete("/experiments/f").await;
-    assert_eq!(
-        rest.put("/experiments/f", &experiment("f", "cut"))
-            .await
-            .status,
-        201
-    );
+    assert!(other.text("/error/message").contains("experiment e runs"));
+    let again = rest.post("/experiments/e/start", "").await;
+    again.refused(409, "experiment-not-pending");
+    assert!(!again.text("/error/message").contains("apply it again"));
+    rest.post("/experiments/e/abort", "").await;
+    let started = rest.post("/experiments/f/start", "").await;
+    assert_eq!(started.status, 200, "{started:?}");
 }
 
 #[tokio::test]
@@ -310,5 +320,92 @@ async fn a_restart_in_the_middle_goes_on_with_the_experiment_and_its_windows() {
     assert_eq!(windows.body.as_array().unwrap().len(), 1);
     while let Ok(word) = tokio::time::timeout(Duration::from_millis(50), lab.agent.next()).await {
         assert!(matches!(word.unwrap(), ToAgent::Desired(_)));
+    }
+}
+
+/// An agent and its process's next life.
+fn reborn(agent: &mut FakeAgent, life: &str) {
+    agent.disconnect();
+    agent.incarnation = life.into();
+}
+
+#[tokio::test]
+async fn a_death_with_the_candidate_is_told_from_a_stop_and_shown_at_once() {
+    let mut lab = lab().await;
+    let given = lab.start().await;
+    lab.agent.window(window(&given, 10_000, 40)).await;
+    let rest = &lab.plane.rest;
+    let at = "/experiments/e";
+    let runs = |a: &crate::support::Answer| a.at("/agents/0/state") == "runs";
+    let shown = rest.until(at, runs).await;
+    assert_eq!(shown.text("/agents/0/arm"), "both");
+    assert_eq!(rest.get("/agents/n1").await.text("/arm"), "both");
+    let waits = shown.text("/steps/0/reason");
+    assert!(
+        waits.contains("windows") || waits.contains("waiting"),
+        "{waits}"
+    );
+
+    rest.until(at, |a| a.at("/phase") == "Running").await;
+    lab.agent.disconnect();
+    let shown = rest
+        .until(at, |a| a.at("/agents/0/state") == "silent")
+        .await;
+    assert!(shown.text("/agents/0/since").starts_with("20"), "{shown:?}");
+    let shown = rest
+        .until(at, |a| a.text("/steps/0/reason").contains("silent"))
+        .await;
+    assert!(shown.text("/steps/0/reason").contains("n1"), "{shown:?}");
+
+    // The same process: it was only cut off.
+    lab.agent.connect().await.unwrap();
+    rest.until(at, |a| a.at("/agents/0/state") != "silent")
+        .await;
+    let deaths = |a: &crate::support::Answer| a.at("/agents/0/deaths").as_u64();
+    assert_eq!(deaths(&rest.get(at).await), Some(0));
+    // Another one.
+    reborn(&mut lab.agent, "n1-2");
+    lab.agent.connect().await.unwrap();
+    rest.until(at, |a| deaths(a) == Some(1)).await;
+    // One that was told to stop.
+    lab.agent.desired(|d| d.experiment.is_some()).await;
+    lab.agent.report(PlanState::Active, &lab.candidate).await;
+    rest.until(at, runs).await;
+    lab.agent.say(FromAgent::Goodbye(Goodbye {})).await;
+    rest.until("/events", |a| a.body.to_string().contains("agent.stopping"))
+        .await;
+    reborn(&mut lab.agent, "n1-3");
+    let left = rest.until(at, |a| a.at("/agents/0/state") == "left").await;
+    assert_eq!(deaths(&left), Some(1));
+    lab.agent.connect().await.unwrap();
+    rest.until(at, |a| a.at("/agents/0/state") == "waits").await;
+    assert_eq!(deaths(&rest.get(at).await), Some(1));
+}
+
+#[tokio::test]
+async fn live_figures_leave_out_what_is_out_of_scope_and_count_windows() {
+    let mut lab = lab().await;
+    let given = lab.start().await;
+    let rest = &lab.plane.rest;
+    for start in [10_000, 11_000] {
+        let mut report = window(&given, start, 40);
+        report.arms[0].unassigned = Some(Volume {
+            points_in: 30,
+            points_out: 20,
+            bytes_in: 300,
+            bytes_out: 200,
+            ..Volume::default()
+        });
+        lab.agent.window(report).await;
+    }
+    let live = rest.get("/experiments/e").await;
+    for (path, n) in [
+        ("/live/windows", 2),
+        ("/live/baseline/pointsIn", 140),
+        ("/live/baseline/pointsOut", 160),
+        ("/live/baseline/bytesOut", 1600),
+        ("/live/candidate/pointsOut", 80),
+    ] {
+        assert_eq!(live.at(path).as_u64(), Some(n), "{path}: {live:?}");
     }
 }

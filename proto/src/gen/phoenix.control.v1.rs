@@ -25,7 +25,7 @@ pub struct EnrolResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentMessage {
-    #[prost(oneof = "agent_message::Message", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "agent_message::Message", tags = "1, 2, 3, 4, 5")]
     pub message: ::core::option::Option<agent_message::Message>,
 }
 /// Nested message and enum types in `AgentMessage`.
@@ -40,8 +40,13 @@ pub mod agent_message {
         Heartbeat(super::Heartbeat),
         #[prost(message, tag = "4")]
         Window(super::WindowReport),
+        #[prost(message, tag = "5")]
+        Goodbye(super::Goodbye),
     }
 }
+/// The last message of a process that was told to stop: who ends without it has died.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Goodbye {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerMessage {
     #[prost(oneof = "server_message::Message", tags = "1, 2")]
@@ -164,6 +169,9 @@ pub struct Guardrails {
     /// Failed exports of the candidate's arm since it began to run.
     #[prost(uint64, optional, tag = "4")]
     pub max_export_errors: ::core::option::Option<u64>,
+    /// Resident memory of the agent while the candidate runs, bytes.
+    #[prost(uint64, optional, tag = "5")]
+    pub max_memory_bytes: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Problem {

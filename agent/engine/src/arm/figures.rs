@@ -1,6 +1,7 @@
 //! An arm's figures: sums over its paths and its stages' tallies.
 
 use super::{Arm, Distinct};
+use crate::engine::Fault;
 use crate::engine::meter::Cost;
 use crate::ledger::Ledger;
 use crate::report::{ArmFigures, Cardinality, MetricFigures, Protected, StageFigures, Volume};
@@ -21,6 +22,16 @@ pub struct Carried {
 }
 
 impl Arm {
+    /// Does what a test wants to go wrong.
+    #[cold]
+    #[allow(clippy::panic)]
+    pub fn fail(&mut self, fault: Fault) {
+        match fault {
+            Fault::Panic => panic!("asked for by a test"),
+            Fault::Ledger => self.carried.ledger.filtered += 1,
+        }
+    }
+
     /// Figures since the last cut. `shared`: other workers may have seen the same entities.
     pub fn figures(&self, names: &Names, shared: bool) -> ArmFigures {
         ArmFigures {

@@ -278,6 +278,9 @@ impl Engine {
         let arm = self.candidate.as_mut().filter(|arm| !arm.dead)?;
         let (mut next, mut reached) = (run.start, false);
         let done = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(fault) = around.settings.fault {
+                arm.fail(fault);
+            }
             for step in pass.steps.get(run).unwrap_or_default() {
                 next += 1;
                 let series = (&mut self.table, &mut pass.loose);

@@ -22,6 +22,17 @@ pub struct Settings {
     pub place: Place,
     /// By which arms are measured; without one (in replay) they are not.
     pub clock: Option<Clock>,
+    /// For tests of the process around the engine: what goes wrong in a candidate. No setting leads here.
+    pub fault: Option<Fault>,
+}
+
+/// What goes wrong in a candidate's arm when it takes points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It panics.
+    Panic,
+    /// Its account has a point too much.
+    Ledger,
 }
 
 /// Which of a node's workers an engine is. Worker 0 writes what all of them have merged.
@@ -119,6 +130,7 @@ impl Default for Settings {
             limits: Limits::default(),
             place: Place::ALONE,
             clock: None,
+            fault: None,
         }
     }
 }

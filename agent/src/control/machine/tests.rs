@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
+use crate::control::guarded::Watch;
+use crate::guard::Sample;
 use phoenix_engine::compile::{Division, compile};
 use phoenix_proto::control as proto;
 use phoenix_proto::control::Mode;
@@ -473,4 +475,51 @@ fn nothing_assigned_is_pass_through_said_loudly_and_remembered() {
         Plan::pass_through().baseline.hash
     );
     assert_eq!((&agent.disk.proven, &agent.disk.baking), (&None, &None));
+}
+
+#[test]
+fn what_the_agent_had_before_an_experiment_outlives_its_process_and_not_the_experiment() {
+    let mut agent = Agent::boot(Plans::default());
+    let wanted = with_candidate(state(1, Some(pipeline("a"))), pipeline("b"));
+    agent.desired(&wanted);
+    let before = Before {
+        experiment: "e1".into(),
+        rss_bytes: Some(100),
+    };
+    let effects = agent.machine.watched(before.clone());
+    agent.perform(effects);
+    assert_eq!(agent.disk.before, Some(before.clone()));
+    assert!(agent.machine.watched(before.clone()).is_empty(), "once");
+
+    // A new process, its tables empty: not twice what it has now, but twice what the first one had is too much.
+    let mut again = Agent::boot(agent.disk);
+    again.connect();
+    again.desired(&wanted);
+    let trial = again.trial.clone().map(|trial| Trial {
+        guardrails: Guardrails {
+            max_memory_ratio: Some(2.0),
+            ..Guardrails::default()
+        },
+        ..trial
+    });
+    let sample = |rss| Sample {
+        rss_bytes: Some(rss),
+        ..Sample::default()
+    };
+    let mut watch = Watch::since(again.machine.before());
+    watch.begin(trial.as_ref(), &sample(10), SECOND);
+    assert_eq!(watch.before(), Some(before));
+    for seconds in 2..4 {
+        assert_eq!(watch.look(&sample(200), SECOND * seconds), None);
+    }
+    assert_eq!(
+        watch.look(&sample(201), SECOND * 4),
+        None,
+        "once may be chance"
+    );
+    let breach = watch.look(&sample(201), SECOND * 5).unwrap();
+    assert_eq!((breach.harm, breach.measured), (Harm::Memory, 2.01));
+
+    again.desired(&state(2, Some(pipeline("a"))));
+    assert_eq!(again.disk.before, None);
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::receivers::budget::Budget;
+use phoenix_engine::engine::Fault;
 use phoenix_engine::engine::meter::Reading;
 use phoenix_proto::control::{Guardrails, Harm};
 use phoenix_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -41,6 +42,15 @@ impl Lonely {
         guardrails: Guardrails,
         change: impl FnOnce(&mut ExperimentAssignment),
     ) -> Lonely {
+        Lonely::failing(None, guardrails, change).await
+    }
+
+    /// The same, and what goes wrong in the candidate.
+    async fn failing(
+        fault: Option<Fault>,
+        guardrails: Guardrails,
+        change: impl FnOnce(&mut ExperimentAssignment),
+    ) -> Lonely {
         let mut site = Site::start().await;
         let rss = Arc::new(AtomicU64::new(100));
         let (vitals, mut options) = (rss.clone(), site.options());
@@ -53,6 +63,7 @@ impl Lonely {
         let (worker, notices, task) = worker::spawn(Start {
             engine: phoenix_engine::engine::Settings {
                 clock: Some(slow),
+                fault,
                 ..Default::default()
             },
             plan: boot.plan(),
@@ -216,4 +227,30 @@ async fn requests_that_it_holds_up_end_the_candidate() {
     let agent = Lonely::with(limits, whole).await;
     let status = agent.ended(Harm::Latency).await;
     assert!(status.measured > Some(5e6), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_panic_and_an_account_that_does_not_balance_end_the_candidate_without_any_limit() {
+    for (fault, harm) in [(Fault::Panic, Harm::Panic), (Fault::Ledger, Harm::Ledger)] {
+        let limits = Guardrails::default();
+        let agent = Lonely::failing(Some(fault), limits, |_| {}).await;
+        assert!(agent.runs(), "nothing came yet");
+        let status = agent.ended(harm).await;
+        assert_eq!(status.threshold, Some(0.0), "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn memory_beyond_its_limit_ends_the_candidate() {
+    let limits = Guardrails {
+        max_memory_bytes: Some(300),
+        ..Guardrails::default()
+    };
+    let agent = Lonely::with(limits, |_| {}).await;
+    agent.rss.store(301, Ordering::Relaxed);
+    let status = agent.ended(Harm::Memory).await;
+    assert_eq!(
+        (status.measured, status.threshold),
+        (Some(301.0), Some(300.0))
+    );
 }

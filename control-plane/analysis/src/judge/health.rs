@@ -58,33 +58,70 @@ pub fn memory(criteria: &Criteria, selection: &Selection<'_>) -> Criterion {
     }
     let ratio = worst.filter(|_| known);
     let peak = peaks.values().copied().collect::<Option<Vec<u64>>>();
-    let figures = json!({
-        "peakBytes": peak.and_then(|p| p.into_iter().max()),
-        "ratio": ratio, "limit": criteria.guardrails.max_rss_ratio,
-    });
-    let limit = criteria.guardrails.max_rss_ratio;
-    let (ruling, reason) = match (ratio, limit) {
+    let peak = peak.and_then(|p| p.into_iter().max());
+    let (most, size) = (
+        criteria.guardrails.max_rss_ratio,
+        criteria.guardrails.max_rss_bytes,
+    );
+    let figures = json!({ "peakBytes": peak, "ratio": ratio, "limit": most, "limitBytes": size });
+    let found = [
+        against(
+            ratio,
+            most,
+            |r| format!("{r:.2} times what it was before"),
+            |limit| format!("{limit} times"),
+        ),
+        against(
+            peak.map(|p| p as f64),
+            size.map(|s| s as f64),
+            |p| format!("{p:.0} bytes"),
+            |limit| format!("{limit:.0} bytes"),
+        ),
+    ];
+    let asked: Vec<String> = [
+        most.map(|limit| format!("at most {limit:.2} times")),
+        size.map(|limit| format!("at most {limit} bytes")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let worst = [Ruling::Fail, Ruling::Unknown, Ruling::Pass]
+        .into_iter()
+        .find_map(|ruling| found.iter().find(|(r, _)| *r == ruling));
+    let (ruling, reason) = worst.unwrap_or(&found[0]).clone();
+    finding("memory", ruling, reason, figures).against(asked.join(", "))
+}
+
+/// One limit of memory.
+fn against(
+    measured: Option<f64>,
+    limit: Option<f64>,
+    told: impl Fn(f64) -> String,
+    allowed: impl Fn(f64) -> String,
+) -> (Ruling, String) {
+    match (measured, limit) {
         (None, None) => (
             Ruling::NotAsked,
             "Memory is not known; no limit was set.".to_string(),
         ),
-        (Some(r), None) => (
+        (Some(m), None) => (
             Ruling::NotAsked,
-            format!("Memory is {r:.2} times what it was before; no limit was set."),
+            format!("Memory is {}; no limit was set.", told(m)),
         ),
         (None, Some(limit)) => (
             Ruling::Unknown,
-            format!("Memory is not known, so the limit of {limit} times cannot be checked."),
+            format!(
+                "Memory is not known, so the limit of {} cannot be checked.",
+                allowed(limit)
+            ),
         ),
-        (Some(r), Some(limit)) if r > limit => (
+        (Some(m), Some(limit)) if m > limit => (
             Ruling::Fail,
-            format!("Memory is {r:.2} times what it was before, more than {limit}."),
+            format!("Memory is {}, more than {}.", told(m), allowed(limit)),
         ),
-        (Some(r), Some(limit)) => (
+        (Some(m), Some(limit)) => (
             Ruling::Pass,
-            format!("Memory is {r:.2} times what it was before, {limit} allowed."),
+            format!("Memory is {}, {} allowed.", told(m), allowed(limit)),
         ),
-    };
-    let asked = limit.map_or(String::new(), |limit| format!("at most {limit:.2} times"));
-    finding("memory", ruling, reason, figures).against(asked)
+    }
 }

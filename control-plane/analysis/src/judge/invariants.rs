@@ -57,7 +57,7 @@ pub fn windows(criteria: &Criteria, selection: &Selection<'_>) -> Criterion {
         "expected": selection.windows.expected, "minimum": criteria.min_windows,
         "reportsUsed": reports.used, "reportsVoid": void, "reportsMissing": reports.missing,
         "missingShare": share, "maxMissing": criteria.guardrails.max_missing,
-        "silentAgents": selection.silent,
+        "silentAgents": selection.silent, "leftMs": criteria.left_ms,
     });
     let (ruling, reason) = if !selection.silent.is_empty() {
         (

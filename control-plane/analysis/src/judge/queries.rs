@@ -27,7 +27,12 @@ pub fn queries(criteria: &Criteria, selection: &Selection<'_>) -> Vec<Criterion>
         )];
     }
     let all = selection.all.iter().copied();
-    let fleet = Fleet::of(criteria.window_ms, all, selection.comparable());
+    let fleet = Fleet::of(
+        criteria.window_ms,
+        &asked.inner.keys(),
+        all,
+        selection.comparable(),
+    );
     let look = Look {
         fleet,
         least: u64::from(criteria.min_windows),

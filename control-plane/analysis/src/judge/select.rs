@@ -246,9 +246,14 @@ fn missing(criteria: &Criteria, all: &[&Window]) -> (u64, Vec<String>) {
         let (first, last) = (seen.map(|s| s.first), seen.map(|s| s.last));
         span(criteria, all, first, last, left).saturating_sub(came)
     });
+    // One that had the candidate and is silent since is a matter of its own.
+    let away = |agent: &str| {
+        let died = criteria.died.as_ref().and_then(|all| all.get(agent));
+        criteria.left_ms.contains_key(agent) || died.is_some_and(|d| d.away)
+    };
     let silent = seen
         .iter()
-        .filter(|(agent, seen)| seen.is_none() && !criteria.left_ms.contains_key(**agent))
+        .filter(|(agent, seen)| seen.is_none() && !away(agent))
         .map(|(agent, _)| (*agent).to_string());
     (missing.sum(), silent.collect())
 }

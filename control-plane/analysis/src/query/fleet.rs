@@ -3,7 +3,7 @@
 //! An agent takes part in a step where its window is comparable and both of its arms were evaluated
 //! whole: so both sums are over the same agents, whoever is missing.
 
-use crate::window::Window;
+use crate::window::{Arm, Window};
 use phoenix_engine::query::partial::{Labels, Partial, Partials, Volume};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,13 +31,15 @@ pub struct Fleet {
 #[derive(Default)]
 struct Told<'a> {
     whole: Vec<(u64, u64)>,
-    partials: Vec<[&'a Partials; 2]>,
+    partials: Vec<[(&'a Partials, &'a [String]); 2]>,
 }
 
 impl Fleet {
-    /// Merges reports. `all`: every report, each once; `comparable`: those whose windows are compared.
+    /// Merges reports. `asked`: keys of the innermost aggregations by their place; `all`: every report, each once;
+    /// `comparable`: those whose windows are compared.
     pub fn of<'a>(
         step_ms: u64,
+        asked: &[String],
         all: impl Iterator<Item = &'a Window>,
         comparable: impl Iterator<Item = &'a Window>,
     ) -> Fleet {
@@ -47,12 +49,16 @@ impl Fleet {
         };
         let mut told: BTreeMap<(&str, &str), Told<'_>> = BTreeMap::new();
         for window in all {
-            let of = |arm: &'a Option<crate::window::Arm>| arm.as_ref()?.queries.as_ref();
-            if let (Some(a), Some(b)) = (of(&window.baseline), of(&window.candidate)) {
+            let of = |arm: &'a Option<Arm>| {
+                let arm = arm.as_ref()?;
+                Some((arm.queries.as_ref()?, arm.query_keys.as_slice()))
+            };
+            if let (Some(one), Some(other)) = (of(&window.baseline), of(&window.candidate)) {
+                let (a, b) = (one.0, other.0);
                 let own = told
                     .entry((&window.agent, &window.incarnation))
                     .or_default();
-                own.partials.push([a, b]);
+                own.partials.push([one, other]);
                 own.whole
                     .push((a.from_ms.max(b.from_ms), a.until_ms.min(b.until_ms)));
             }
@@ -69,9 +75,11 @@ impl Fleet {
             }
         }
         for ((agent, incarnation), own) in &told {
-            for (side, partials) in own.partials.iter().flat_map(|pair| pair.iter().enumerate()) {
+            for (side, (partials, keys)) in
+                own.partials.iter().flat_map(|pair| pair.iter().enumerate())
+            {
                 let taken = |end| taken.contains(&(*agent, *incarnation, end));
-                fleet.add(side, partials, taken);
+                fleet.add(side, partials, (asked, keys), taken);
             }
         }
         fleet
@@ -116,7 +124,7 @@ impl Fleet {
                 sum.samples += if writes { of.samples } else { 0 };
             }
             if writes {
-                fleet.add(side, found, |_| true);
+                fleet.add(side, found, (&[], &[]), |_| true);
             }
         }
         let all: BTreeSet<u64> = told.values().flatten().copied().collect();
@@ -134,16 +142,39 @@ impl Fleet {
         fleet
     }
 
-    fn add(&mut self, side: usize, partials: &Partials, taken: impl Fn(u64) -> bool) {
+    /// `keys`: what the judge asks, and what the agent was asked, each by its place.
+    fn add(
+        &mut self,
+        side: usize,
+        partials: &Partials,
+        (asked, keys): (&[String], &[String]),
+        taken: impl Fn(u64) -> bool,
+    ) {
+        let place = |theirs: u32| match keys.get(theirs as usize) {
+            // Not said: the lists are one.
+            None => keys.is_empty().then_some(theirs),
+            Some(key) => (0u32..).zip(asked).find(|(_, k)| *k == key).map(|(n, _)| n),
+        };
         self.late += partials.late;
         for (inner, why) in &partials.unchecked {
-            self.unchecked.entry(*inner).or_insert_with(|| why.clone());
+            if let Some(inner) = place(*inner) {
+                self.unchecked.entry(inner).or_insert_with(|| why.clone());
+            }
+        }
+        for (inner, key) in (0u32..).zip(asked) {
+            if !keys.is_empty() && !keys.contains(key) {
+                let why = "the agents were not asked for it".to_owned();
+                self.unchecked.entry(inner).or_insert(why);
+            }
         }
         let Some(arm) = self.arms.get_mut(side) else {
             return;
         };
         for step in partials.steps.iter().filter(|step| taken(step.end_ms)) {
-            let of = arm.entry(step.inner).or_default();
+            let Some(inner) = place(step.inner) else {
+                continue;
+            };
+            let of = arm.entry(inner).or_default();
             let groups = of.entry(step.end_ms).or_default();
             for group in &step.groups {
                 groups

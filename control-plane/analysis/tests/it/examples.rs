@@ -220,6 +220,10 @@ fn an_unknown_figure_under_a_guardrail_is_not_a_pass() {
         .rss_before_bytes
         .insert("default/default/a".into(), 100);
     assert_eq!(outcome(&asked, &windows), Outcome::Promote);
+    asked.guardrails.max_rss_bytes = Some(109);
+    assert_eq!(outcome(&asked, &windows), Outcome::Reject);
+    asked.guardrails.max_rss_bytes = Some(110);
+    assert_eq!(outcome(&asked, &windows), Outcome::Promote);
 }
 
 #[test]

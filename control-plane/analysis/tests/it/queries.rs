@@ -192,6 +192,42 @@ fn one(value: f64) -> Groups {
 }
 
 #[test]
+fn answers_are_found_by_what_was_asked_and_not_by_its_place_in_a_list() {
+    let rails = |exprs: &[&str]| Guardrails {
+        queries: exprs
+            .iter()
+            .map(|expr| guardrails(expr).queries.remove(0))
+            .collect(),
+        ..Guardrails::default()
+    };
+    let (a, b, c) = ("sum(a)", "sum(b)", "sum(c)");
+    let keys = ask(&rails(&[a, b]), 10_000).inner.keys();
+    // Both arms agree on `a`; on `b` the candidate is wrong.
+    let mut all = windows(12, |_| {
+        let of = |second| vec![(0, labels(&[]), 5.0), (1, labels(&[]), second)];
+        (of(7.0), of(9.0))
+    });
+    for window in &mut all {
+        for arm in [&mut window.baseline, &mut window.candidate] {
+            arm.as_mut().unwrap().query_keys.clone_from(&keys);
+        }
+    }
+    for (exprs, outcomes) in [
+        ([a, b], [Ruling::Pass, Ruling::Harm]),
+        ([b, a], [Ruling::Harm, Ruling::Pass]),
+        ([c, a], [Ruling::Unknown, Ruling::Pass]),
+    ] {
+        let verdict = judge(&asking(rails(&exprs)), &all);
+        let found = verdict.criteria.iter();
+        let found: Vec<Ruling> = found
+            .filter(|c| c.name.starts_with("query"))
+            .map(|c| c.outcome)
+            .collect();
+        assert_eq!(found, outcomes, "{exprs:?}");
+    }
+}
+
+#[test]
 fn values_within_the_tolerance_pass_and_one_beyond_it_is_harm_with_its_group_and_time() {
     let rails = || guardrails("sum by (job) (increase(a_total[10s]))");
     let close = windows(8, |_| (one(100.0), one(100.9)));

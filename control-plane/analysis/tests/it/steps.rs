@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use phoenix_analysis::{
-    Ask, Criteria, Criterion, Latency, Measure, Mode, Outcome, Ruling, Verdict, Window, judge,
+    Ask, Criteria, Criterion, Died, Latency, Measure, Mode, Outcome, Ruling, Verdict, Window, judge,
 };
 
 fn asked(ask: Ask, mode: Mode) -> Criteria {
@@ -262,4 +262,40 @@ fn nothing_is_expected_of_an_agent_that_left() {
     criteria.left_ms = [("b".into(), left), ("c".into(), left)].into();
     let verdict = judge(&criteria, &windows);
     assert_eq!(verdict.outcome, Outcome::Promote, "{}", verdict.reason);
+}
+
+#[test]
+fn a_death_with_the_candidate_is_asked_about_and_the_third_of_one_agent_is_harm() {
+    let windows = shadow(12, 500);
+    let agent = "default/default/a".to_string();
+    let with = |died: Option<Died>, change: fn(&mut Criteria)| {
+        let mut criteria = asked(Ask::Goal, Mode::Shadow);
+        criteria.died = Some(died.map(|d| (agent.clone(), d)).into_iter().collect());
+        change(&mut criteria);
+        let verdict = judge(&criteria, &windows);
+        let reason = found(&verdict, "agents").reason.clone();
+        (verdict.outcome, verdict.harm, reason)
+    };
+    let died = |times, last_ms, away| {
+        Some(Died {
+            times,
+            last_ms,
+            away,
+        })
+    };
+    assert_eq!(with(None, |_| {}).0, Outcome::Promote);
+    let (early, late) = (windows[2].start_ms, windows[9].start_ms);
+    // It has run the candidate long enough since.
+    let (outcome, _, reason) = with(died(2, early, false), |_| {});
+    assert_eq!(outcome, Outcome::Promote, "{reason}");
+    let (outcome, _, reason) = with(died(1, late, false), |_| {});
+    assert_eq!(outcome, Outcome::Inconclusive, "{reason}");
+    assert!(reason.contains("4 comparable windows since"), "{reason}");
+    let (outcome, harm, reason) = with(died(3, early, false), |_| {});
+    assert_eq!((outcome, harm), (Outcome::Reject, true), "{reason}");
+    let (outcome, harm, reason) = with(died(0, late, true), |_| {});
+    assert_eq!((outcome, harm), (Outcome::Inconclusive, false), "{reason}");
+    assert!(reason.contains("fell silent"), "{reason}");
+    let (outcome, _, reason) = with(died(0, late, true), |c| c.guardrails.max_silent = 1);
+    assert_eq!(outcome, Outcome::Promote, "{reason}");
 }

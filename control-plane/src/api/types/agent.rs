@@ -37,6 +37,10 @@ pub struct AgentBody {
     pub candidate_hash: Option<String>,
     /// Name of the experiment whose candidate runs (its id where the name is gone).
     pub experiment: Option<String>,
+    /// Its part in that: `candidate` or `baseline` for everything in scope, `both` (shadow), `split`.
+    pub arm: Option<&'static str>,
+    /// Of a split: the candidate's share of the entities.
+    pub percent: Option<f64>,
     pub problems: Vec<ProblemBody>,
     pub reason: String,
     pub quarantine: Vec<QuarantinedBody>,
@@ -129,6 +133,7 @@ impl From<proto::Heartbeat> for HeartbeatBody {
 impl AgentBody {
     /// `experiments`: names by id.
     pub fn new(view: AgentView, experiments: &BTreeMap<String, String>) -> AgentBody {
+        let (arm, percent) = super::experiment::arm(view.share.as_ref());
         let agent = view.agent;
         let status = agent.status;
         AgentBody {
@@ -150,6 +155,8 @@ impl AgentBody {
             candidate_hash: said(status.candidate_hash),
             experiment: said(status.experiment)
                 .map(|id| experiments.get(&id).cloned().unwrap_or(id)),
+            arm,
+            percent,
             problems: status.problems.into_iter().map(Into::into).collect(),
             reason: status.reason,
             quarantine: agent

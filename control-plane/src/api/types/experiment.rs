@@ -2,9 +2,10 @@
 
 use super::money::{self, Money};
 use super::time;
-use crate::app::experiments::{Figures, document};
+use crate::app::experiments::{Figures, Gone, Standing, document};
 use crate::documents::Step;
-use crate::model::{Experiment, Phase, Witness};
+use crate::driver::Outlook;
+use crate::model::{AgentShare, Experiment, Phase, Witness};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -35,6 +36,8 @@ pub struct ExperimentBody {
     pub candidate_hash: String,
     /// The assignment that serves the candidate since the promotion.
     pub promoted_to: Option<String>,
+    /// It is over, and its agents run the candidate until it is promoted or aborted.
+    pub holds: bool,
     /// Outcome, criteria with reasons, savings; null: not judged.
     pub verdict: Option<serde_json::Value>,
     /// What the saving of the verdict is worth in a month, under the goal's price book and under each that
@@ -44,10 +47,83 @@ pub struct ExperimentBody {
     pub warnings: Vec<String>,
     /// Figures of the comparable windows so far; null: none yet, or not asked for.
     pub live: Option<Figures>,
+    /// The agents in scope while it runs; empty in lists.
+    pub agents: Vec<StandingBody>,
     pub actor: String,
 }
 
+/// How an agent stands to the present step.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StandingBody {
+    /// `tenant/cluster/node`.
+    pub agent: String,
+    /// `runs`: it says so. `waits`: it is connected and does not run its part (yet). `returning`: the control plane
+    /// began anew and it is on its way. `left`: it was told to stop, or had no candidate. `silent`: it had the
+    /// candidate and went without a goodbye.
+    pub state: &'static str,
+    /// `candidate`, `baseline`, `both`, `split`; null: it has no part.
+    pub arm: Option<&'static str>,
+    /// Of a split: the candidate's share of the entities.
+    pub percent: Option<f64>,
+    /// Left, silent: when it was last heard of.
+    pub since: Option<String>,
+    /// Its processes that died with the candidate and were followed by another.
+    pub deaths: u32,
+    /// Its own word: a lease that lapsed, a candidate that it refused.
+    pub says: Option<String>,
+}
+
+impl StandingBody {
+    fn new(agent: String, stands: &Standing, says: String) -> StandingBody {
+        let (state, since) = match stands.gone {
+            None if stands.runs => ("runs", None),
+            None => ("waits", None),
+            Some(Gone::Returning) => ("returning", None),
+            Some(Gone::Left(since)) => ("left", Some(since)),
+            Some(Gone::Silent(since)) => ("silent", Some(since)),
+        };
+        let (arm, percent) = arm(stands.share.as_ref());
+        StandingBody {
+            agent,
+            state,
+            arm,
+            percent,
+            since: since.map(time),
+            deaths: stands.deaths,
+            says: Some(says).filter(|s| !s.is_empty()),
+        }
+    }
+}
+
+/// What a part in a step is called, and the candidate's share in a split.
+pub(super) fn arm(share: Option<&AgentShare>) -> (Option<&'static str>, Option<f64>) {
+    match share {
+        None => (None, None),
+        Some(AgentShare::Shadow) => (Some("both"), None),
+        Some(AgentShare::Split { entity, percent }) if !entity.is_empty() => {
+            (Some("split"), Some(*percent))
+        }
+        Some(share) if share.has_candidate() => (Some("candidate"), None),
+        Some(_) => (Some("baseline"), None),
+    }
+}
+
 impl ExperimentBody {
+    /// The same with what is only known at this moment.
+    pub fn with(self, outlook: Outlook) -> ExperimentBody {
+        let mut body = self;
+        let present = body.steps.iter_mut().find(|s| s.state == "running");
+        if let (Some(step), Some(waits)) = (present, outlook.waits) {
+            step.reason = Some(waits);
+        }
+        let agents = outlook.agents.into_iter();
+        body.agents = agents
+            .map(|(agent, stands, says)| StandingBody::new(agent, &stands, says))
+            .collect();
+        body
+    }
+
     pub fn new(e: Experiment, live: Option<Figures>) -> ExperimentBody {
         ExperimentBody {
             document: document(&e),
@@ -67,8 +143,10 @@ impl ExperimentBody {
             baseline_hash: e.baseline_hash,
             candidate_hash: e.candidate_hash,
             promoted_to: e.promoted_to,
+            holds: e.holds,
             verdict: e.verdict,
             live,
+            agents: Vec::new(),
             actor: e.actor,
         }
     }
@@ -123,6 +201,7 @@ pub struct StepBody {
     pub dwell_ms: u64,
     pub started_at: Option<String>,
     pub ended_at: Option<String>,
+    /// Why it ended so; of the one that runs, what it waits for (left out in lists).
     pub reason: Option<String>,
     /// The judge's answer; null: not judged.
     pub verdict: Option<serde_json::Value>,

@@ -1,8 +1,10 @@
 //! Abort: one verb that takes the candidate back, whatever the experiment is doing. Said twice it does nothing
 //! more.
 
+use crate::app::assignments::Edit;
 use crate::app::{App, Caller, Error};
-use crate::model::{Experiment, Phase, PhaseChange};
+use crate::model::{Assignment, Experiment, NewEvent, Phase, PhaseChange};
+use crate::store::Change;
 
 /// What an abort did.
 #[derive(Debug, Clone)]
@@ -15,24 +17,25 @@ pub struct Aborted {
 }
 
 impl App {
-    /// Ends an experiment that is not over, without a verdict; takes a promotion back where the candidate
-    /// still is what was promoted.
+    /// Ends an experiment that is not over, without a verdict; ends a hold; takes a promotion back where the
+    /// candidate still is what was promoted.
     pub async fn abort_experiment(
         &self,
         caller: &Caller,
         name: &str,
         reason: Option<&str>,
     ) -> Result<Aborted, Error> {
-        let turn = self.turn.lock().await;
+        let _turn = self.turn.lock().await;
         let e = self.experiment(&caller.tenant, name).await?;
-        if e.phase.is_terminal() {
-            drop(turn);
-            return self.take_back(caller, e).await;
+        let why = reason.map_or_else(|| format!("aborted by {}", caller.actor), Into::into);
+        if e.phase.is_terminal() && !e.holds {
+            return self.take_back(caller, e, why).await;
         }
         let did = self.effect(&e).await?;
         let change = PhaseChange {
-            phase: Some(Phase::Cancelled),
-            reason: reason.map_or_else(|| format!("aborted by {}", caller.actor), Into::into),
+            // One that holds has its verdict.
+            phase: (!e.holds).then_some(Phase::Cancelled),
+            reason: why,
             ..PhaseChange::default()
         };
         let experiment = self.write_phase(None, caller, e, change).await?;
@@ -43,7 +46,7 @@ impl App {
         })
     }
 
-    /// What the end of an experiment that is not over does.
+    /// What the end of an experiment that is not over, or holds, does.
     async fn effect(&self, e: &Experiment) -> Result<String, Error> {
         let members = self.members(e).await?;
         let running = members
@@ -52,6 +55,9 @@ impl App {
             .count();
         Ok(match e.phase {
             Phase::Pending => "it had not started: nothing ran".into(),
+            _ if e.holds => format!(
+                "it no longer holds the candidate; {running} connected agents go back to the baseline"
+            ),
             _ => format!(
                 "step {} ended; {running} connected agents go back to the baseline",
                 e.step
@@ -59,40 +65,88 @@ impl App {
         })
     }
 
-    /// Of an experiment that is over: a promotion is rolled back while it still stands.
-    async fn take_back(&self, caller: &Caller, e: Experiment) -> Result<Aborted, Error> {
+    /// Of an experiment that is over: a promotion is undone while it still stands. The assignment that it made
+    /// goes; one that it changed leads where it led before.
+    async fn take_back(
+        &self,
+        caller: &Caller,
+        mut e: Experiment,
+        why: String,
+    ) -> Result<Aborted, Error> {
         let nothing = |experiment: Experiment, did: String| Aborted {
             experiment,
             did,
             changed: false,
         };
-        let Some(assignment) = e.promoted_to.clone() else {
+        let Some(name) = e.promoted_to.clone() else {
             let did = format!("it is {} already: nothing runs", e.phase.name());
             return Ok(nothing(e, did));
         };
-        let current = self.store.assignment(&e.tenant, &assignment).await?;
-        if current.is_none_or(|a| a.hash != e.candidate_hash) {
-            let did = format!("assignment {assignment} leads to another pipeline already");
+        let current = self.store.assignment(&e.tenant, &name).await?;
+        let Some(current) = current.filter(|a| a.hash == e.candidate_hash) else {
+            let did = format!("assignment {name} leads to another pipeline already");
             return Ok(nothing(e, did));
-        }
-        let did = match &e.baseline_hash {
-            Some(to) => {
-                let back = self.rollback(caller, &assignment, Some(to)).await?;
-                format!(
-                    "assignment {assignment} was rolled back to the baseline; {} connected agents follow",
-                    back.agents
-                )
-            }
-            // Nothing was assigned before: the assignment that the promotion made goes again.
-            None => {
-                self.delete_assignment(caller, &assignment).await?;
-                format!("assignment {assignment}, which the promotion made, was deleted")
-            }
         };
+        let (mut changes, mut events) = (Vec::new(), Vec::new());
+        let did = self
+            .undo(caller, &e, current, &mut changes, &mut events)
+            .await?;
+        e.promoted_to = None;
+        e.taken_back = true;
+        let change = PhaseChange {
+            reason: format!("{why}: the promotion was taken back, {did}"),
+            ..PhaseChange::default()
+        };
+        let experiment = self
+            .changed(caller, e, change, &mut changes, &mut events)
+            .await?;
+        self.write(None, changes, events).await?;
         Ok(Aborted {
-            experiment: e,
+            experiment,
             did,
             changed: true,
         })
+    }
+
+    async fn undo(
+        &self,
+        caller: &Caller,
+        e: &Experiment,
+        current: Assignment,
+        changes: &mut Vec<Change>,
+        events: &mut Vec<NewEvent>,
+    ) -> Result<String, Error> {
+        let name = current.name.clone();
+        let history = self.store.assignment_history(&e.tenant, &name).await?;
+        // Newest first. What it led to before the promotion; a deletion leads nowhere.
+        let mut before = history.iter().skip_while(|h| h.hash == e.candidate_hash);
+        let before = before.next().filter(|h| !h.hash.is_empty());
+        let baseline = e.baseline_hash.as_ref();
+        let Some((before, to)) = before.zip(baseline) else {
+            self.dropped(caller, current, changes, events).await?;
+            return Ok(format!(
+                "assignment {name}, which the promotion made, was deleted"
+            ));
+        };
+        self.refuse_quarantined(&e.tenant, to).await?;
+        // By the name that was written, while that still leads to the baseline.
+        let newest = self.resolve(&e.tenant, &before.pipeline).await?;
+        let same = newest.is_some_and(|p| p.hash == *to);
+        let mut spec = current.spec;
+        spec.pipeline = if same {
+            before.pipeline.clone()
+        } else {
+            to.clone()
+        };
+        let edit = Edit {
+            name: name.clone(),
+            spec,
+            hash: to.clone(),
+            cause: "rolled-back",
+        };
+        let all = self.store.assignments(&e.tenant).await?;
+        self.moved(caller, &all, edit, None, changes, events)
+            .await?;
+        Ok(format!("assignment {name} was rolled back to the baseline"))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::{Experiment, Window};
 use phoenix_engine::sketch::Sketch;
-use phoenix_proto::control::Cardinality;
+use phoenix_proto::control::{Cardinality, Volume};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
@@ -11,15 +11,18 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Figures {
-    /// Windows (of one agent each) that can be compared, and those that cannot.
+    /// Windows in which there is something to compare.
+    pub windows: u64,
+    /// Reports (a window of one agent each) that can be compared, and those that cannot.
     pub comparable: u64,
     pub void: u64,
+    /// Agents with comparable reports.
     pub agents: u64,
     pub baseline: ArmFigures,
     pub candidate: ArmFigures,
 }
 
-/// One arm.
+/// One arm, without what is outside the comparison: out of scope, or without a key of the entity.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ArmFigures {
@@ -57,6 +60,7 @@ pub fn figures(experiment: &Experiment, windows: &[Window]) -> Option<Figures> {
         both.filter(|w| w.arm == arm).copied().collect()
     };
     Some(Figures {
+        windows: pairs.keys().map(|k| k.2).collect::<BTreeSet<_>>().len() as u64,
         comparable: pairs.len() as u64,
         void: all - pairs.len() as u64,
         agents: agents.len() as u64,
@@ -72,12 +76,13 @@ fn arm(windows: &[&Window], newest: Option<u64>) -> ArmFigures {
     };
     for w in windows {
         let r = &w.report;
+        let outside = r.unassigned.unwrap_or_default();
         if let Some(ledger) = &r.ledger {
-            sum.points_in += ledger.received;
-            sum.points_out += ledger.exported;
+            sum.points_in += ledger.received.saturating_sub(outside.points_in);
+            sum.points_out += ledger.exported.saturating_sub(outside.points_out);
         }
-        sum.bytes_in += r.bytes_in;
-        sum.bytes_out += r.bytes_out;
+        sum.bytes_in += r.bytes_in.saturating_sub(outside.bytes_in);
+        sum.bytes_out += r.bytes_out.saturating_sub(outside.bytes_out);
         sum.protected_points_in += r.protected_points_in;
         sum.protected_points_out += r.protected_points_out;
         sum.cpu_seconds = sum.cpu_seconds.zip(r.cpu_seconds).map(|(a, b)| a + b);
@@ -86,8 +91,16 @@ fn arm(windows: &[&Window], newest: Option<u64>) -> ArmFigures {
         .iter()
         .filter(|w| Some(w.start_ms) == newest)
         .collect();
-    sum.series_in = union(last.iter().map(|w| w.report.series_in.as_ref()));
-    sum.series_out = union(last.iter().map(|w| w.report.series_out.as_ref()));
+    let outside = |count: fn(&Volume) -> u64| -> u64 {
+        let of = last.iter().filter_map(|w| w.report.unassigned.as_ref());
+        of.map(count).sum()
+    };
+    // Series outside the comparison are counted by node: a node's own stay apart from another's.
+    let of = |all: Option<u64>, outside: u64| all.map(|n| n.saturating_sub(outside));
+    let all_in = union(last.iter().map(|w| w.report.series_in.as_ref()));
+    let all_out = union(last.iter().map(|w| w.report.series_out.as_ref()));
+    sum.series_in = of(all_in, outside(|v| v.series_in));
+    sum.series_out = of(all_out, outside(|v| v.series_out));
     sum
 }
 

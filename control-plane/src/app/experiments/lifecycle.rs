@@ -14,14 +14,22 @@ impl App {
         let _turn = self.turn.lock().await;
         let mut e = self.experiment(&caller.tenant, name).await?;
         if e.phase != Phase::Pending {
+            let way = match (e.phase.is_active(), e.holds) {
+                (true, _) => format!(
+                    "(step {}) already: `phoenix experiment status {name}`",
+                    e.step
+                ),
+                (_, true) => "and holds the candidate: promote or abort it first".into(),
+                _ => "apply it again for another run".into(),
+            };
+            let sign = if e.is_live() { " " } else { ": " };
             return Err(Error::refused(
                 "experiment-not-pending",
-                format!(
-                    "experiment {name} is {}: apply it again for another run",
-                    e.phase.name()
-                ),
+                format!("experiment {name} is {}{sign}{way}", e.phase.name()),
             ));
         }
+        let all = self.store.experiments(Some(&e.tenant)).await?;
+        super::refuse_overlap(&all, name, &e.spec)?;
         let candidate = self.resolve(&e.tenant, &e.spec.candidate).await?;
         e.candidate_hash = candidate
             .ok_or_else(|| Error::NotFound(format!("pipeline {}", e.spec.candidate)))?
@@ -162,6 +170,7 @@ impl App {
         }
         e.chosen = change.chosen.unwrap_or(e.chosen);
         e.memory = change.memory.unwrap_or(e.memory);
+        e.holds = change.holds;
         let judged = change.verdict.is_some();
         if judged {
             e.verdict = change.verdict;
@@ -197,7 +206,7 @@ impl App {
         events: &mut Vec<NewEvent>,
     ) -> Result<(), Error> {
         let mut experiments = self.store.experiments(Some(&caller.tenant)).await?;
-        experiments.retain(|e| e.phase.is_active() && Some(e.name.as_str()) != except);
+        experiments.retain(|e| e.is_live() && Some(e.name.as_str()) != except);
         if experiments.is_empty() {
             return Ok(());
         }
@@ -210,7 +219,8 @@ impl App {
             });
             if let Some(agent) = moved {
                 let change = PhaseChange {
-                    phase: Some(Phase::Cancelled),
+                    // One that holds has its verdict.
+                    phase: e.phase.is_active().then_some(Phase::Cancelled),
                     reason: format!(
                         "the assigned pipeline of agent {} changed while it ran",
                         agent.identity.node

@@ -49,6 +49,12 @@ impl App {
                 ),
             ));
         }
+        if e.taken_back {
+            return Err(Error::refused(
+                "not-promotable",
+                format!("the promotion of experiment {name} was taken back: run it again"),
+            ));
+        }
         let outcome = e
             .verdict
             .as_ref()
@@ -144,14 +150,7 @@ impl App {
             hash: candidate.hash.clone(),
             cause: "promoted",
         };
-        let new = self.edited(caller, &before, edit, changes, events)?;
-        let mut after: Vec<Assignment> = before
-            .iter()
-            .filter(|a| a.name != new.name)
-            .cloned()
-            .collect();
-        after.push(new);
-        self.end_disturbed(caller, &before, &after, Some(&e.name), changes, events)
+        self.moved(caller, &before, edit, Some(&e.name), changes, events)
             .await?;
         Ok(name)
     }

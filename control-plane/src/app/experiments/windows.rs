@@ -20,6 +20,10 @@ impl App {
         let Some(experiment) = experiments.find(|e| e.id == report.experiment) else {
             return Ok(false);
         };
+        // It was judged, and may be held for days.
+        if experiment.holds {
+            return Ok(false);
+        }
         let mut changes = Vec::new();
         for arm in &report.arms {
             let window = self.window(identity, report, arm);

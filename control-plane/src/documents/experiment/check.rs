@@ -3,7 +3,7 @@
 use super::steps::{By, Kind, Portion, StepSpec, course};
 use super::{ExperimentSpec, Mode};
 use crate::documents::parse::Document;
-use crate::documents::{Span, check_name, problem};
+use crate::documents::{Bytes, Span, check_name, problem};
 use phoenix_engine::document::{Problem, parse_matchers};
 use serde_json::Value;
 
@@ -214,6 +214,12 @@ fn check_criteria(spec: &ExperimentSpec, problems: &mut Problems) {
                 "write a ratio above 0, such as 1.5",
             ));
         }
+    }
+    if rails.max_rss == Some(Bytes(0)) {
+        problems.push(problem(
+            "spec.guardrails.maxRss",
+            "write a size above 0, such as 300MiB",
+        ));
     }
     if rails.max_added_latency == Some(Span(0)) {
         problems.push(problem(

@@ -1,6 +1,7 @@
 //! Experiments of several steps, carried through by the pure function alone: facts in, phases out.
 
 use super::{Story, fallen};
+use crate::app::experiments::Gone;
 use crate::documents::Share;
 use crate::model::{Phase, StepResult};
 use phoenix_analysis::{Outcome, Verdict};
@@ -340,10 +341,118 @@ fn an_agent_that_goes_away_leaves_the_denominator_and_the_step_goes_on() {
         story.window(50);
     }
     story.facts.agents[1].connected = false;
-    story.facts.agents[1].left_ms = Some(story.now);
+    story.facts.agents[1].gone = Some(Gone::Left(story.now));
     carry(&mut story, "", &nothing);
     assert_eq!(story.outcome, Some(Outcome::Promote));
     let verdict: Verdict =
         serde_json::from_value(story.experiment.results[0].verdict.clone().unwrap()).unwrap();
     assert_eq!(verdict.windows.reports.missing, 0);
+}
+
+#[test]
+fn an_agent_that_falls_silent_with_the_candidate_is_waited_for_and_then_told_of() {
+    let text = "steps: [ { step: shadow, minWindows: 3 } ], maxDuration: 10m, onSuccess: promote";
+    let mut story = Story::of(text, 2);
+    story.take();
+    story.look();
+    for _ in 0..2 {
+        story.window(50);
+    }
+    let silent = |story: &mut Story, gone: Option<Gone>| {
+        let agent = &mut story.facts.agents[1];
+        (agent.connected, agent.gone) = (gone.is_none(), gone);
+    };
+    let since = Some(Gone::Silent(story.now));
+    silent(&mut story, since);
+    for _ in 0..4 {
+        story.window(50);
+    }
+    story.look();
+    assert_eq!(story.phase(), Phase::Running, "it waits");
+    let waits = super::waits(&story);
+    assert!(waits.contains("n2") && waits.contains("silent"), "{waits}");
+
+    // It comes back: a few windows more, and all is well.
+    silent(&mut story, None);
+    story.facts.agents[1].deaths = 1;
+    story.facts.agents[1].died_ms = story.now;
+    story.window(50);
+    story.look();
+    let waits = super::waits(&story);
+    assert!(waits.contains("n2 died"), "{waits}");
+    let back = story.experiment.clone();
+    carry(&mut story, "", &nothing);
+    assert_eq!(story.outcome, Some(Outcome::Promote));
+
+    // It does not: the baseline stays, and the verdict says why.
+    story.experiment = back;
+    story.facts.agents[1].deaths = 0;
+    silent(&mut story, since);
+    carry(&mut story, "", &nothing);
+    assert_eq!(story.outcome, Some(Outcome::Inconclusive));
+    let reason = &story.experiment.reason;
+    assert!(
+        reason.contains("n2") && reason.contains("silent"),
+        "{reason}"
+    );
+    assert_eq!(story.quarantined, None);
+}
+
+#[test]
+fn an_agent_that_dies_again_and_again_is_harm() {
+    let text = "steps: [ { step: shadow, minWindows: 30 } ], maxDuration: 10m";
+    let mut story = Story::of(text, 2);
+    let dies: Odd = &|story| story.facts.agents[1].deaths += 1;
+    carry(&mut story, "shadow", dies);
+    assert_eq!(story.outcome, Some(Outcome::Reject));
+    assert!(story.quarantined.unwrap().contains("n2 died 3 times"));
+}
+
+#[test]
+fn nothing_is_decided_while_agents_are_on_their_way_back_to_a_new_server() {
+    let text = "steps: [ { step: shadow, minWindows: 2 }, \
+                { step: ramp, by: node, to: [50%], minWindows: 2 } ], maxDuration: 10m";
+    let mut story = Story::of(text, 4);
+    story.take();
+    story.look();
+    for _ in 0..4 {
+        story.window(50);
+    }
+    for agent in &mut story.facts.agents[1..] {
+        (agent.connected, agent.gone) = (false, Some(Gone::Returning));
+    }
+    story.look();
+    assert_eq!(story.experiment.step, "shadow", "half of whom?");
+    assert!(super::waits(&story).contains("3 agents are on their way"));
+    for agent in &mut story.facts.agents {
+        (agent.connected, agent.gone) = (true, None);
+    }
+    story.look();
+    assert_eq!(story.experiment.chosen.len(), 2);
+
+    // Nor does the time count in which nobody could answer.
+    story.now += 10 * super::INITIALIZE_MS;
+    story.facts.began_ms = story.now - 1;
+    story.look();
+    assert_eq!(story.phase(), Phase::Initializing);
+    assert!(super::waits(&story).contains("0 of 4 agents run the candidate"));
+}
+
+#[test]
+fn what_ends_on_the_candidate_everywhere_holds_it_and_all_else_does_not() {
+    let ramp = "{ step: ramp, by: node, to: [50%, 100%], minWindows: 2 }";
+    let shadow = "{ step: shadow, minWindows: 2 }";
+    for (steps, holds) in [
+        (
+            format!("{shadow}, {ramp}, {{ step: bake, minWindows: 2 }}"),
+            true,
+        ),
+        (format!("{shadow}, {ramp}"), true),
+        (shadow.to_string(), false),
+    ] {
+        let mut story = Story::of(&format!("maxDuration: 1h, steps: [ {steps} ]"), 2);
+        carry(&mut story, "", &nothing);
+        assert_eq!(story.outcome, Some(Outcome::Promote), "{steps}");
+        assert_eq!((story.promoted, story.holds), (false, holds), "{steps}");
+    }
 }

@@ -4,12 +4,13 @@ use super::{int, uint};
 use crate::model::{
     Agent, Assignment, AssignmentChange, Event, Experiment, Identity, Pipeline, Quarantine, Window,
 };
-use crate::store::{Error, Meta};
+use crate::store::{Error, EventRange, Meta};
 use phoenix_proto::control::ArmReport;
 use prost::Message;
 use serde::de::DeserializeOwned;
 use sqlx::Row;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
+use std::time::{Duration, UNIX_EPOCH};
 
 fn object<T: DeserializeOwned>(body: &str) -> Result<T, Error> {
     serde_json::from_str(body).map_err(|e| Error::Row(e.to_string()))
@@ -303,21 +304,34 @@ pub(super) async fn credential_owner(
 pub(super) async fn events(
     pool: &SqlitePool,
     tenant: &str,
-    after: u64,
-    limit: u32,
+    range: EventRange,
 ) -> Result<Vec<Event>, Error> {
-    let rows = sqlx::query(
-        "SELECT * FROM events WHERE tenant = ? AND sequence > ? ORDER BY sequence LIMIT ?",
-    )
-    .bind(tenant)
-    .bind(int(after))
-    .bind(limit)
-    .fetch_all(pool)
-    .await?;
-    rows.iter().map(event).collect()
+    let sql = match range.after {
+        Some(_) => {
+            "SELECT * FROM events WHERE tenant = ? AND sequence > ? AND time_ms >= ?
+             ORDER BY sequence LIMIT ?"
+        }
+        None => {
+            "SELECT * FROM events WHERE tenant = ? AND sequence > ? AND time_ms >= ?
+             ORDER BY sequence DESC LIMIT ?"
+        }
+    };
+    let rows = sqlx::query(sql)
+        .bind(tenant)
+        .bind(int(range.after.unwrap_or(0)))
+        .bind(int(range.since_ms))
+        .bind(range.limit)
+        .fetch_all(pool)
+        .await?;
+    let mut events = rows.iter().map(event).collect::<Result<Vec<_>, _>>()?;
+    if range.after.is_none() {
+        events.reverse();
+    }
+    Ok(events)
 }
 
 fn event(row: &SqliteRow) -> Result<Event, Error> {
+    let time_ms = uint(row.try_get("time_ms")?);
     Ok(Event {
         sequence: uint(row.try_get("sequence")?),
         tenant: row.try_get("tenant")?,
@@ -327,7 +341,9 @@ fn event(row: &SqliteRow) -> Result<Event, Error> {
         kind: row.try_get("kind")?,
         actor: row.try_get("actor")?,
         body: object(row.try_get::<&str, _>("body")?)?,
-        time_ms: uint(row.try_get("time_ms")?),
+        time_ms,
+        time: humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(time_ms))
+            .to_string(),
     })
 }
 
