@@ -76,6 +76,7 @@ pub fn list(agents: &[Value], before: Option<&Before>) -> String {
             "active",
             "desired",
             "experiment",
+            "arm",
             "series",
             head[0],
             head[1],
@@ -97,6 +98,7 @@ pub fn list(agents: &[Value], before: Option<&Before>) -> String {
                 hash(v, "/activeHash"),
                 hash(v, "/desiredHash"),
                 text(v, "/experiment"),
+                arm(v),
                 count(v, "/heartbeat/series"),
                 came,
                 left,
@@ -105,6 +107,15 @@ pub fn list(agents: &[Value], before: Option<&Before>) -> String {
             ]
         }),
     )
+}
+
+/// Which arm runs: of a split with the candidate's share.
+pub fn arm(of: &Value) -> String {
+    match (of["arm"].as_str(), of["percent"].as_f64()) {
+        (None, _) => "-".into(),
+        (Some(arm), None) => arm.into(),
+        (Some(arm), Some(percent)) => format!("{arm} {percent}%"),
+    }
 }
 
 fn rates(agent: &Value, before: &Before, now: Instant) -> (String, String) {

@@ -73,9 +73,14 @@ async fn send(client: &Client, document: &Document, dry_run: bool) -> anyhow::Re
         }
     }
     Ok(match document.kind {
+        Kind::Experiment if body["phase"] == "Pending" => format!(
+            "{named} {what} (Pending); `phoenix experiment start {}` starts it",
+            document.name
+        ),
         Kind::Experiment => format!(
-            "{named} {what} ({}); `phoenix experiment start {}` starts it",
+            "{named} unchanged ({}, step {}); `phoenix experiment status {}` shows it",
             crate::output::text(&body, "/phase"),
+            crate::output::text(&body, "/step"),
             document.name
         ),
         _ => format!("{named} {what} ({})", crate::output::hash(&body, "/hash")),

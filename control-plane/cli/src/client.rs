@@ -1,6 +1,6 @@
 //! A client of the control plane's public API, and what it says when something is in the way.
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::Args;
 use reqwest::{Client as Http, Method, Url};
 use serde::Deserialize;
@@ -47,6 +47,11 @@ pub struct Refused {
     pub message: String,
     pub problems: Vec<Problem>,
 }
+
+/// Nothing answers, or the answer broke off: another try may succeed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct Unanswered(String);
 
 fn listed(problems: &[Problem]) -> String {
     problems
@@ -126,7 +131,8 @@ impl Client {
         }
         let response = request.send().await.map_err(|e| unreachable(base, &e))?;
         let status = response.status();
-        let text = response.text().await.context("the answer broke off")?;
+        let text = response.text().await;
+        let text = text.map_err(|e| Unanswered(format!("{base}: the answer broke off ({e})")))?;
         if status.is_success() {
             let body = if text.is_empty() {
                 Value::Null
@@ -180,14 +186,15 @@ fn unreachable(base: &str, error: &reqwest::Error) -> anyhow::Error {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    if error.is_connect() {
-        anyhow!(
+    let told = if error.is_connect() {
+        format!(
             "no control plane answers at {base} ({cause}): start one with `phoenix serve`, or set \
              PHOENIX_URL to where it listens"
         )
     } else {
-        anyhow!("{base}: {error} ({cause})")
-    }
+        format!("{base}: {error} ({cause})")
+    };
+    Unanswered(told).into()
 }
 
 fn token(args: &ServerArgs) -> anyhow::Result<String> {

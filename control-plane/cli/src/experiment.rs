@@ -5,7 +5,7 @@ mod show;
 
 pub use show::{explained, show};
 
-use crate::client::Client;
+use crate::client::{Client, Refused, Unanswered};
 use crate::output::{OutputArgs, rows, text};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -19,7 +19,8 @@ pub enum ExperimentCommand {
     Start { name: String },
     /// Where it stands: phase, figures, verdict with reasons.
     Status(StatusArgs),
-    /// Wait for its end; exits 0 promote, 2 reject, 3 inconclusive, 4 no data, 1 error.
+    /// Wait for its end. Exits 0 promote, 2 reject, 3 inconclusive, 4 no data, 5 failed, 6 cancelled, 7 timeout,
+    /// 1 error. A control plane that does not answer is asked again until the timeout.
     Wait(WaitArgs),
     /// Make the candidate what is assigned.
     Promote {
@@ -58,7 +59,7 @@ pub struct StatusArgs {
 #[derive(Debug, Args)]
 pub struct WaitArgs {
     name: String,
-    /// Give up (exit code 1) after so many seconds.
+    /// Give up (exit code 7) after so many seconds; without it, never.
     #[arg(long)]
     timeout: Option<u64>,
 }
@@ -142,31 +143,48 @@ async fn status(client: &Client, args: &StatusArgs) -> anyhow::Result<()> {
     }
 }
 
+/// Exit code of `wait` whose time was up.
+const TIMEOUT: u8 = 7;
+
 /// The exit code says what became of it.
 async fn wait(client: &Client, args: &WaitArgs) -> anyhow::Result<ExitCode> {
-    let began = Instant::now();
+    let until = args
+        .timeout
+        .map(|s| Instant::now() + Duration::from_secs(s));
+    let mut away = false;
     loop {
-        let e = client.get(&path(&args.name, "")).await?;
-        if ended(&e) {
-            let outcome = e.pointer("/verdict/outcome").and_then(Value::as_str);
-            println!(
-                "experiment/{} {}: {}",
-                args.name,
-                phase(&e),
-                text(&e, "/reason")
-            );
-            return Ok(ExitCode::from(code(&phase(&e), outcome)));
-        }
-        if args
-            .timeout
-            .is_some_and(|s| began.elapsed() >= Duration::from_secs(s))
-        {
-            anyhow::bail!(
-                "experiment {} is {} still: {}",
-                args.name,
-                phase(&e),
-                text(&e, "/reason")
-            );
+        let up = |e: &anyhow::Error| {
+            let refused = e.downcast_ref::<Refused>();
+            let gone = e.downcast_ref::<Unanswered>().is_some();
+            gone || refused.is_some_and(|r| r.status >= 500)
+        };
+        let state = match client.get(&path(&args.name, "?brief=true")).await {
+            Ok(e) if ended(&e) => {
+                let outcome = e.pointer("/verdict/outcome").and_then(Value::as_str);
+                println!(
+                    "experiment/{} {}: {}",
+                    args.name,
+                    phase(&e),
+                    text(&e, "/reason")
+                );
+                return Ok(ExitCode::from(code(&phase(&e), outcome)));
+            }
+            Ok(e) => {
+                away = false;
+                format!("is {} still: {}", phase(&e), text(&e, "/reason"))
+            }
+            Err(error) if up(&error) => {
+                if !away {
+                    eprintln!("phoenix: {error:#}; asked again");
+                }
+                away = true;
+                format!("is not known: {error:#}")
+            }
+            Err(error) => return Err(error),
+        };
+        if until.is_some_and(|until| Instant::now() >= until) {
+            eprintln!("phoenix: experiment {} {state}", args.name);
+            return Ok(ExitCode::from(TIMEOUT));
         }
         tokio::time::sleep(ASK).await;
     }
@@ -178,6 +196,8 @@ fn code(phase: &str, outcome: Option<&str>) -> u8 {
         ("Completed", Some("reject")) => 2,
         ("Completed", Some("inconclusive")) => 3,
         ("Completed", Some("no data")) => 4,
+        ("Failed", _) => 5,
+        ("Cancelled", _) => 6,
         _ => 1,
     }
 }
@@ -194,8 +214,8 @@ mod tests {
             ("Completed", Some("reject"), 2),
             ("Completed", Some("inconclusive"), 3),
             ("Completed", Some("no data"), 4),
-            ("Failed", None, 1),
-            ("Cancelled", Some("promote"), 1),
+            ("Failed", None, 5),
+            ("Cancelled", Some("promote"), 6),
         ] {
             assert_eq!(code(phase, outcome), expected);
         }

@@ -2,9 +2,10 @@
 
 use crate::client::Client;
 use crate::output::{OutputArgs, count, hash, labels, rows, table, text};
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::Args;
 use serde_json::Value;
+use std::time::SystemTime;
 
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,12 @@ pub struct GetArgs {
     /// A version of a pipeline (hash or its beginning).
     #[arg(long)]
     hash: Option<String>,
+    /// Events only: those since a time (2026-01-31T12:00:00Z) or for so long (10m, 2h).
+    #[arg(long)]
+    since: Option<String>,
+    /// Events only: at most so many, the newest; 1000 by default, 10000 at most.
+    #[arg(long)]
+    limit: Option<u32>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -76,6 +83,11 @@ pub async fn get(client: &Client, args: &GetArgs) -> anyhow::Result<()> {
     if let Some(hash) = &args.hash {
         path.push_str(&format!("?hash={hash}"));
     }
+    if kind == ObjectKind::Event {
+        path.push_str(&range(args)?);
+    } else if args.since.is_some() || args.limit.is_some() {
+        bail!("--since and --limit are for events");
+    }
     let value = client.get(&path).await?;
     args.output.print(&value, |value| match (kind, &args.name) {
         (ObjectKind::Pipeline, Some(_)) => one_pipeline(value),
@@ -83,6 +95,21 @@ pub async fn get(client: &Client, args: &GetArgs) -> anyhow::Result<()> {
         _ if value.is_array() => list(kind, rows(value)),
         _ => list(kind, std::slice::from_ref(value)),
     })
+}
+
+/// The query of a list of events.
+fn range(args: &GetArgs) -> anyhow::Result<String> {
+    let limit = args.limit.unwrap_or(1000);
+    let Some(since) = &args.since else {
+        return Ok(format!("?limit={limit}"));
+    };
+    let time = match humantime::parse_duration(since) {
+        Ok(ago) => SystemTime::now() - ago,
+        Err(_) => humantime::parse_rfc3339_weak(since)
+            .map_err(|_| anyhow!("--since {since}: write 10m, 2h, or 2026-01-31T12:00:00Z"))?,
+    };
+    let time = humantime::format_rfc3339_millis(time);
+    Ok(format!("?limit={limit}&since={time}"))
 }
 
 fn one_pipeline(value: &Value) -> String {
@@ -156,22 +183,13 @@ fn list(kind: ObjectKind, values: &[Value]) -> String {
             of(|v| {
                 vec![
                     text(v, "/sequence"),
-                    time(v),
+                    text(v, "/time"),
                     text(v, "/object"),
                     text(v, "/kind"),
                     text(v, "/actor"),
                 ]
             }),
         ),
-    }
-}
-
-fn time(event: &Value) -> String {
-    let told = text(event, "/time");
-    if told == "-" {
-        text(event, "/timeMs")
-    } else {
-        told
     }
 }
 

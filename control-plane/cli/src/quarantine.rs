@@ -14,8 +14,9 @@ pub enum QuarantineCommand {
     },
     /// Let a pipeline be tried again, also by agents that fell back from it.
     Lift {
-        /// Its hash, or the first 6 digits or more.
-        hash: String,
+        /// Its hash, or the first 6 digits or more; its name, where one version of it is quarantined.
+        #[arg(value_name = "HASH|NAME")]
+        which: String,
     },
 }
 
@@ -38,8 +39,9 @@ pub async fn run(client: &Client, command: &QuarantineCommand) -> anyhow::Result
                 )
             })
         }
-        QuarantineCommand::Lift { hash: prefix } => {
-            let lifted = client.delete(&format!("/quarantine/{prefix}")).await?;
+        QuarantineCommand::Lift { which } => {
+            let which = which.trim_start_matches("pipeline/");
+            let lifted = client.delete(&format!("/quarantine/{which}")).await?;
             println!(
                 "pipeline/{} {} lifted",
                 text(&lifted, "/pipeline"),

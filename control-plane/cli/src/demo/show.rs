@@ -35,7 +35,7 @@ pub async fn follow(stage: &Stage, name: &str) -> anyhow::Result<Value> {
                 began.elapsed().as_secs_f64(),
                 now,
                 phase,
-                e.pointer("/live/comparable")
+                e.pointer("/live/windows")
                     .map_or("-".into(), Value::to_string),
                 left.points,
                 would.points,

@@ -4,6 +4,7 @@ use crate::output::{coloured, count, grouped, hash, percent, rows, table, text};
 use crate::prices::{brief, page};
 use phoenix_analysis::prices::Estimate;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// All of it: where it stands, what was saved, every criterion with its reason.
@@ -29,6 +30,7 @@ pub fn show(e: &Value) -> String {
     );
     out += &steps(e);
     out += &warnings(e);
+    out += &agents(rows(&e["agents"]));
     if e["verdict"].is_object() {
         out += &verdict(&e["verdict"]);
         out += &worth(&e["verdict"], brief);
@@ -114,6 +116,45 @@ fn steps(e: &Value) -> String {
     };
     let head = ["step", "state", "windows", "points saved", "reason"];
     format!("\n{}", table(&head, all.iter().map(row)))
+}
+
+/// How many agents do what; one by one only those that something is to be said of.
+fn agents(all: &[Value]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for agent in all {
+        let arm = crate::agents::arm(agent);
+        let part = if arm == "-" { "no part".into() } else { arm };
+        let what = format!("{part}: {}", text(agent, "/state"));
+        *counts.entry(what).or_default() += 1;
+    }
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(what, n)| format!("{n} {what}"))
+        .collect();
+    let mut out = format!("\nagents: {}\n", counts.join(", "));
+    let odd = all.iter().filter(|a| {
+        let quiet = matches!(a["state"].as_str(), Some("runs" | "returning"));
+        !quiet || a["deaths"].as_u64() > Some(0) || a["says"].is_string()
+    });
+    let odd: Vec<Vec<String>> = odd
+        .map(|a| {
+            vec![
+                text(a, "/agent"),
+                crate::agents::arm(a),
+                coloured(&text(a, "/state")),
+                text(a, "/since"),
+                count(a, "/deaths"),
+                text(a, "/says"),
+            ]
+        })
+        .collect();
+    if !odd.is_empty() {
+        out += &table(&["agent", "arm", "state", "since", "deaths", "says"], odd);
+    }
+    out
 }
 
 /// Every step that was judged, with its evidence; an experiment that was not judged yet as it stands.
@@ -244,8 +285,10 @@ fn verdict(verdict: &Value) -> String {
 
 fn live(live: &Value) -> String {
     let mut out = format!(
-        "\nso far: {} windows can be compared, {} are void\n\n",
+        "\nso far: {} windows can be compared ({} reports of {} agents); {} reports are void\n\n",
+        count(live, "/windows"),
         count(live, "/comparable"),
+        count(live, "/agents"),
         count(live, "/void")
     );
     out += &table(
@@ -283,12 +326,19 @@ fn saving(live: &Value, field: &str) -> String {
 /// One line while it runs.
 pub fn line(e: &Value) -> String {
     let step = format!("{} {}", text(e, "/step"), text(e, "/phase"));
-    let mut line = format!("{step:<22} {}", text(e, "/reason"));
+    let present = rows(&e["steps"]).iter().find(|s| s["state"] == "running");
+    let waits = present.map_or_else(|| "-".into(), |s| text(s, "/reason"));
+    let said = if waits == "-" {
+        text(e, "/reason")
+    } else {
+        waits
+    };
+    let mut line = format!("{step:<22} {said}");
     if e["live"].is_object() {
         let _ = write!(
             line,
             "   {} windows, {} -> {} points (saving {})",
-            count(&e["live"], "/comparable"),
+            count(&e["live"], "/windows"),
             count(&e["live"], "/baseline/pointsOut"),
             count(&e["live"], "/candidate/pointsOut"),
             saving(&e["live"], "pointsOut")

@@ -93,6 +93,32 @@ async fn a_good_candidate_is_promoted_and_wait_exits_with_0() {
     }
     let history = server.phoenix(&["history", "all"]).good();
     assert!(history.contains("promoted"), "{history}");
+    events_are_the_newest_and_their_times_can_be_read(&server);
+}
+
+fn events_are_the_newest_and_their_times_can_be_read(server: &Server) {
+    let before = server.phoenix(&["get", "events", "-o", "json"]).json();
+    let before = before.as_array().unwrap();
+    let two = server.phoenix(&["get", "events", "--limit", "2"]).good();
+    let rows: Vec<Vec<&str>> = two
+        .lines()
+        .skip(1)
+        .map(|l| l.split_whitespace().collect())
+        .collect();
+    let sequence = |n: usize| rows[n][0].parse::<u64>().unwrap();
+    let newest = before.last().unwrap()["sequence"].as_u64().unwrap();
+    assert_eq!((rows.len(), sequence(1)), (2, sequence(0) + 1), "{two}");
+    assert!(sequence(1) >= newest, "{two}");
+    for row in &rows {
+        let time = humantime::parse_rfc3339(row[1]).unwrap();
+        assert!(time.elapsed().unwrap() < Duration::from_secs(600));
+    }
+    let hour = server.phoenix(&["get", "events", "--since", "1h"]).good();
+    assert!(hour.lines().count() > before.len());
+    let later = ["get", "events", "--since", "2126-01-01T00:00:00Z"];
+    assert_eq!(server.phoenix(&later).good().trim(), "no events");
+    let wrong = server.phoenix(&["get", "events", "--since", "lately"]);
+    assert!(wrong.stderr.contains("10m"), "{wrong:?}");
 }
 
 /// The exported windows judged without the server: its verdict, to the last figure.
@@ -226,7 +252,7 @@ async fn abort_ends_it_says_what_it_did_and_may_be_said_twice() {
             .good();
         assert!(said.contains("Cancelled") && said.contains(did), "{said}");
     }
-    assert_eq!(server.phoenix(&["experiment", "wait", "e"]).code, 1);
+    assert_eq!(server.phoenix(&["experiment", "wait", "e"]).code, 6);
     assert_eq!(assigned(&server), "base");
 }
 
@@ -298,7 +324,12 @@ async fn a_server_killed_in_every_phase_of_every_step_comes_to_the_same_verdict(
     // Abort after promotion takes it back, once.
     let said = server.phoenix(&["experiment", "abort", "e"]).good();
     assert!(said.contains("rolled back"), "{said}");
-    assert_ne!(assigned(&server), "cut");
+    assert_eq!(assigned(&server), "base", "as it was written before");
+    let shown = server.phoenix(&["experiment", "status", "e"]).good();
+    assert!(
+        shown.contains("taken back") && !shown.contains("promoted by"),
+        "{shown}"
+    );
     let said = server.phoenix(&["experiment", "abort", "e"]).good();
     assert!(said.contains("already"), "{said}");
     // Promoting again would change nothing, and is not said to.
@@ -334,8 +365,83 @@ async fn harm_quarantines_the_hash_until_it_is_lifted() {
     let hash = listed[0]["hash"].as_str().unwrap();
     let said = server.phoenix(&["quarantine", "lift", &hash[..8]]).good();
     assert!(said.contains("lifted"), "{said}");
-    assert!(server.phoenix(&["quarantine", "lift", hash]).code != 0);
+    let nothing = server.phoenix(&["quarantine", "lift", hash]);
+    assert!(
+        nothing.code != 0 && nothing.stderr.contains("quarantine list"),
+        "{nothing:?}"
+    );
     server.apply(&experiment("e", rest));
+    // Again, and by its name.
+    server.phoenix(&["experiment", "start", "e"]).good();
+    assert_eq!(server.phoenix(&["experiment", "wait", "e"]).code, 2);
+    let said = server.phoenix(&["quarantine", "lift", "cut"]).good();
+    assert!(said.contains(&hash[..8]), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wait_outlives_a_restart_of_the_server_and_says_when_its_time_is_up() {
+    let manner = Manner {
+        windows: 0,
+        ..Manner::default()
+    };
+    let rest = "steps: [{ step: shadow, minWindows: 4 }]";
+    let (mut server, _actor) = begin(manner, rest).await;
+    server.phoenix(&["experiment", "start", "e"]).good();
+    let run = server.phoenix(&["experiment", "wait", "e", "--timeout", "1"]);
+    assert_eq!(run.code, 7, "{run:?}");
+    let again = server.phoenix_with(&["apply", "-f", "-"], &experiment("e", rest));
+    assert!(
+        again.stdout.contains("unchanged") && !again.stdout.contains("start"),
+        "{again:?}"
+    );
+    let waiting = server.spawn(&["experiment", "wait", "e", "--timeout", "60"]);
+    server.kill_and_restart();
+    server.phoenix(&["experiment", "abort", "e"]).good();
+    let run = waiting.join().unwrap();
+    assert_eq!(run.code, 6, "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bake_is_held_until_a_person_decides() {
+    let steps = STEPS.replace("onSuccess: promote", "onSuccess: hold");
+    let (server, _actor) = begin(Manner::default(), &steps).await;
+    let _more = fleet(&server, Manner::default()).await;
+    let arms = |server: &Server| -> Vec<String> {
+        let agents = server.phoenix(&["agents", "-o", "json"]).json();
+        let agents = agents.as_array().unwrap().iter();
+        agents
+            .filter_map(|a| a["arm"].as_str().map(str::to_owned))
+            .collect()
+    };
+    let until = async |server: &Server, n: usize| {
+        while arms(server).len() != n {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    for decision in ["abort", "promote"] {
+        server.apply(&experiment("e", &steps));
+        server.phoenix(&["experiment", "start", "e"]).good();
+        assert_eq!(server.phoenix(&["experiment", "wait", "e"]).code, 0);
+        assert_eq!(arms(&server), ["candidate"; 3], "held everywhere");
+        let table = server.phoenix(&["agents"]).good();
+        assert!(
+            table.contains("ARM") && table.contains("candidate"),
+            "{table}"
+        );
+        let e = server
+            .phoenix(&["get", "experiment", "e", "-o", "json"])
+            .json();
+        assert_eq!(e["holds"], true, "{e:#}");
+        let changed = experiment("e", &steps.replace("minWindows: 3", "minWindows: 4"));
+        let refused = server.phoenix_with(&["apply", "-f", "-"], &changed);
+        assert!(
+            refused.stderr.contains("holds the candidate"),
+            "{refused:?}"
+        );
+        server.phoenix(&["experiment", decision, "e"]).good();
+        until(&server, 0).await;
+    }
+    assert_eq!(assigned(&server), "cut");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

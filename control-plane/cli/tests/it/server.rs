@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 
 /// What a run of the command left.
 #[derive(Debug)]
@@ -99,12 +100,22 @@ impl Server {
 
     /// The same with something on standard input.
     pub fn phoenix_with(&self, arguments: &[&str], input: &str) -> Run {
+        finish(self.command(arguments), input)
+    }
+
+    /// The same, left running.
+    pub fn spawn(&self, arguments: &[&str]) -> JoinHandle<Run> {
+        let command = self.command(arguments);
+        std::thread::spawn(move || finish(command, ""))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command();
         command
             .args(arguments)
             .env("PHOENIX_URL", format!("http://{}", self.address))
             .env("PHOENIX_TOKEN_FILE", self.file("data/admin.token"));
-        finish(command, input)
+        command
     }
 
     /// Applies documents; what the command said.
