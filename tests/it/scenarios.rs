@@ -1,6 +1,7 @@
 //! The product's own binaries, as a user runs them.
 
 mod counters;
+mod deaths;
 mod demo;
 mod experiments;
 mod guardrails;
