@@ -212,7 +212,11 @@ async fn of_a_split_each_arm_is_held_against_its_own_entities() {
     let steps =
         "{ step: ramp, by: entity, entity: [host.name, process.pid], to: [40%], dwell: 60s }";
     let backend = format!("url: '{}', delay: 5s", prometheus.url());
-    let document = experiment(steps, &backend)
+    // Protected queries need a step in which both arms see everything.
+    let whole = experiment(steps, &backend);
+    let (before, after) = whole.split_once("  guardrails:").expect("guardrails");
+    let (_, after) = after.split_once("  onSuccess").expect("what follows");
+    let document = format!("{before}  onSuccess{after}")
         .replace("candidate: fold", "candidate: cut")
         .replace("target: 20%", "target: 2%");
     scene.world.apply(&(pipeline("cut", CUT) + &document)).await;
