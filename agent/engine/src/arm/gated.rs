@@ -35,7 +35,8 @@ impl Arm {
         identity: u128,
         (now, expiry): (Nanos, Nanos),
     ) -> bool {
-        let path = self.paths.get(route.path);
+        // A way of another plan says nothing: its stages are others, and it is found anew.
+        let path = self.path(route);
         let running = path.and_then(|path| self.stages.get(usize::from(path.way.stage)));
         let Some(running) = running else {
             return false;

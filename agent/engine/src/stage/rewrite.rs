@@ -150,10 +150,7 @@ impl Rewriter {
             } => Some(kept.running().seed(event.kind, event.clock)),
             Op::Histogram(buckets) => {
                 let scratch = &mut self.scratch;
-                Some(
-                    kept.spread()
-                        .seed(input?, &buckets.bounds, scratch, event.clock),
-                )
+                Some(kept.spread().seed(input?, &buckets.bounds, scratch))
             }
             _ => None,
         }

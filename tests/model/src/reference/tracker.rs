@@ -115,7 +115,7 @@ impl Tracker {
         let silent = |seen: &u64| now - *seen > expiry;
         let new = !waits && self.met.get(id).is_none_or(silent);
         self.met.insert(id.clone(), now);
-        if new && (before.seen.is_some() || before.returned) {
+        if new {
             self.known.remove(id);
             self.gone.remove(id);
             if let Some(seen) = before.seen {

@@ -65,13 +65,7 @@ impl Spread {
 
     /// Starts from what is known of the cumulative series before the point at hand. What later stages
     /// know of it then.
-    pub fn seed(
-        &mut self,
-        input: &Input,
-        bounds: &[f64],
-        scratch: &mut Scratch,
-        now: Nanos,
-    ) -> Input {
+    pub fn seed(&mut self, input: &Input, bounds: &[f64], scratch: &mut Scratch) -> Input {
         let mut behind = Input::new(true, input.is_returning());
         let Some((start, content)) = input.content() else {
             return behind;
@@ -88,7 +82,7 @@ impl Spread {
             write::put_double(&mut body, to::SUM, sum);
         }
         self.put_buckets(bounds, &mut body);
-        behind.follow(&PointView::of(MetricType::Histogram, &body), now);
+        behind.follow(&PointView::of(MetricType::Histogram, &body), input.seen());
         behind
     }
 
