@@ -65,8 +65,27 @@ pub struct Plan {
 pub struct Candidate {
     pub document: String,
     pub experiment: String,
-    /// Entity keys and percent of a split; a shadow without.
+    /// Entity keys and percent of a split; a shadow without. Without a key the node as a whole.
     pub split: Option<(Vec<String>, f64)>,
+    /// Names of the metrics that it is about; empty: all. The others are the baseline's alone.
+    pub scope: Vec<String>,
+}
+
+impl Candidate {
+    fn is_about(&self, point: &Point) -> bool {
+        self.scope.is_empty() || self.scope.contains(&point.identity.name)
+    }
+
+    /// In a split: whether a point is the candidate's.
+    fn takes(&self, point: &Point) -> Option<bool> {
+        let (entity, percent) = self.split.as_ref()?;
+        let share = percent / 100.0;
+        let place = match entity.is_empty() {
+            true => Some(0.0),
+            false => point.identity.place(entity, &self.experiment),
+        };
+        Some(self.is_about(point) && place.is_some_and(|u| u < share))
+    }
 }
 
 /// The exact account of an arm's points.
@@ -157,12 +176,9 @@ impl Model {
             }
             let clock = self.clock();
             let before = track(&mut self.raw, &point, clock);
-            let shadow = self.is_shadow();
-            let split = self.plan.candidate.as_ref().and_then(|c| {
-                let (entity, percent) = c.split.as_ref()?;
-                let place = point.identity.place(entity, &c.experiment);
-                Some(place.is_some_and(|u| u < percent / 100.0))
-            });
+            let second = self.plan.candidate.as_ref();
+            let shadow = self.is_shadow() && second.is_some_and(|c| c.is_about(&point));
+            let split = second.and_then(|c| c.takes(&point));
             match (split, &mut self.candidate) {
                 (Some(true), Some(arm)) => output.out.extend(arm.receive(&point, &before, clock)),
                 (_, candidate) => {
@@ -253,7 +269,8 @@ impl Model {
             let candidate = plan.candidate.as_ref()?;
             let (mut keys, percent) = candidate.split.clone()?;
             keys.sort();
-            Some((candidate.experiment.clone(), keys, percent))
+            let scope = candidate.scope.clone();
+            Some((candidate.experiment.clone(), keys, percent, scope))
         };
         let keep = division(&self.plan) == division(&plan);
         if promoted {

@@ -67,8 +67,10 @@ pub struct Sent {
 pub struct Choice {
     pub baseline: usize,
     pub candidate: Option<usize>,
-    /// Entity keys and percent of a split; a shadow without.
+    /// Entity keys and percent of a split; a shadow without. Without a key the node as a whole.
     pub split: Option<(Vec<String>, f64)>,
+    /// Names of the metrics that the experiment is about; empty: all.
+    pub scope: Vec<String>,
 }
 
 /// One call of the engine.
@@ -142,6 +144,8 @@ pub struct Wanted {
     pub menu: Menu,
     pub swaps: bool,
     pub arms: bool,
+    /// Experiments about some metrics, and of whole nodes.
+    pub scopes: bool,
     /// Series whose histograms have no bounds in common: which of them is first decides, and that
     /// is open where a stage reads what another one wrote.
     pub foreign_bounds: bool,
@@ -167,7 +171,11 @@ pub fn case(seed: u64, wanted: Wanted, features: &mut Features) -> Case {
         others.for_each(|stage| changed.add(stage));
         pipelines.push(changed);
     }
-    let first = choice(wanted, pipelines.len(), rng);
+    let scope = match wanted.scopes {
+        true => fleet::some_metrics(rng),
+        false => Vec::new(),
+    };
+    let first = choice(wanted, pipelines.len(), &scope, rng);
     let (bounds, paths) = (wanted.foreign_bounds, wanted.menu.transform);
     let mut sources = fleet::sources(began, bounds, paths, features, rng);
     let mut now = began + rng.random_range(0..3 * SECOND);
@@ -209,7 +217,7 @@ pub fn case(seed: u64, wanted: Wanted, features: &mut Features) -> Case {
         }
         if wanted.swaps && rng.random_bool(0.15) {
             now += rng.random_range(0..2 * SECOND);
-            let to = choice(wanted, pipelines.len(), rng);
+            let to = choice(wanted, pipelines.len(), &scope, rng);
             actions.push(Action::Swap { to, now });
         }
     }
@@ -222,16 +230,19 @@ pub fn case(seed: u64, wanted: Wanted, features: &mut Features) -> Case {
     }
 }
 
-fn choice(wanted: Wanted, pipelines: usize, rng: &mut ChaCha8Rng) -> Choice {
+fn choice(wanted: Wanted, pipelines: usize, scope: &[String], rng: &mut ChaCha8Rng) -> Choice {
     let arms = wanted.arms && rng.random_bool(0.7);
+    let node = wanted.scopes && rng.random_bool(0.5);
     Choice {
+        scope: scope.to_vec(),
         baseline: rng.random_range(0..pipelines),
         candidate: arms.then(|| rng.random_range(0..pipelines)),
-        split: (arms && rng.random_bool(0.4)).then(|| {
-            (
+        split: (arms && rng.random_bool(0.4)).then(|| match node {
+            true => (Vec::new(), [0.0, 100.0][rng.random_range(0..2)]),
+            false => (
                 vec!["process.pid".to_string()],
                 [20.0, 50.0, 80.0][rng.random_range(0..3)],
-            )
+            ),
         }),
     }
 }

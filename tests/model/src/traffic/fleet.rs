@@ -41,6 +41,16 @@ const METRICS: [(&str, &str, &str, i32, bool); 13] = [
     ("strange", "1", "sum", 0, true),
 ];
 
+/// Names of about half of the metrics, one at least.
+pub fn some_metrics(rng: &mut ChaCha8Rng) -> Vec<String> {
+    let half = METRICS.iter().filter(|_| rng.random_bool(0.5));
+    let mut names: Vec<String> = half.map(|m| m.0.to_owned()).collect();
+    if names.is_empty() {
+        names.push("requests".into());
+    }
+    names
+}
+
 /// A few series of every kind, spread over resources and scopes.
 pub fn sources(
     began: u64,

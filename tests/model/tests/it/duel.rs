@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use phoenix_engine::compile::{self, compile};
+use phoenix_engine::document::{Matcher, parse_matchers};
 use phoenix_engine::engine::{Emitted, Engine, Settings, for_each_point};
 use phoenix_engine::ledger::Ledger;
 use phoenix_engine::prometheus::samples;
@@ -46,6 +47,12 @@ pub fn model_settings(settings: &Settings) -> reference::Settings {
     }
 }
 
+fn scope(metrics: &[String]) -> Vec<Matcher> {
+    let matcher = |name: &String| format!("{{\"metric\": \"{name}\"}}");
+    let all: Vec<String> = metrics.iter().map(matcher).collect();
+    parse_matchers(&format!("[{}]", all.join(","))).expect("matchers")
+}
+
 /// The plan of a choice for both; nothing where the engine refuses it.
 pub fn plans(case: &Case, choice: &Choice) -> Option<(Arc<compile::Plan>, reference::Plan)> {
     let yaml = |at: usize| case.pipelines[at].yaml();
@@ -63,7 +70,7 @@ pub fn plans(case: &Case, choice: &Choice) -> Option<(Arc<compile::Plan>, refere
                 },
             },
             protect: Vec::new(),
-            scope: Vec::new(),
+            scope: scope(&choice.scope),
         }),
     };
     let plan = compile::Plan::new(compiled(choice.baseline)?, candidate).ok()?;
@@ -73,6 +80,7 @@ pub fn plans(case: &Case, choice: &Choice) -> Option<(Arc<compile::Plan>, refere
             document: yaml(at),
             experiment: "exp-1".into(),
             split: choice.split.clone(),
+            scope: choice.scope.clone(),
         }),
     };
     Some((plan, model))

@@ -47,6 +47,7 @@ const PLAIN: Wanted = Wanted {
     menu: ALL,
     swaps: false,
     arms: false,
+    scopes: false,
     foreign_bounds: false,
     shapes: false,
     rounds: 40,

@@ -8,6 +8,7 @@ use phoenix_model::reference::compare::differences;
 use phoenix_model::reference::point::Point;
 use phoenix_model::traffic::pipelines::Menu;
 use phoenix_model::traffic::{Action, Case, encode};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const AGGREGATES: Menu = Menu {
     filter: true,
@@ -43,6 +44,30 @@ fn both_arms_see_what_the_model_says() {
         ..PLAIN
     };
     for_all("arms", 150, wanted, duel);
+}
+
+#[test]
+fn experiments_about_some_metrics_and_of_whole_nodes_see_what_the_model_says() {
+    static RUN: AtomicU64 = AtomicU64::new(0);
+    let wanted = Wanted {
+        menu: Menu {
+            transform: false,
+            ..ALL
+        },
+        swaps: true,
+        arms: true,
+        scopes: true,
+        ..PLAIN
+    };
+    for_all("scopes and nodes", 250, wanted, |case| {
+        let second = case.first.candidate.is_some() && !case.first.scope.is_empty();
+        let runs = second && plans(case, &case.first).is_some();
+        RUN.fetch_add(u64::from(runs), Ordering::Relaxed);
+        duel(case)
+    });
+    // Stages that decide about whole entities have no scope by metrics.
+    let run = RUN.load(Ordering::Relaxed);
+    assert!(run >= 20, "{run} cases began with a scope");
 }
 
 #[test]
