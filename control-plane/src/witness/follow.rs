@@ -53,11 +53,14 @@ pub struct Follow {
     told_over: bool,
 }
 
+/// A figure and an arm, by place.
+type Key = (usize, usize);
+
 /// One round's answers: taken all together, or none.
 #[derive(Default)]
 struct Round {
-    answers: Vec<((usize, usize), BTreeMap<u64, Vector>, Answer)>,
-    reasons: BTreeMap<(usize, usize), String>,
+    answers: Vec<(Key, BTreeMap<u64, Vector>, Answer)>,
+    reasons: BTreeMap<Key, String>,
 }
 
 impl Follow {
