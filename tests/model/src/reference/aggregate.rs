@@ -562,7 +562,7 @@ impl Counted {
     /// How this point is counted; nothing when it cannot be.
     fn of(point: &Point, function: Option<Function>) -> Option<Counted> {
         let id = &point.identity;
-        if matches!(point.data, Data::Misfit(_)) {
+        if matches!(point.data, Data::Misfit(_)) || point.data == Data::Nothing && !point.ended() {
             return None;
         }
         match (id.kind, id.temporality) {
