@@ -32,7 +32,7 @@ mod window;
 use arm::{Arm, Clock, track};
 use document::Document;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use point::{Point, points};
+use point::{Data, Point, points};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use tracker::Tracker;
@@ -164,7 +164,7 @@ impl Model {
     pub fn feed(&mut self, request: &ExportMetricsServiceRequest, now: u64) -> Output {
         let mut output = self.tick(now);
         for point in points(request) {
-            if self.is_too_much(&point) {
+            if self.is_refused(&point) {
                 for arm in [Some(&mut self.baseline), self.candidate.as_mut()]
                     .into_iter()
                     .flatten()
@@ -204,18 +204,21 @@ impl Model {
         output
     }
 
-    fn is_too_much(&self, point: &Point) -> bool {
+    /// A number point without a value and without the flag for it, or more than the limits allow.
+    fn is_refused(&self, point: &Point) -> bool {
         let id = &point.identity;
-        [&id.attributes, &id.scope_attributes, &id.resource]
-            .into_iter()
-            .any(|level| {
-                level.len() > self.settings.attributes
-                    || level.iter().any(|(_, value)| match value {
-                        identity::Val::Str(s) => s.len() > self.settings.value_bytes,
-                        identity::Val::Bytes(b) => b.len() > self.settings.value_bytes,
-                        _ => false,
-                    })
-            })
+        let says_nothing = point.data == Data::Nothing && !point.ended();
+        says_nothing
+            || [&id.attributes, &id.scope_attributes, &id.resource]
+                .into_iter()
+                .any(|level| {
+                    level.len() > self.settings.attributes
+                        || level.iter().any(|(_, value)| match value {
+                            identity::Val::Str(s) => s.len() > self.settings.value_bytes,
+                            identity::Val::Bytes(b) => b.len() > self.settings.value_bytes,
+                            _ => false,
+                        })
+                })
     }
 
     pub fn tick(&mut self, now: u64) -> Output {
