@@ -215,12 +215,19 @@ fn unwitnessed(e: &Experiment) -> Option<String> {
     if backend.on_disagreement != OnDisagreement::Hold {
         return None;
     }
-    let other = e.witness.iter().find(|w| w.word != Word::Agrees);
-    match (other, e.witness.is_empty()) {
-        (Some(w), _) => Some(format!("step {}: {}", w.step, w.reason)),
-        (None, true) => Some("it was not asked yet.".into()),
-        (None, false) => None,
-    }
+    let course = e.spec.course();
+    let on_agents = |at: usize| course.get(at).is_some_and(Step::on_agents);
+    let ended = e.results.iter().map(|r| (r.at, r.revision, &r.step));
+    let mut steps = ended
+        .chain([(e.at, e.revision, &e.step)])
+        .filter(|(at, ..)| on_agents(*at));
+    steps.find_map(
+        |(_, revision, step)| match e.witness.iter().find(|w| w.revision == revision) {
+            None => Some(format!("step {step}: it was not asked yet.")),
+            Some(w) if w.word != Word::Agrees => Some(format!("step {step}: {}", w.reason)),
+            Some(_) => None,
+        },
+    )
 }
 
 /// One that holds the candidate ends that when an agent falls back from it.

@@ -69,7 +69,12 @@ async fn look(app: &App, backends: &Backends, follows: &mut Follows) -> Result<(
     for e in &all {
         for run in runs(e) {
             let key = (e.id.clone(), run.revision);
-            let follow = follows.entry(key).or_insert_with(|| Follow::new(&run));
+            let follow = follows.entry(key).or_insert_with(|| {
+                let mut follow = Follow::new(&run);
+                let written = e.witness.iter().find(|w| w.revision == run.revision);
+                written.into_iter().for_each(|w| follow.found(w));
+                follow
+            });
             if let Err(error) = one(app, backends, e, &run, follow).await {
                 warn!(experiment = e.name, %error, "the second witness could not be heard");
             }

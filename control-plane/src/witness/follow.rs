@@ -51,6 +51,7 @@ pub struct Follow {
     written: Option<Witness>,
     over: bool,
     told_over: bool,
+    found_until_ms: u64,
 }
 
 /// A figure and an arm, by place.
@@ -78,6 +79,7 @@ impl Follow {
             written: None,
             over: false,
             told_over: false,
+            found_until_ms: 0,
         }
     }
 
@@ -138,7 +140,7 @@ impl Follow {
         let window = e.spec.window.0;
         let fleets = [0, 1].map(|side| Fleet::whole(window, side, windows, &self.agents));
         let mut round = Round::default();
-        let mut names = [const { BTreeSet::new() }; 2];
+        let mut names = [const { None }; 2];
         for (number, figure) in figures(&e.spec).iter().enumerate() {
             for (side, fleet) in fleets.iter().enumerate() {
                 let key = (number, side);
@@ -218,12 +220,20 @@ impl Follow {
 
     /// Nothing more will be asked, and that is kept.
     pub fn is_over(&self) -> bool {
-        self.told_over
+        self.told_over || (self.over && self.until_ms < self.found_until_ms)
+    }
+
+    /// What an earlier process wrote of it stands until as much was asked about again.
+    pub fn found(&mut self, written: &Witness) {
+        self.found_until_ms = written.until_ms;
     }
 
     /// Whether what is to be said is worth a write: another word, a reason why nothing is asked, the end, or twice
     /// as many windows.
     pub fn is_news(&self, said: &Witness) -> bool {
+        if said.until_ms < self.found_until_ms {
+            return false;
+        }
         let Some(written) = &self.written else {
             return true;
         };
@@ -271,7 +281,7 @@ impl Question<'_> {
         &self,
         figure: &Figure,
         own: &BTreeMap<u64, Vector>,
-        names: &mut BTreeSet<String>,
+        names: &mut Option<BTreeSet<String>>,
     ) -> Result<Answer, Silence> {
         let mut sums: BTreeMap<u64, f64> = own.keys().map(|end| (*end, 0.0)).collect();
         let mut add = |answer: Answer| {
@@ -282,6 +292,10 @@ impl Question<'_> {
             }
         };
         if figure.is_of_samples() {
+            let Some(names) = names else {
+                let why = "the backend did not tell which metrics there are";
+                return Err(Silence::Refused(why.into()));
+            };
             let all: Vec<String> = names.iter().cloned().collect();
             for metrics in all.chunks(METRICS) {
                 let expr = samples(metrics, self.arm, self.window, self.closed);
@@ -291,7 +305,10 @@ impl Question<'_> {
             let expr = figure.expr(self.arm, self.window, self.closed);
             let answer = self.ask(&expr, Named::Yes).await?;
             let told = answer.values().flat_map(|values| values.keys());
-            names.extend(told.filter_map(|labels| labels.get(NAME).cloned()));
+            *names = Some(
+                told.filter_map(|labels| labels.get(NAME).cloned())
+                    .collect(),
+            );
             add(answer);
         }
         let of = |(end, sum)| (end, Vector::from([(Labels::new(), sum)]));

@@ -87,7 +87,8 @@ pub fn flow(reports: &[&Window], measure: Measure) -> Option<Flow> {
 fn volumes(arms: &[&Arm], measure: Measure) -> Option<(Amount, Amount)> {
     let sum = |all: fn(&Arm) -> Option<u64>, outside: fn(&Volume) -> Option<u64>| {
         let each = arms.iter().map(|arm| {
-            let part = arm.unassigned.as_ref().filter(|v| v.points_in > 0);
+            // What came in an earlier window may leave in this one.
+            let part = (arm.unassigned.as_ref()).filter(|v| v.points_in > 0 || v.points_out > 0);
             Some(all(arm)?.saturating_sub(part.map_or(Some(0), outside)?))
         });
         let total: Option<u64> = each.sum();

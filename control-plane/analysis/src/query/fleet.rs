@@ -7,6 +7,9 @@ use crate::window::{Arm, Window};
 use phoenix_engine::query::partial::{Labels, Partial, Partials, Volume};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Steps that one report can vouch for: a day of seconds. An agent's report is not trusted to be finite.
+const MOST_STEPS: usize = 100_000;
+
 /// One arm's groups by innermost aggregation and end of step.
 pub type Steps = BTreeMap<u32, BTreeMap<u64, BTreeMap<Labels, Partial>>>;
 
@@ -115,7 +118,8 @@ impl Fleet {
             };
             let ends = (found.from_ms..found.until_ms)
                 .step_by(step_ms.max(1) as usize)
-                .map(|start| start + step_ms);
+                .take(MOST_STEPS)
+                .map(|start| start.saturating_add(step_ms));
             told.entry(&window.agent).or_default().extend(ends);
             for of in &found.volume {
                 let (agents, sum) = volume.entry(of.end_ms).or_default();
