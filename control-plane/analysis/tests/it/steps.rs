@@ -192,6 +192,29 @@ fn series_outside_the_scope_are_outside_the_comparison_of_a_shadow() {
     }
 }
 
+#[test]
+fn what_leaves_late_outside_the_scope_is_outside_the_comparison_too() {
+    // What came in one window leaves in the next, as an aggregation writes it.
+    let mut windows = shadow(6, 500);
+    for (n, window) in windows.iter_mut().enumerate() {
+        let arm = baseline(window);
+        let outside = arm.unassigned.as_mut().unwrap();
+        if n % 2 == 0 {
+            arm.ledger.received += 4000;
+            arm.bytes_in += 400_000;
+            (outside.points_in, outside.bytes_in) = (4000, 400_000);
+        } else {
+            arm.ledger.exported += 4000;
+            arm.bytes_out += 400_000;
+            (outside.points_out, outside.bytes_out) = (4000, 400_000);
+        }
+    }
+    let verdict = judge(&asked(Ask::Goal, Mode::Shadow), &windows);
+    for saving in [&verdict.savings.points, &verdict.savings.bytes] {
+        assert!((saving.saving.unwrap() - 0.5).abs() < 1e-12, "{saving:?}");
+    }
+}
+
 /// A split in which the candidate's exports fail in `bad` windows and the baseline's in `shared` too.
 fn failing(bad: std::ops::Range<u64>, shared: std::ops::Range<u64>) -> Verdict {
     let windows: Vec<Window> = (0..=20)
