@@ -73,18 +73,13 @@ pub fn judge(criteria: &Criteria, windows: &[Window]) -> Verdict {
         }),
         Ask::Aa => {
             let of = |measure: Measure, measured| (measure.name(), measured);
-            let mut all = vec![
-                of(Measure::Points, &points),
-                of(Measure::Series, &series),
-                of(Measure::Bytes, &bytes),
-            ];
-            // Agents of before they were counted do not tell.
-            all.extend(
-                samples
-                    .saving
-                    .baseline
-                    .map(|_| of(Measure::Samples, &samples)),
-            );
+            let mut all = vec![of(Measure::Points, &points), of(Measure::Series, &series)];
+            // Bytes are not known beside what is outside the comparison, samples of agents that do not count them.
+            let known = [(Measure::Bytes, &bytes), (Measure::Samples, &samples)];
+            let known = known
+                .into_iter()
+                .filter(|(_, m)| m.saving.baseline.is_some());
+            all.extend(known.map(|(measure, m)| of(measure, m)));
             found.push(aa::aa(criteria, &all));
         }
         Ask::Bake => {}

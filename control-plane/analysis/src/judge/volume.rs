@@ -85,11 +85,15 @@ pub fn flow(reports: &[&Window], measure: Measure) -> Option<Flow> {
 
 /// What came into arms and what left them, without what is outside the comparison.
 fn volumes(arms: &[&Arm], measure: Measure) -> Option<(Amount, Amount)> {
+    // What came in an earlier window may leave in this one.
+    let part = |arm: &Arm| {
+        let outside = arm.unassigned;
+        outside.filter(|v| v.points_in > 0 || v.points_out > 0)
+    };
     let sum = |all: fn(&Arm) -> Option<u64>, outside: fn(&Volume) -> Option<u64>| {
         let each = arms.iter().map(|arm| {
-            // What came in an earlier window may leave in this one.
-            let part = (arm.unassigned.as_ref()).filter(|v| v.points_in > 0 || v.points_out > 0);
-            Some(all(arm)?.saturating_sub(part.map_or(Some(0), outside)?))
+            let part = part(arm);
+            Some(all(arm)?.saturating_sub(part.map_or(Some(0), |v| outside(&v))?))
         });
         let total: Option<u64> = each.sum();
         total.map(|n| Amount::exact(n as f64))
@@ -99,6 +103,8 @@ fn volumes(arms: &[&Arm], measure: Measure) -> Option<(Amount, Amount)> {
             sum(|a| Some(a.ledger.received), |v| Some(v.points_in))?,
             sum(|a| Some(a.ledger.exported), |v| Some(v.points_out))?,
         ),
+        // Points share their resource's bytes, also with points outside: whose these are cannot be said.
+        Measure::Bytes if arms.iter().any(|arm| part(arm).is_some()) => return None,
         Measure::Bytes => (
             sum(|a| Some(a.bytes_in), |v| Some(v.bytes_in))?,
             sum(|a| Some(a.bytes_out), |v| Some(v.bytes_out))?,
