@@ -145,7 +145,7 @@ impl<M: Memo> Walk<'_, M> {
             at: nested(field),
             ..ResourceEntry::default()
         };
-        let (mut resources, mut attributes) = (0, 0);
+        let (mut resources, mut urls, mut attributes) = (0, 0, 0);
         let mut cursor = Cursor::within(self.data, field.body, field.end);
         while let Some(inner) = cursor.next()? {
             match inner.number {
@@ -166,6 +166,7 @@ impl<M: Memo> Walk<'_, M> {
                 }
                 resource_metrics::SCHEMA_URL => {
                     check::bytes(&inner)?;
+                    urls += 1;
                     entry.schema_url = nested(&inner).body();
                 }
                 _ => {}
@@ -178,7 +179,7 @@ impl<M: Memo> Walk<'_, M> {
             entry.key = self.memo.key(1, entry.key, entry.schema_url.of(self.data));
         }
         self.index.resources.push(entry);
-        if resources > 1 {
+        if resources > 1 || urls > 1 {
             self.rare(number);
         }
         if entry.scopes.0 == entry.scopes.1 {
@@ -204,7 +205,7 @@ impl<M: Memo> Walk<'_, M> {
             return Ok(());
         };
         let first = self.index.metrics.len();
-        let mut scopes = 0;
+        let (mut scopes, mut urls) = (0, 0);
         let body = entry.at.body();
         let mut cursor = Cursor::within(self.data, body.start as usize, body.end as usize);
         while let Some(inner) = cursor.next()? {
@@ -228,6 +229,7 @@ impl<M: Memo> Walk<'_, M> {
                 }
                 scope_metrics::SCHEMA_URL => {
                     check::bytes(&inner)?;
+                    urls += 1;
                     entry.schema_url = nested(&inner).body();
                 }
                 _ => {}
@@ -241,7 +243,7 @@ impl<M: Memo> Walk<'_, M> {
         if let Some(slot) = self.index.scopes.get_mut(number) {
             *slot = entry;
         }
-        if scopes > 1 {
+        if scopes > 1 || urls > 1 {
             self.rare(entry.resource);
         }
         if entry.metrics.0 == entry.metrics.1 {
