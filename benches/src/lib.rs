@@ -6,5 +6,6 @@ pub mod process;
 pub mod requests;
 pub mod resident;
 pub mod rows;
+pub mod shadow;
 pub mod sink;
 pub mod stream;

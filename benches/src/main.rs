@@ -23,6 +23,8 @@ enum What {
     Process(Process),
     /// Where the resident memory of whole processes lies at its highest.
     Resident(Process),
+    /// CPU seconds per million points of a whole agent with a shadow beside its pipeline, and without.
+    Shadow(Shadow),
     /// Ratios of the engine alone: stages, a shadow arm, live series, order.
     Engine {
         /// Rounds of each; medians are compared.
@@ -78,10 +80,31 @@ struct Process {
     alike: bool,
 }
 
+/// Options of `shadow`.
+#[derive(clap::Args)]
+struct Shadow {
+    /// The agent's binary.
+    #[arg(long)]
+    agent: PathBuf,
+    /// The control plane's binary.
+    #[arg(long)]
+    phoenix: PathBuf,
+    /// Points of a run.
+    #[arg(long, default_value_t = 5_000_000)]
+    points: u64,
+    /// Runs of each case, in turns; the median is shown.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Live series.
+    #[arg(long, default_value_t = 10_000)]
+    series: usize,
+}
+
 fn main() -> anyhow::Result<()> {
     match Cli::parse().what {
         What::Process(options) => runtime()?.block_on(report::process(&options)),
         What::Resident(options) => runtime()?.block_on(report::resident(&options)),
+        What::Shadow(options) => runtime()?.block_on(report::shadow(&options)),
         What::Engine { rounds } => report::engine(rounds),
         What::Memory { series } => report::memory(series),
         What::OneMemory {

@@ -1,10 +1,11 @@
 //! The tables.
 
-use super::Process;
+use super::{Process, Shadow};
 use phoenix_benches::fed::{self, Fed};
 use phoenix_benches::process::{Load, Measured};
 use phoenix_benches::resident::Resident;
 use phoenix_benches::rows::{self, GO, LARGE, Row, Who};
+use phoenix_benches::shadow;
 use phoenix_benches::stream::Kind;
 
 /// One line of the table.
@@ -180,6 +181,34 @@ pub async fn resident(options: &Process) -> anyhow::Result<()> {
                 mib(highest.all()),
             );
         }
+    }
+    Ok(())
+}
+
+/// A whole agent with a shadow, beside one without; both under a control plane.
+pub async fn shadow(options: &Shadow) -> anyhow::Result<()> {
+    println!(
+        "| what, in a whole agent under a control plane | CPU-s per million points | with the same as shadow | ratio | budget |"
+    );
+    println!("|{}", " --- |".repeat(5));
+    for row in rows::rows().iter().filter(|row| row.budget <= 0.4) {
+        let load = row.load(options.series, options.points, LARGE);
+        let mut costs = [Vec::new(), Vec::new()];
+        for _ in 0..options.runs {
+            for (costs, shadow) in costs.iter_mut().zip([false, true]) {
+                let run = shadow::run(row, &load, &options.agent, &options.phoenix, shadow).await?;
+                costs.push(run.cpu_per_million());
+            }
+        }
+        let [alone, both] = costs.map(|mut costs| {
+            costs.sort_by(f64::total_cmp);
+            costs.get(costs.len() / 2).copied().unwrap_or(f64::NAN)
+        });
+        println!(
+            "| {} | {alone:.3} | {both:.3} | {:.2} | 1.5 |",
+            row.name,
+            both / alone
+        );
     }
     Ok(())
 }

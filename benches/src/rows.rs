@@ -206,6 +206,6 @@ pub async fn rest(agent: &Path) -> anyhow::Result<u64> {
     at_rest(&peer, grpc).await
 }
 
-fn free() -> anyhow::Result<SocketAddr> {
+pub(crate) fn free() -> anyhow::Result<SocketAddr> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
