@@ -130,14 +130,17 @@ async fn experiment(stage: &Stage, trial: &Trial) -> anyhow::Result<(String, Val
         trial.what, trial.files
     );
     let candidate = apply(api, trial.candidate).await?;
-    api.put(&format!("/experiments/{name}"), trial.experiment)
+    let applied = api
+        .put(&format!("/experiments/{name}"), trial.experiment)
         .await?;
+    show::course(&applied);
     api.post(&format!("/experiments/{name}/start"), &json!({}))
         .await?;
     let ended = show::follow(stage, name).await?;
     println!(
-        "\n3. Verdict: {}   (phoenix experiment explain {name})",
-        ended["verdict"]["outcome"].as_str().unwrap_or("none")
+        "\n3. Verdict: {}, by step {}   (phoenix experiment explain {name})",
+        ended["verdict"]["outcome"].as_str().unwrap_or("none"),
+        show::speaks(&ended)
     );
     show::verdict(&ended);
     let windows = api.get(&format!("/experiments/{name}/windows")).await?;

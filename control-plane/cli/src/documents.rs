@@ -118,6 +118,9 @@ fn check(text: &str) -> Result<(Kind, String, Option<String>), Vec<Problem>> {
             Ok(_) => vec![Problem::new(
                 "kind",
                 match other {
+                    Some("PriceBook") => {
+                        "a price book is not applied: give it to an experiment as spec.goal.priceBook".into()
+                    }
                     Some(kind) => format!("{kind:?}: write Pipeline, Assignment or Experiment"),
                     None => "missing: write Pipeline, Assignment or Experiment".into(),
                 },
@@ -130,38 +133,46 @@ fn check(text: &str) -> Result<(Kind, String, Option<String>), Vec<Problem>> {
 fn texts(files: &[PathBuf]) -> anyhow::Result<Vec<(String, String)>> {
     let mut texts = Vec::new();
     for file in files {
-        if file.as_os_str() == "-" {
-            let mut text = String::new();
-            std::io::stdin()
-                .read_to_string(&mut text)
-                .context("cannot read standard input")?;
-            texts.push(("standard input".into(), text));
-        } else if file.is_dir() {
-            let found = folder(file)?;
-            if found.is_empty() {
-                bail!("{} holds no .yaml, .yml or .json file", file.display());
-            }
-            for file in found {
-                texts.push(one(&file)?);
-            }
-        } else {
-            texts.push(one(file)?);
+        for file in meant(file)? {
+            let name = called(&file);
+            let text = bytes(&file)
+                .and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other));
+            let text = text.with_context(|| format!("cannot read {name}"))?;
+            texts.push((name, text));
         }
     }
     Ok(texts)
 }
 
-fn one(file: &Path) -> anyhow::Result<(String, String)> {
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    Ok((file.display().to_string(), text))
+/// What a file holds; `-`: standard input.
+pub fn bytes(file: &Path) -> std::io::Result<Vec<u8>> {
+    if file.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes)?;
+        return Ok(bytes);
+    }
+    std::fs::read(file)
 }
 
-/// The documents of a folder, by name; folders in it are not entered.
-fn folder(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// What people are told of where it came from.
+pub fn called(file: &Path) -> String {
+    match file.as_os_str() == "-" {
+        true => "standard input".into(),
+        false => file.display().to_string(),
+    }
+}
+
+/// The file, or the documents of a folder, by name; folders in it are not entered.
+///
+/// # Errors
+/// The folder cannot be read, or holds none.
+pub fn meant(file: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !file.is_dir() {
+        return Ok(vec![file.to_path_buf()]);
+    }
     let mut files = Vec::new();
-    let entries = std::fs::read_dir(folder)
-        .with_context(|| format!("cannot read the folder {}", folder.display()))?;
+    let entries = std::fs::read_dir(file)
+        .with_context(|| format!("cannot read the folder {}", file.display()))?;
     for entry in entries {
         let path = entry?.path();
         let known = path
@@ -170,6 +181,9 @@ fn folder(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         if known && path.is_file() {
             files.push(path);
         }
+    }
+    if files.is_empty() {
+        bail!("{} holds no .yaml, .yml or .json file", file.display());
     }
     files.sort();
     Ok(files)

@@ -1,6 +1,7 @@
 //! `phoenix judge`: windows in a file, judged offline by what the server judges with.
 
 use crate::books;
+use crate::documents;
 use crate::experiment::explained;
 use crate::output::{coloured, percent, table, text};
 use crate::validate;
@@ -20,7 +21,7 @@ pub struct JudgeArgs {
     /// The experiment document.
     #[arg(long, short, value_name = "FILE")]
     experiment: PathBuf,
-    /// Windows, one JSON object a line, as `phoenix experiment windows` prints them.
+    /// Windows, one JSON object a line, as `phoenix experiment windows` prints them; `-`: standard input.
     #[arg(value_name = "WINDOWS")]
     windows: PathBuf,
     /// How the verdicts are printed; json: one object a line.
@@ -47,7 +48,7 @@ pub fn run(args: &JudgeArgs) -> anyhow::Result<ExitCode> {
     };
     let groups = groups(read_windows(&args.windows)?);
     if groups.is_empty() {
-        bail!("{} holds no window", args.windows.display());
+        bail!("{} holds no window", documents::called(&args.windows));
     }
     let verdicts = judge_all(&spec, groups);
     match args.output {
@@ -78,21 +79,18 @@ fn read_document(path: &Path) -> anyhow::Result<Option<ExperimentSpec>> {
 
 /// Every line, read on all cores.
 fn read_windows(path: &Path) -> anyhow::Result<Vec<Window>> {
-    let all = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the windows {}", path.display()))?;
+    let name = documents::called(path);
+    let all = documents::bytes(path)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other))
+        .with_context(|| format!("cannot read the windows {name}"))?;
     let lines: Vec<(usize, &str)> = all
         .lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
         .collect();
     let parts = on_all_cores(lines, |(n, line)| {
-        serde_json::from_str::<Window>(line).with_context(|| {
-            format!(
-                "{}:{}: not a window (docs/window.schema.json)",
-                path.display(),
-                n + 1
-            )
-        })
+        serde_json::from_str::<Window>(line)
+            .with_context(|| format!("{name}:{}: not a window (docs/window.schema.json)", n + 1))
     });
     parts.into_iter().collect()
 }

@@ -1,7 +1,8 @@
 //! `phoenix validate`: documents are checked without a server, with the parsers that the server uses.
 
-use crate::books;
+use crate::{books, documents};
 use clap::{Args, ValueEnum};
+use phoenix_analysis::prices;
 use phoenix_control_plane::documents::{parse_assignment, parse_experiment};
 use phoenix_engine::document::{Problem, kind_of, split_documents};
 use phoenix_engine::yaml;
@@ -9,10 +10,11 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Check documents (Pipeline, Assignment, Experiment) and print every problem.
+/// Check documents (Pipeline, Assignment, Experiment, PriceBook) and print every problem; exits 1 where there is one.
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
-    /// Files with one document or several, parted by `---`.
+    /// Files with one document or several, parted by `---`; folders, of which every .yaml, .yml and .json file is
+    /// checked (folders in them are not entered); `-`: standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// How the result is printed.
@@ -47,10 +49,18 @@ pub fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
     let checked: Vec<Checked> = args
         .files
         .iter()
-        .flat_map(|file| check_file(file))
+        .flat_map(|file| match documents::meant(file) {
+            Ok(files) => files.iter().flat_map(|file| check_file(file)).collect(),
+            Err(error) => vec![failed(file, format!("{error:#}"))],
+        })
         .collect();
     match args.output {
-        Format::Text => checked.iter().for_each(print),
+        Format::Text => {
+            checked.iter().for_each(print);
+            if checked.len() > 1 {
+                println!("{}", summary(&checked));
+            }
+        }
         Format::Json => println!("{}", serde_json::to_string_pretty(&json(&checked))?),
         Format::Yaml => print!("{}", serde_yaml::to_string(&json(&checked))?),
     }
@@ -59,17 +69,8 @@ pub fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn check_file(file: &Path) -> Vec<Checked> {
-    let failed = |message: String| {
-        vec![Checked {
-            file: file.to_path_buf(),
-            kind: None,
-            name: None,
-            hash: None,
-            problems: vec![Problem::new("", message)],
-            warnings: Vec::new(),
-        }]
-    };
-    let text = match std::fs::read(file) {
+    let failed = |message: String| vec![failed(file, message)];
+    let text = match documents::bytes(file) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
@@ -84,6 +85,36 @@ fn check_file(file: &Path) -> Vec<Checked> {
         return failed("the file holds no document".into());
     }
     documents.iter().map(|text| check(file, text)).collect()
+}
+
+/// Something of which no document could be read.
+fn failed(file: &Path, message: String) -> Checked {
+    Checked {
+        file: file.to_path_buf(),
+        kind: None,
+        name: None,
+        hash: None,
+        problems: vec![Problem::new("", message)],
+        warnings: Vec::new(),
+    }
+}
+
+fn summary(checked: &[Checked]) -> String {
+    let wrong: Vec<usize> = checked
+        .iter()
+        .map(|c| c.problems.len())
+        .filter(|n| *n > 0)
+        .collect();
+    let all = count(checked.len(), "document");
+    match wrong.as_slice() {
+        [] => format!("{all}, all valid"),
+        some => format!(
+            "{all}: {} valid, {} not ({})",
+            checked.len() - some.len(),
+            some.len(),
+            count(some.iter().sum(), "problem")
+        ),
+    }
 }
 
 fn check(file: &Path, text: &str) -> Checked {
@@ -107,11 +138,15 @@ fn check(file: &Path, text: &str) -> Checked {
                 Err(problems) => Some(problems),
             }
         }
+        Some("PriceBook") => prices::read(text).err(),
         Some(other) if other != "Pipeline" => Some(vec![Problem::new(
             "kind",
-            format!("`{other}` is not known: write Pipeline, Assignment or Experiment"),
+            format!("`{other}` is not known: write Pipeline, Assignment, Experiment or PriceBook"),
         )]),
-        // Without a kind the pipeline's parser says what is missing.
+        None if yaml::read(text).is_ok() => Some(vec![Problem::new(
+            "kind",
+            "is missing: write Pipeline, Assignment, Experiment or PriceBook",
+        )]),
         _ => match phoenix_engine::compile::compile(text) {
             Ok(pipeline) => {
                 checked.hash = Some(pipeline.hash.clone());
@@ -145,7 +180,10 @@ fn print(checked: &Checked) {
             .hash
             .as_deref()
             .map_or(String::new(), |h| format!(" {h}"));
-        println!("{}: {kind} {name} is valid{hash}", checked.file.display());
+        println!(
+            "{}: {kind} {name} is valid{hash}",
+            documents::called(&checked.file)
+        );
     }
 }
 
@@ -168,7 +206,7 @@ fn json(checked: &[Checked]) -> Value {
 
 /// `file: path: message`.
 pub fn line(file: &Path, problem: &Problem) -> String {
-    format!("{}: {problem}", file.display())
+    format!("{}: {problem}", documents::called(file))
 }
 
 /// A line for each problem.

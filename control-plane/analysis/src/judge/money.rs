@@ -7,7 +7,7 @@ use super::finding::{finding, ratio_text};
 use super::saving::measure;
 use super::select::Selection;
 use crate::criteria::{Ask, Criteria, Goal, Measure, Mode};
-use crate::prices::{Counts, Estimate, PriceBook, Range, Usage, estimate};
+use crate::prices::{Counts, Estimate, PriceBook, Range, Usage, estimate, seen};
 use crate::verdict::{Criterion, Ruling, Saving, Savings};
 use serde_json::json;
 
@@ -187,12 +187,12 @@ fn said(found: &Estimate) -> String {
         (None, None, _) => "nothing is paid without the candidate".to_owned(),
     };
     format!(
-        "{} of the bill, {} of {} {} a month ({decides}; an estimate from {:.2} h by {}, list price of {})",
+        "{} of the bill, {} of {} {} a month ({decides}; an estimate from {} by {}, list price of {})",
         range(found.share, &ratio_text),
         range(found.saved, &amount),
         range(found.before, &amount),
         found.currency,
-        found.hours,
+        seen(found.hours),
         found.book,
         found.date
     )

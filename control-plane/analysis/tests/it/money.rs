@@ -63,10 +63,13 @@ fn a_share_of_the_bill_is_counted_and_promoted_at_exactly_the_target() {
         "20 % of the bill",
         "1576.80 of 7884.00 EUR",
         "samples decides it",
+        "from 1.0 min (too short for a bill)",
         "list price of 2026-11-26",
     ] {
         assert!(verdict.reason.contains(part), "{part}: {}", verdict.reason);
     }
+    let spans = [0.002, 0.4, 2.5].map(phoenix_analysis::prices::seen);
+    assert_eq!(spans, ["7 s (too short for a bill)", "24 min", "2.5 h"]);
     let verdict = judge(&asked(Mode::Shadow, SAMPLES, 0.201, None), &windows);
     assert_eq!(verdict.outcome, Outcome::Reject, "{}", verdict.reason);
     // What the verdict was asked holds the book: it can be judged again.

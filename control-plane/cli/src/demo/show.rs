@@ -4,9 +4,30 @@ use super::meter::{Meter, Reading};
 use super::stage::Stage;
 use crate::prices::one_line;
 use anyhow::{Context, bail, ensure};
-use phoenix_analysis::prices::Estimate;
+use phoenix_analysis::prices::{Estimate, seen};
 use serde_json::Value;
 use std::time::{Duration, Instant};
+
+/// What each step of an experiment is there for.
+pub fn course(experiment: &Value) {
+    for step in experiment["steps"].as_array().into_iter().flatten() {
+        let name = step["step"].as_str().unwrap_or("-");
+        let what = match name {
+            "aa" => "the baseline twice: is the measuring right?",
+            "shadow" => {
+                "both see everything, the baseline's output leaves: is enough saved, is anything harmed?"
+            }
+            "ramp 100%" => "the candidate's output leaves every node",
+            "bake" => "the same, watched for longer; then it is promoted",
+            name if name.starts_with("ramp") => {
+                "the candidate's output leaves some nodes, the others are compared with them"
+            }
+            _ => "-",
+        };
+        println!("   {name:<12} {what}");
+    }
+    println!();
+}
 
 /// A line for each step and every few seconds, until the experiment is over; what it became.
 pub async fn follow(stage: &Stage, name: &str) -> anyhow::Result<Value> {
@@ -69,7 +90,14 @@ fn passed(e: &Value, step: &str) {
     }
 }
 
-/// The verdict's criteria, with what they were held against, and its savings.
+/// The step that the verdict is of: the one that stopped it, or else the one that showed the goal.
+pub fn speaks(experiment: &Value) -> &str {
+    let steps = experiment["steps"].as_array().into_iter().flatten();
+    let stopped = steps.into_iter().find(|s| s["state"] == "stopped");
+    stopped.and_then(|s| s["step"].as_str()).unwrap_or("shadow")
+}
+
+/// The verdict's criteria and its savings.
 pub fn verdict(experiment: &Value) {
     let verdict = &experiment["verdict"];
     for criterion in verdict["criteria"].as_array().into_iter().flatten() {
@@ -90,7 +118,7 @@ pub fn verdict(experiment: &Value) {
             (number("baseline"), number("candidate"), number("saving"))
         {
             println!(
-                "   {unit:<7} {baseline:>12.0} -> {candidate:>12.0}   saving {:.2} %",
+                "   {unit:<18} {baseline:>12.0} -> {candidate:>12.0}   saving {:.2} %",
                 100.0 * part
             );
         }
@@ -103,7 +131,11 @@ pub fn money(experiment: &Value) -> anyhow::Result<()> {
     let estimates: Vec<Estimate> = serde_json::from_value(money).context("verdict.money")?;
     ensure!(!estimates.is_empty(), "the verdict has no estimates");
     let (known, unknown): (Vec<_>, Vec<_>) = estimates.iter().partition(|e| e.unknown.is_none());
-    println!("   worth in a month, for what these three nodes send:");
+    let hours = estimates.first().map_or(0.0, |e| e.hours);
+    println!(
+        "   worth in a month, for what these nodes send; extrapolated from {}:",
+        seen(hours)
+    );
     for estimate in known {
         println!("     {:<27} {}", estimate.book, one_line(estimate));
     }

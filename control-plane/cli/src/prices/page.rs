@@ -1,7 +1,7 @@
 //! Estimates for people.
 
 use crate::output::table;
-use phoenix_analysis::prices::{Charged, Estimate, Range};
+use phoenix_analysis::prices::{Charged, Estimate, Range, seen};
 use std::fmt::Write;
 
 /// A table of estimates, then what is to be known about them.
@@ -75,7 +75,7 @@ fn extrapolated(estimates: &[Estimate]) -> String {
     };
     format!(
         "\nEstimates by list prices, without discounts, of what was seen alone; extrapolated from {} to a month of 730 h.\n",
-        span(hours)
+        seen(hours)
     )
 }
 
@@ -124,13 +124,5 @@ fn number(n: f64) -> String {
         size if size >= 100.0 || size == 0.0 => format!("{n:.0}"),
         size if size >= 1.0 => format!("{n:.2}"),
         _ => format!("{n:.4}"),
-    }
-}
-
-fn span(hours: f64) -> String {
-    match hours {
-        h if h >= 1.0 => format!("{h:.1} h"),
-        h if h * 60.0 >= 1.0 => format!("{:.1} min", h * 60.0),
-        h => format!("{:.0} s", h * 3600.0),
     }
 }

@@ -6,22 +6,53 @@ use std::path::Path;
 
 /// Every document that is shipped.
 #[test]
-fn the_examples_are_valid() {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
-    let mut files = Vec::new();
-    for folder in [examples.clone(), examples.join("demo")] {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|e| e == "yaml") {
-                files.push(path.to_string_lossy().into_owned());
-            }
-        }
-    }
-    assert!(files.len() >= 6, "{files:?}");
+fn the_examples_and_the_price_books_are_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folders = ["examples", "examples/demo", "prices"]
+        .map(|name| root.join(name).to_string_lossy().into_owned());
     let mut arguments = vec!["validate"];
-    arguments.extend(files.iter().map(String::as_str));
+    arguments.extend(folders.iter().map(String::as_str));
     let run = phoenix(&arguments);
     assert!(run.ok, "{}{}", run.stdout, run.stderr);
+    for part in [
+        "demo/baseline.yaml: Pipeline",
+        "PriceBook new-relic is valid",
+    ] {
+        assert!(run.stdout.contains(part), "{part} in {}", run.stdout);
+    }
+    let last = run.stdout.lines().last().unwrap();
+    let valid = run.stdout.matches(" is valid").count();
+    assert_eq!(last, format!("{valid} documents, all valid"));
+    assert!(valid >= 18, "{last}");
+}
+
+#[test]
+fn a_folder_is_summed_up_and_one_mistake_in_it_fails_it() {
+    let folder = Folder::new();
+    let book = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../prices/new-relic.yaml"),
+    )
+    .unwrap();
+    folder.write("good.yaml", &book);
+    folder.write("bad.yml", book.replace("\"2026-10-03\"", "lately"));
+    folder.write("other.yaml", "apiVersion: v1\nkind: ConfigMap\n");
+    folder.write("settings.yaml", "node: { name: n }\n");
+    folder.write("notes.md", "no document");
+    let run = phoenix(&["validate", &folder.path("")]);
+    assert!(!run.ok);
+    for part in [
+        "bad.yml: spec.date: ",
+        "PriceBook new-relic is valid",
+        "other.yaml: kind: `ConfigMap`",
+        "settings.yaml: kind: is missing",
+        "Experiment or PriceBook",
+        "4 documents: 1 valid, 3 not (3 problems)",
+    ] {
+        assert!(run.stdout.contains(part), "{part} in {}", run.stdout);
+    }
+    let nothing = Folder::new();
+    let run = phoenix(&["validate", &nothing.path("")]);
+    assert!(!run.ok && run.stdout.contains("holds no"), "{}", run.stdout);
 }
 
 #[test]
