@@ -88,7 +88,7 @@ pub struct Commit {
 }
 
 /// Which events.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct EventRange {
     /// The first ones after this sequence; `None`: the newest ones.
     pub after: Option<u64>,
@@ -96,6 +96,16 @@ pub struct EventRange {
     pub since_ms: u64,
     /// At most so many.
     pub limit: u32,
+    pub kinds: Kinds,
+}
+
+/// Kinds of events; one that ends with `*` means all that begin so.
+#[derive(Debug, Clone, Default)]
+pub struct Kinds {
+    /// Only these; empty: all.
+    pub only: Vec<String>,
+    /// Not these.
+    pub except: Vec<String>,
 }
 
 /// A request for a lease.

@@ -1,7 +1,7 @@
 //! `get` and `history`: what the control plane holds.
 
 use crate::client::Client;
-use crate::output::{OutputArgs, count, hash, labels, rows, table, text};
+use crate::output::{OutputArgs, count, hash, labels, named, rows, table, text};
 use anyhow::{anyhow, bail};
 use clap::Args;
 use serde_json::Value;
@@ -55,7 +55,8 @@ impl ObjectKind {
 #[derive(Debug, Args)]
 pub struct GetArgs {
     /// pipelines, assignments, experiments, agents or events.
-    kind: String,
+    #[arg(value_name = "KIND")]
+    what: String,
     /// One of them.
     name: Option<String>,
     /// A version of a pipeline (hash or its beginning).
@@ -67,12 +68,19 @@ pub struct GetArgs {
     /// Events only: at most so many, the newest; 1000 by default, 10000 at most.
     #[arg(long)]
     limit: Option<u32>,
+    /// Events only: those of this kind (experiment.phase), or of all that begin so (agent.*). Can be repeated.
+    #[arg(long, value_name = "KIND")]
+    kind: Vec<String>,
+    /// Events only: also experiment.window, one for each report of an agent, which is left out unless it is asked for
+    /// by `--kind experiment.window`.
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
 
 pub async fn get(client: &Client, args: &GetArgs) -> anyhow::Result<()> {
-    let kind = ObjectKind::parse(&args.kind)?;
+    let kind = ObjectKind::parse(&args.what)?;
     let mut path = format!("/{}", kind.plural());
     if let Some(name) = &args.name {
         if kind == ObjectKind::Event {
@@ -85,8 +93,8 @@ pub async fn get(client: &Client, args: &GetArgs) -> anyhow::Result<()> {
     }
     if kind == ObjectKind::Event {
         path.push_str(&range(args)?);
-    } else if args.since.is_some() || args.limit.is_some() {
-        bail!("--since and --limit are for events");
+    } else if args.since.is_some() || args.limit.is_some() || args.all || !args.kind.is_empty() {
+        bail!("--since, --limit, --kind and --all are for events");
     }
     let value = client.get(&path).await?;
     args.output.print(&value, |value| match (kind, &args.name) {
@@ -97,11 +105,20 @@ pub async fn get(client: &Client, args: &GetArgs) -> anyhow::Result<()> {
     })
 }
 
+/// What nobody reads one by one.
+const WINDOW: &str = "experiment.window";
+
 /// The query of a list of events.
 fn range(args: &GetArgs) -> anyhow::Result<String> {
-    let limit = args.limit.unwrap_or(1000);
+    let mut query = format!("?limit={}", args.limit.unwrap_or(1000));
+    if !args.kind.is_empty() {
+        query.push_str(&format!("&kind={}", args.kind.join(",")));
+    }
+    if !args.all && !args.kind.iter().any(|kind| kind == WINDOW) {
+        query.push_str(&format!("&except={WINDOW}"));
+    }
     let Some(since) = &args.since else {
-        return Ok(format!("?limit={limit}"));
+        return Ok(query);
     };
     let time = match humantime::parse_duration(since) {
         Ok(ago) => SystemTime::now() - ago,
@@ -109,7 +126,7 @@ fn range(args: &GetArgs) -> anyhow::Result<String> {
             .map_err(|_| anyhow!("--since {since}: write 10m, 2h, or 2026-01-31T12:00:00Z"))?,
     };
     let time = humantime::format_rfc3339_millis(time);
-    Ok(format!("?limit={limit}&since={time}"))
+    Ok(format!("{query}&since={time}"))
 }
 
 fn one_pipeline(value: &Value) -> String {
@@ -144,9 +161,7 @@ fn list(kind: ObjectKind, values: &[Value]) -> String {
             }),
         ),
         ObjectKind::Assignment => table(
-            &[
-                "name", "selector", "pipeline", "hash", "priority", "updated",
-            ],
+            &["name", "selector", "pipeline", "priority", "updated"],
             of(|v| {
                 vec![
                     text(v, "/name"),
@@ -155,7 +170,6 @@ fn list(kind: ObjectKind, values: &[Value]) -> String {
                         some => some.into(),
                     },
                     pipeline(v, "/spec/pipeline"),
-                    hash(v, "/hash"),
                     text(v, "/spec/priority"),
                     text(v, "/updatedAt"),
                 ]
@@ -193,13 +207,12 @@ fn list(kind: ObjectKind, values: &[Value]) -> String {
     }
 }
 
-/// A name, or the beginning of a hash.
-fn pipeline(value: &Value, path: &str) -> String {
-    let written = text(value, path);
-    if phoenix_control_plane::documents::is_hash(&written) {
-        hash(value, path)
-    } else {
-        written
+/// What it leads to; `pinned`: written as a hash, so that a new version of the name does not move it.
+fn pipeline(value: &Value, written: &str) -> String {
+    let version = named(value, "/pipelineName", "/hash");
+    match phoenix_control_plane::documents::is_hash(&text(value, written)) {
+        true => format!("{version} pinned"),
+        false => version,
     }
 }
 
@@ -223,12 +236,11 @@ pub async fn history(client: &Client, args: &HistoryArgs) -> anyhow::Result<()> 
     let value = client.get(&format!("/assignments/{name}/history")).await?;
     args.output.print(&value, |value| {
         table(
-            &["time", "pipeline", "hash", "priority", "cause", "by"],
+            &["time", "pipeline", "priority", "cause", "by"],
             rows(value).iter().map(|v| {
                 vec![
                     text(v, "/time"),
                     pipeline(v, "/pipeline"),
-                    hash(v, "/hash"),
                     text(v, "/priority"),
                     text(v, "/cause"),
                     text(v, "/actor"),

@@ -69,6 +69,15 @@ pub fn hash(value: &Value, path: &str) -> String {
     text(value, path).chars().take(12).collect()
 }
 
+/// A version of a pipeline as `name (beginning of its hash)`, or by the hash alone where the name is not known.
+pub fn named(value: &Value, name: &str, hash_at: &str) -> String {
+    let short = hash(value, hash_at);
+    match text(value, name).as_str() {
+        "-" => short,
+        name => format!("{name} ({short})"),
+    }
+}
+
 /// A count with thin groups: `12 345`.
 pub fn count(value: &Value, path: &str) -> String {
     match value.pointer(path).and_then(Value::as_f64) {
@@ -175,6 +184,9 @@ mod tests {
         assert_eq!(bytes(&value, "/n"), "1.2 MiB");
         assert_eq!(text(&value, "/y"), "yes");
         assert_eq!(grouped(-12_345), "-12 345");
+        let version = json!({ "name": "cut", "hash": "0123456789abcdef" });
+        assert_eq!(named(&version, "/name", "/hash"), "cut (0123456789ab)");
+        assert_eq!(named(&version, "/none", "/hash"), "0123456789ab");
     }
 
     #[test]

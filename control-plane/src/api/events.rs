@@ -6,7 +6,7 @@ use super::Shared;
 use super::error::{ApiError, ErrorBody};
 use crate::app::{App, Caller};
 use crate::model::Event;
-use crate::store::EventRange;
+use crate::store::{EventRange, Kinds};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{self, KeepAlive, Sse};
@@ -35,6 +35,10 @@ pub struct EventsQuery {
     pub since: Option<String>,
     /// At most so many (a list only; default 1000).
     pub limit: Option<u32>,
+    /// Only events of these kinds, parted by commas; `experiment.*`: all that begin so.
+    pub kind: Option<String>,
+    /// No events of these kinds.
+    pub except: Option<String>,
 }
 
 /// A list, oldest first, or with `Accept: text/event-stream` a stream: after `Last-Event-ID`, else `after`, else from now.
@@ -52,11 +56,16 @@ pub async fn events(
         .get(header::ACCEPT)
         .and_then(|v| v.to_str().ok())
         .is_some_and(|v| v.contains("text/event-stream"));
+    let kinds = Kinds {
+        only: patterns("kind", query.kind.as_deref())?,
+        except: patterns("except", query.except.as_deref())?,
+    };
     if !streamed {
         let range = EventRange {
             after: query.after,
             since_ms: since(query.since.as_deref())?,
             limit: query.limit.unwrap_or(1000).min(MAX_LIMIT),
+            kinds,
         };
         let list = shared.app.events(&caller.tenant, range).await?;
         return Ok(Json(list).into_response());
@@ -72,6 +81,7 @@ pub async fn events(
         tenant: caller.tenant,
         changed,
         after,
+        kinds,
         page: VecDeque::new(),
     };
     let shutdown = shared.shutdown.clone();
@@ -92,6 +102,28 @@ fn since(text: Option<&str>) -> Result<u64, ApiError> {
             "since is no time: write it as 2026-01-31T12:00:00Z",
         )
     })
+}
+
+/// Kinds parted by commas, each of which may end with `*`.
+fn patterns(key: &str, list: Option<&str>) -> Result<Vec<String>, ApiError> {
+    let kinds = list.into_iter().flat_map(|list| list.split(','));
+    kinds
+        .map(|kind| {
+            let begin = kind.strip_suffix('*').unwrap_or(kind);
+            let known = |c: char| c.is_ascii_lowercase() || c == '.' || c == '-';
+            match !kind.is_empty() && begin.chars().all(known) {
+                true => Ok(kind.to_owned()),
+                false => Err(ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "bad-request",
+                    format!(
+                        "{key}: {kind:?} is no kind of events: write experiment.phase, or experiment.* for all \
+                         that begin so"
+                    ),
+                )),
+            }
+        })
+        .collect()
 }
 
 fn last_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
@@ -117,6 +149,7 @@ struct Tail {
     tenant: String,
     changed: watch::Receiver<u64>,
     after: u64,
+    kinds: Kinds,
     page: VecDeque<Event>,
 }
 
@@ -137,10 +170,17 @@ fn follow(tail: Tail) -> impl Stream<Item = Result<sse::Event, Infallible>> {
                 after: Some(tail.after),
                 since_ms: 0,
                 limit: PAGE,
+                kinds: tail.kinds.clone(),
             };
-            match tail.app.events(&tail.tenant, range).await {
-                Ok(page) if page.is_empty() => tail.changed.changed().await.ok()?,
-                Ok(page) => tail.page = page.into(),
+            // Where none is of the kinds that are asked for, these need not be looked at again.
+            let seen = tail.app.last_event(&tail.tenant).await;
+            let page = tail.app.events(&tail.tenant, range).await;
+            match seen.and_then(|seen| Ok((seen, page?))) {
+                Ok((seen, page)) if page.is_empty() => {
+                    tail.after = tail.after.max(seen);
+                    tail.changed.changed().await.ok()?;
+                }
+                Ok((_, page)) => tail.page = page.into(),
                 Err(error) => {
                     tracing::error!(%error, "an event stream ends");
                     return None;

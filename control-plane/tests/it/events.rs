@@ -86,22 +86,49 @@ async fn every_change_has_its_event() {
     rest.get("/events?since=yesterday")
         .await
         .refused(400, "bad-request");
+    let kinds = async |query: &str| -> Vec<String> {
+        let list = rest.get(&format!("/events?{query}")).await;
+        let list = list.body.as_array().unwrap().iter();
+        list.map(|e| e["kind"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        kinds("kind=pipeline.*,assignment.deleted").await,
+        [
+            "pipeline.created",
+            "pipeline.created",
+            "assignment.deleted",
+            "pipeline.deleted"
+        ]
+    );
+    assert_eq!(kinds("kind=pipeline.*&limit=1").await, ["pipeline.deleted"]);
+    let rest_of = kinds("except=agent.*,pipeline.created").await;
+    assert_eq!(rest_of.len(), 6, "{rest_of:?}");
+    rest.get("/events?kind=agent.%3F")
+        .await
+        .refused(400, "bad-request");
 }
 
 #[tokio::test]
 async fn a_stream_begins_now_and_goes_on_after_the_last_event_seen() {
     let plane = Plane::start().await;
     plane.pipeline("p", "one").await;
-    let mut stream = plane.rest.events(None).await;
+    let mut stream = plane.rest.events("", None).await;
+    let mut some = plane.rest.events("?kind=assignment.*", None).await;
     plane.pipeline("p", "two").await;
     let (seen, event) = stream.next().await.unwrap();
     assert_eq!(event["body"]["version"], 2);
     drop(stream);
+    plane.assign("a", "p", 0).await;
+    assert_eq!(some.next().await.unwrap().1["kind"], "assignment.created");
+    plane.rest.delete("/assignments/a").await;
+    assert_eq!(some.next().await.unwrap().1["kind"], "assignment.deleted");
+    drop(some);
     // While nobody listened, across a restart.
     plane.pipeline("p", "three").await;
     let plane = plane.restart().await;
     plane.pipeline("p", "four").await;
-    let mut stream = plane.rest.events(Some(seen)).await;
+    let mut stream = plane.rest.events("?except=assignment.*", Some(seen)).await;
     for version in [3, 4] {
         let (id, event) = stream.next().await.unwrap();
         assert_eq!(event["body"]["version"], version);

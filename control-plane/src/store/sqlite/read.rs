@@ -8,8 +8,8 @@ use crate::store::{Error, EventRange, Meta};
 use phoenix_proto::control::ArmReport;
 use prost::Message;
 use serde::de::DeserializeOwned;
-use sqlx::Row;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{AssertSqlSafe, Row};
 use std::time::{Duration, UNIX_EPOCH};
 
 fn object<T: DeserializeOwned>(body: &str) -> Result<T, Error> {
@@ -306,20 +306,23 @@ pub(super) async fn events(
     tenant: &str,
     range: EventRange,
 ) -> Result<Vec<Event>, Error> {
-    let sql = match range.after {
-        Some(_) => {
-            "SELECT * FROM events WHERE tenant = ? AND sequence > ? AND time_ms >= ?
-             ORDER BY sequence LIMIT ?"
-        }
-        None => {
-            "SELECT * FROM events WHERE tenant = ? AND sequence > ? AND time_ms >= ?
-             ORDER BY sequence DESC LIMIT ?"
-        }
+    let order = match range.after {
+        Some(_) => "ASC",
+        None => "DESC",
     };
-    let rows = sqlx::query(sql)
+    let sql = format!(
+        "SELECT * FROM events WHERE tenant = ?1 AND sequence > ?2 AND time_ms >= ?3
+           AND (?4 = '[]' OR EXISTS (SELECT 1 FROM json_each(?4) AS k WHERE events.kind GLOB k.value))
+           AND NOT EXISTS (SELECT 1 FROM json_each(?5) AS k WHERE events.kind GLOB k.value)
+         ORDER BY sequence {order} LIMIT ?6"
+    );
+    let list = |kinds: &[String]| serde_json::json!(kinds).to_string();
+    let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(tenant)
         .bind(int(range.after.unwrap_or(0)))
         .bind(int(range.since_ms))
+        .bind(list(&range.kinds.only))
+        .bind(list(&range.kinds.except))
         .bind(range.limit)
         .fetch_all(pool)
         .await?;

@@ -117,7 +117,7 @@ impl Rest {
         panic!("not in 10 s: {path}: {:?}", self.get(path).await);
     }
 
-    pub async fn events(&self, last_id: Option<u64>) -> Sse {
+    pub async fn events(&self, query: &str, last_id: Option<u64>) -> Sse {
         let bearer = format!("Bearer {}", self.token);
         let id = last_id.map(|id| id.to_string()).unwrap_or_default();
         let mut headers = vec![
@@ -127,7 +127,8 @@ impl Rest {
         if last_id.is_some() {
             headers.push(("last-event-id", id.as_str()));
         }
-        let response = self.send("GET", "/api/v1/events", &headers, "").await;
+        let path = format!("/api/v1/events{query}");
+        let response = self.send("GET", &path, &headers, "").await;
         assert_eq!(response.status(), 200);
         Sse {
             body: response.into_body(),
