@@ -185,6 +185,19 @@ impl App {
         Ok(versions.into_iter().next().map(Arc::new))
     }
 
+    /// `name (beginning of the hash)`, as people are told of a version of a pipeline.
+    async fn named(&self, tenant: &str, hash: &str) -> Result<String, Error> {
+        let short = quarantine::short(hash);
+        let name = self.pipeline_name(tenant, hash).await?;
+        Ok(name.map_or_else(|| short.into(), |name| format!("{name} ({short})")))
+    }
+
+    /// The name of the pipeline with a hash; `None`: there is none any more.
+    pub async fn pipeline_name(&self, tenant: &str, hash: &str) -> Result<Option<String>, Error> {
+        let found = self.by_hash(tenant, hash).await?;
+        Ok(found.map(|pipeline| pipeline.name.clone()))
+    }
+
     async fn by_hash(&self, tenant: &str, hash: &str) -> Result<Option<Arc<Pipeline>>, Error> {
         let key = (tenant.to_owned(), hash.to_owned());
         if let Some(found) = self.pipelines.get(&key) {

@@ -20,10 +20,11 @@ mod tests;
 use crate::app::experiments::{Member, standing};
 use crate::app::{App, Error};
 use crate::documents::{Kind, OnDisagreement, Step};
-use crate::model::{Experiment, Fence, Phase, PhaseChange, Word};
+use crate::model::{Experiment, Fence, Phase, PhaseChange, Window, Word};
 use crate::store;
-use next::{Action, Fact, Facts, Fallen, Memory, next};
+use next::{Action, Fact, Facts, Fallen, Look, Memory, next};
 use phoenix_analysis::{Died, Outcome, Verdict};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -39,6 +40,30 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Looks that follow one another at once are this far apart.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// The reports of the present step, by agent, incarnation and start, that its verdict compares.
+pub fn compared(e: &Experiment, rows: &[Window]) -> BTreeSet<(String, String, u64)> {
+    let course = e.spec.course();
+    let Some(step) = course.get(e.at) else {
+        return BTreeSet::new();
+    };
+    let facts = Facts {
+        windows: reports::reports(e, rows),
+        ..Facts::default()
+    };
+    let (memory, now_ms) = (Memory::of(e), 0);
+    let look = Look {
+        e,
+        facts: &facts,
+        course: &course,
+        step,
+        now_ms,
+    };
+    let asked = criteria::criteria(e, step, &memory, criteria::ask(&look, &memory), u64::MAX);
+    let key = |w: &phoenix_analysis::Window| (w.agent.clone(), w.incarnation.clone(), w.start_ms);
+    let found = phoenix_analysis::comparable(&asked, &facts.windows);
+    found.into_iter().map(key).collect()
+}
 
 /// Starts the loop; it ends when `shutdown` is cancelled.
 pub fn spawn(app: Arc<App>, shutdown: CancellationToken) -> JoinHandle<()> {
@@ -185,7 +210,10 @@ async fn complete(
             " It holds the candidate everywhere until `phoenix experiment promote` or `abort`.",
         );
     } else if verdict.outcome == Outcome::Promote && !promote {
-        reason.push_str(" It waits for `phoenix experiment promote`; the agents run the baseline.");
+        let runs = app.without(e).await?;
+        reason.push_str(&format!(
+            " It waits for `phoenix experiment promote`; the agents run {runs}."
+        ));
     }
     if change.quarantine.is_some() {
         reason.push_str(" The candidate is quarantined.");
@@ -236,11 +264,7 @@ async fn hold(app: &App, fence: &Fence, e: &Experiment, step: &Step) -> Result<(
     let (began_ms, now_ms) = (app.began_ms(), app.now_ms());
     let fell = members.iter().find_map(|m| {
         let deaths = standing(e, step, m, began_ms, now_ms).deaths;
-        let dies = (deaths > Died::MOST).then(|| Fallen {
-            reason: format!("its process died {deaths} times"),
-            harm: true,
-        });
-        Some((m, refused(e, step, m).or(dies)?))
+        Some((m, refused(e, step, m, deaths)?))
     });
     let Some((member, fallen)) = fell else {
         return Ok(());
@@ -292,7 +316,7 @@ fn fact(app: &App, e: &Experiment, step: &Step, member: &Member) -> Fact {
         died_ms: stands.died_ms,
         given: stands.share.is_some(),
         runs: stands.runs,
-        refused: refused(e, step, member),
+        refused: refused(e, step, member, stands.deaths),
         state: if status.state.is_empty() {
             "no answer yet".into()
         } else {
@@ -302,8 +326,8 @@ fn fact(app: &App, e: &Experiment, step: &Step, member: &Member) -> Fact {
     }
 }
 
-/// The candidate is barred on this agent, or its second arm of this step was taken back.
-fn refused(e: &Experiment, step: &Step, member: &Member) -> Option<Fallen> {
+/// The candidate is barred on this agent, its second arm of this step was taken back, or its processes die of it.
+fn refused(e: &Experiment, step: &Step, member: &Member, deaths: u32) -> Option<Fallen> {
     let status = &member.agent.status;
     let said = |state: &str, reason: &str| Fallen {
         reason: format!("{state} ({reason})"),
@@ -317,7 +341,13 @@ fn refused(e: &Experiment, step: &Step, member: &Member) -> Option<Fallen> {
     }
     let here = status.experiment == e.id && status.experiment_revision == e.revision;
     let fell = here && status.state == "rolled-back" && status.candidate_hash.is_empty();
-    fell.then(|| said(&status.state, &status.reason))
+    if fell {
+        return Some(said(&status.state, &status.reason));
+    }
+    (deaths > Died::MOST).then(|| Fallen {
+        reason: format!("its process died {deaths} times"),
+        harm: true,
+    })
 }
 
 fn remembered(memory: &Memory) -> Option<serde_json::Value> {

@@ -106,6 +106,11 @@ pub fn judge(criteria: &Criteria, windows: &[Window]) -> Verdict {
     }
 }
 
+/// The reports that a verdict under these criteria compares, by window and agent.
+pub fn comparable<'a>(criteria: &Criteria, windows: &'a [Window]) -> Vec<&'a Window> {
+    select::select(criteria, windows).comparable().collect()
+}
+
 /// The outcome, and the reason of the criterion that decided it.
 fn conclude(ask: Ask, found: &[Criterion], any_data: bool, enough: bool) -> (Outcome, String) {
     let first = |ruling| found.iter().find(|c: &&Criterion| c.outcome == ruling);

@@ -14,7 +14,7 @@ pub mod window;
 pub mod witness;
 
 pub use criteria::{Ask, Criteria, Died, Goal, Guardrails, Measure, Mode, Money, ProtectedQuery};
-pub use judge::{JUDGE_VERSION, judge};
+pub use judge::{JUDGE_VERSION, comparable, judge};
 pub use verdict::{Criterion, Outcome, Ruling, Saving, Savings, Verdict};
 pub use window::{
     Arm, Attribute, Cardinality, Context, Latency, Metric, Protected, Stage, Volume, Window,

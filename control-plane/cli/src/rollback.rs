@@ -1,7 +1,7 @@
 //! `rollback`: one command, done when every connected agent runs the earlier pipeline.
 
 use crate::client::Client;
-use crate::output::{hash, rows, text};
+use crate::output::{hash, named, rows, text};
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 pub struct RollbackArgs {
     /// Name of the assignment.
     assignment: String,
-    /// Hash (or its beginning) of the pipeline; without it the one before the present.
+    /// Hash (or its beginning) of the pipeline; without it the one before the present that neither an abort nor a
+    /// quarantine took away.
     #[arg(long)]
     to: Option<String>,
     /// Seconds to wait for the agents.
@@ -30,8 +31,8 @@ pub async fn rollback(client: &Client, args: &RollbackArgs) -> anyhow::Result<()
     let to = done["to"].as_str().unwrap_or_default().to_owned();
     println!(
         "assignment/{name}: {} -> {}",
-        hash(&done, "/from"),
-        hash(&done, "/to")
+        named(&done, "/fromName", "/from"),
+        named(&done, "/toName", "/to")
     );
     loop {
         let agents = client.get("/agents").await?;

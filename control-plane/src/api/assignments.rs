@@ -4,6 +4,7 @@ use super::Shared;
 use super::error::{ApiError, ErrorBody};
 use super::types::{AssignmentBody, ChangeBody, RollbackRequest, RolledBackBody};
 use crate::app::Caller;
+use crate::model::Assignment;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -27,7 +28,7 @@ pub async fn put(
     } else {
         StatusCode::OK
     };
-    Ok((status, Json(assignment.into())))
+    Ok((status, Json(body(&shared, &caller, assignment).await?)))
 }
 
 /// All assignments.
@@ -37,8 +38,11 @@ pub async fn list(
     State(shared): State<Shared>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Vec<AssignmentBody>>, ApiError> {
-    let all = shared.app.assignments(&caller.tenant).await?;
-    Ok(Json(all.into_iter().map(Into::into).collect()))
+    let mut all = Vec::new();
+    for assignment in shared.app.assignments(&caller.tenant).await? {
+        all.push(body(&shared, &caller, assignment).await?);
+    }
+    Ok(Json(all))
 }
 
 /// One assignment.
@@ -51,7 +55,7 @@ pub async fn get(
     Path(name): Path<String>,
 ) -> Result<Json<AssignmentBody>, ApiError> {
     let found = shared.app.assignment(&caller.tenant, &name).await?;
-    Ok(Json(found.into()))
+    Ok(Json(body(&shared, &caller, found).await?))
 }
 
 /// The pipelines that it led to, newest first; also of one that is deleted.
@@ -63,8 +67,15 @@ pub async fn history(
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<Json<Vec<ChangeBody>>, ApiError> {
-    let all = shared.app.assignment_history(&caller.tenant, &name).await?;
-    Ok(Json(all.into_iter().map(Into::into).collect()))
+    let mut all = Vec::new();
+    for change in shared.app.assignment_history(&caller.tenant, &name).await? {
+        let found = shared
+            .app
+            .pipeline_name(&caller.tenant, &change.hash)
+            .await?;
+        all.push(ChangeBody::new(change, found));
+    }
+    Ok(Json(all))
 }
 
 /// Removes an assignment; its agents follow the next match, or pass everything through.
@@ -80,7 +91,8 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Back to the pipeline before the present one, or to the one given.
+/// Back to the pipeline before the present one that neither an abort nor a quarantine took away, or to the one
+/// given.
 #[utoipa::path(post, path = "/assignments/{name}/rollback", tag = "assignments",
     params(("name" = String, Path)), request_body = Option<RollbackRequest>,
     responses((status = 200, body = RolledBackBody), (status = 404, body = ErrorBody),
@@ -96,10 +108,23 @@ pub async fn rollback(
         .app
         .rollback(&caller, &name, request.to.as_deref())
         .await?;
+    let name = async |hash: &str| shared.app.pipeline_name(&caller.tenant, hash).await;
     Ok(Json(RolledBackBody {
         assignment: done.assignment,
+        from_name: name(&done.from).await?,
+        to_name: name(&done.to).await?,
         from: done.from,
         to: done.to,
         agents: done.agents,
     }))
+}
+
+async fn body(
+    shared: &Shared,
+    caller: &Caller,
+    assignment: Assignment,
+) -> Result<AssignmentBody, ApiError> {
+    let found = shared.app.pipeline_name(&caller.tenant, &assignment.hash);
+    let name = found.await?;
+    Ok(AssignmentBody::new(assignment, name))
 }

@@ -187,7 +187,8 @@ async fn with_figures(
         .app
         .windows(&experiment.tenant, &experiment.id)
         .await?;
-    let figures = crate::app::experiments::figures(&experiment, &windows);
+    let compared = crate::driver::compared(&experiment, &windows);
+    let figures = crate::app::experiments::figures(&experiment, &windows, &compared);
     let outlook = crate::driver::outlook(&shared.app, &experiment).await?;
     Ok(Json(ExperimentBody::new(experiment, figures).with(outlook)))
 }

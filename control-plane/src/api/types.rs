@@ -135,13 +135,16 @@ pub struct AssignmentBody {
     pub spec: AssignmentSpec,
     /// What `spec.pipeline` leads to now.
     pub hash: String,
+    /// The name of that pipeline.
+    pub pipeline_name: Option<String>,
     pub updated_at: String,
     pub actor: String,
 }
 
-impl From<Assignment> for AssignmentBody {
-    fn from(a: Assignment) -> Self {
+impl AssignmentBody {
+    pub fn new(a: Assignment, pipeline_name: Option<String>) -> Self {
         AssignmentBody {
+            pipeline_name,
             name: a.name,
             spec: a.spec,
             hash: a.hash,
@@ -153,20 +156,24 @@ impl From<Assignment> for AssignmentBody {
 
 /// A pipeline that an assignment led to, from a moment on.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct ChangeBody {
     /// As written: name or hash; empty: deleted.
     pub pipeline: String,
     pub hash: String,
+    /// The name of the pipeline that `hash` is; null: there is none (any more).
+    pub pipeline_name: Option<String>,
     pub priority: i64,
-    /// `applied`, `new-version`, `rolled-back`, `promoted`, `deleted`.
+    /// `applied`, `new-version`, `rolled-back`, `promoted`, `aborted` (a promotion taken back), `deleted`.
     pub cause: String,
     pub actor: String,
     pub time: String,
 }
 
-impl From<AssignmentChange> for ChangeBody {
-    fn from(c: AssignmentChange) -> Self {
+impl ChangeBody {
+    pub fn new(c: AssignmentChange, pipeline_name: Option<String>) -> Self {
         ChangeBody {
+            pipeline_name,
             pipeline: c.pipeline,
             hash: c.hash,
             priority: c.priority,
@@ -187,10 +194,14 @@ pub struct RollbackRequest {
 
 /// What a rollback did.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct RolledBackBody {
     pub assignment: String,
     pub from: String,
+    /// The names of both pipelines; null: there is none any more.
+    pub from_name: Option<String>,
     pub to: String,
+    pub to_name: Option<String>,
     /// Connected agents that it reaches.
     pub agents: usize,
 }

@@ -1,13 +1,20 @@
 //! Assignments: which agents run which pipeline, and the way back.
 
+use super::quarantine::short;
 use super::{App, Caller, Error, event};
 use crate::desired::{assigned, labels, tie};
 use crate::documents::{AssignmentSpec, is_hash, parse_assignment};
 use crate::model::{Assignment, AssignmentChange, NewEvent};
 use crate::store::Change;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 const WHAT: &str = "the assignment";
+
+/// Cause of a change that a promotion made.
+pub(super) const PROMOTED: &str = "promoted";
+/// Cause of a change that took a promotion back.
+pub(super) const ABORTED: &str = "aborted";
 
 /// What a rollback did.
 #[derive(Debug, Clone)]
@@ -206,7 +213,8 @@ impl App {
         let _turn = self.turn.lock().await;
         let old = self.assignment(&caller.tenant, name).await?;
         let (mut changes, mut events) = (Vec::new(), Vec::new());
-        self.dropped(caller, old, &mut changes, &mut events).await?;
+        self.dropped(caller, old, "deleted", &mut changes, &mut events)
+            .await?;
         self.write(None, changes, events).await
     }
 
@@ -215,6 +223,7 @@ impl App {
         &self,
         caller: &Caller,
         old: Assignment,
+        cause: &str,
         changes: &mut Vec<Change>,
         events: &mut Vec<NewEvent>,
     ) -> Result<(), Error> {
@@ -227,7 +236,7 @@ impl App {
             pipeline: String::new(),
             hash: String::new(),
             priority: old.spec.priority,
-            cause: "deleted".into(),
+            cause: cause.into(),
             actor: caller.actor.clone(),
             time_ms: self.now_ms(),
         }));
@@ -282,17 +291,16 @@ impl App {
         let tenant = &current.tenant;
         let history = self.store.assignment_history(tenant, &current.name).await?;
         let wanted = match to {
-            None => history
-                .iter()
-                .map(|h| &h.hash)
-                .find(|h| !h.is_empty() && **h != current.hash)
-                .cloned()
-                .ok_or_else(|| {
-                    Error::refused(
-                        "no-earlier-pipeline",
-                        format!("assignment {} never led to another pipeline", current.name),
-                    )
-                })?,
+            None => {
+                let barred = self.store.quarantine(tenant).await?;
+                let mut barred: BTreeSet<String> = barred.into_iter().map(|q| q.hash).collect();
+                for change in &history {
+                    if self.by_hash(tenant, &change.hash).await?.is_none() {
+                        barred.insert(change.hash.clone());
+                    }
+                }
+                earlier(current, &history, barred)?
+            }
             Some(hash) if is_hash(hash) => hash.to_owned(),
             Some(prefix) => history
                 .iter()
@@ -322,4 +330,43 @@ impl App {
             .filter(|a| assigned(&assignments, tenant, &labels(a)).is_some_and(|x| x.name == name))
             .count())
     }
+}
+
+/// The pipeline before the present one that neither an abort nor a quarantine took away. `barred`: hashes that
+/// are quarantined, or of pipelines that were deleted.
+fn earlier(
+    current: &Assignment,
+    history: &[AssignmentChange],
+    mut barred: BTreeSet<String>,
+) -> Result<String, Error> {
+    let mut passed: Vec<String> = Vec::new();
+    let mut after: Option<&AssignmentChange> = None;
+    for change in history {
+        if after.is_some_and(|a| a.cause == ABORTED) {
+            barred.insert(change.hash.clone());
+        }
+        after = Some(change);
+        if change.hash.is_empty() || change.hash == current.hash {
+            continue;
+        }
+        if !barred.contains(&change.hash) {
+            return Ok(change.hash.clone());
+        }
+        if !passed.contains(&change.hash) {
+            passed.push(change.hash.clone());
+        }
+    }
+    let name = &current.name;
+    let message = match passed.as_slice() {
+        [] => format!("assignment {name} never led to another pipeline"),
+        some => {
+            let some: Vec<&str> = some.iter().map(|hash| short(hash)).collect();
+            format!(
+                "there is nothing before the present pipeline of assignment {name} but what was deleted, or taken \
+                 away by an abort or a quarantine ({}): apply what it is to lead to",
+                some.join(", ")
+            )
+        }
+    };
+    Err(Error::refused("no-earlier-pipeline", message))
 }

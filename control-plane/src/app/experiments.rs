@@ -206,6 +206,17 @@ impl App {
             .collect())
     }
 
+    /// What the agents of an experiment run without it, in words.
+    pub async fn without(&self, e: &Experiment) -> Result<&'static str, Error> {
+        let assignments = self.store.assignments(&e.tenant).await?;
+        let agents = self.store.agents(Some(&e.tenant)).await?;
+        Ok(match baseline_of(e, &assignments, &agents) {
+            Ok(hash) if hash == e.baseline_hash => "the baseline",
+            Ok(Some(hash)) if hash == e.candidate_hash => "the candidate, which is assigned",
+            _ => "what is assigned",
+        })
+    }
+
     /// What is assigned now.
     pub async fn current_assignments(&self, tenant: &str) -> Result<Vec<Assignment>, Error> {
         Ok(self.store.assignments(tenant).await?)

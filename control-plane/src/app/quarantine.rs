@@ -1,7 +1,7 @@
 //! Pipelines that did harm: no agent of the tenant gets them again until a person lifts them.
 
 use super::{App, Caller, Error, event};
-use crate::model::{Experiment, NewEvent, Quarantine};
+use crate::model::{Experiment, NewEvent, Phase, PhaseChange, Quarantine};
 use crate::store::Change;
 use serde_json::json;
 
@@ -31,7 +31,7 @@ impl App {
         ))
     }
 
-    /// The row and the event that bar the candidate of an experiment.
+    /// The rows and the events that bar the candidate of an experiment, for every other that runs or holds it too.
     pub(super) async fn bar(
         &self,
         caller: &Caller,
@@ -58,13 +58,31 @@ impl App {
             json!({ "hash": new.hash, "reason": new.reason, "experiment": new.experiment }),
         ));
         changes.push(Change::PutQuarantine(new));
+        let all = self.store.experiments(Some(&e.tenant)).await?;
+        let others = all.into_iter().filter(|other| {
+            other.name != e.name && other.is_live() && other.candidate_hash == e.candidate_hash
+        });
+        for other in others {
+            let change = PhaseChange {
+                // One that holds has its verdict.
+                phase: other.phase.is_active().then_some(Phase::Cancelled),
+                reason: format!(
+                    "its candidate was quarantined: experiment {} found harm",
+                    e.name
+                ),
+                ..PhaseChange::default()
+            };
+            let (new, told) = self.phased(caller, other, change);
+            changes.push(Change::PutExperiment(new));
+            events.push(told);
+        }
         Ok(())
     }
 
     /// Lets a pipeline (its hash, the beginning of it, or its name where that says which) be tried again, also
     /// by the agents that fell back from it.
     pub async fn lift(&self, caller: &Caller, which: &str) -> Result<Quarantine, Error> {
-        let turn = self.turn.lock().await;
+        let _turn = self.turn.lock().await;
         let all = self.store.quarantine(&caller.tenant).await?;
         let meant =
             |q: &Quarantine| q.pipeline == which || (which.len() >= 6 && q.hash.starts_with(which));
@@ -81,11 +99,17 @@ impl App {
             }
             (None, _) => {
                 return Err(Error::NotFound(format!(
-                    "a quarantined pipeline of the name {which:?}, or whose hash begins so (6 digits or \
+                    "quarantined pipeline of the name {which:?}, nor one whose hash begins so (6 digits or \
                      more): `phoenix quarantine list` shows them"
                 )));
             }
         };
+        // The agents first: were this to end in between, it could be said again.
+        for agent in self.store.agents(Some(&caller.tenant)).await? {
+            if agent.quarantine.iter().any(|q| q.hash == lifted.hash) {
+                self.forgive(caller, &agent.identity, &lifted.hash).await?;
+            }
+        }
         let told = event(
             caller,
             format!("pipeline/{}", lifted.pipeline),
@@ -97,18 +121,12 @@ impl App {
             hash: lifted.hash.clone(),
         };
         self.write(None, vec![change], vec![told]).await?;
-        drop(turn);
-        for agent in self.store.agents(Some(&caller.tenant)).await? {
-            if agent.quarantine.iter().any(|q| q.hash == lifted.hash) {
-                self.forgive(caller, &agent.identity, &lifted.hash).await?;
-            }
-        }
         Ok(lifted)
     }
 }
 
 /// The digits by which people name a hash.
-fn short(hash: &str) -> &str {
+pub(super) fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
 }
 

@@ -134,10 +134,6 @@ pub(super) struct Look<'a> {
 
 /// What an experiment does next.
 pub fn next(e: &Experiment, facts: &Facts, now_ms: u64) -> Action {
-    // Who is there, and what became of whom, is only known when they have had the time to come back.
-    if facts.agents.iter().any(|a| a.gone == Some(Gone::Returning)) {
-        return Action::Wait;
-    }
     let course = e.spec.course();
     let Some(step) = course.get(e.at) else {
         return Action::Wait;
@@ -150,6 +146,12 @@ pub fn next(e: &Experiment, facts: &Facts, now_ms: u64) -> Action {
         now_ms,
     };
     let memory = Memory::of(e);
+    // Who is there, and what became of whom, is only known when they have had the time to come back. Harm
+    // that is known needs nobody else.
+    let returning = facts.agents.iter().any(|a| a.gone == Some(Gone::Returning));
+    if returning && !look.harmed(&memory) {
+        return Action::Wait;
+    }
     match (e.phase, step.kind) {
         (Phase::Initializing, _) => look.initializing(memory),
         (Phase::Running, Kind::Lint) => run::lint(&look, memory),
@@ -169,6 +171,16 @@ pub fn first_phase(step: &Step) -> Phase {
 }
 
 impl Look<'_> {
+    /// Something is known that ends the experiment, whatever those say who are not there yet.
+    fn harmed(&self, memory: &Memory) -> bool {
+        match (self.e.phase, self.step.on_agents()) {
+            (Phase::Initializing, _) => self.refusal().is_some(),
+            (Phase::Running, true) => self.refusal().is_some() || self.so_far(memory).harm,
+            (Phase::Analyzing, _) => memory.fallen.is_some() || self.so_far(memory).harm,
+            _ => false,
+        }
+    }
+
     fn initializing(&self, mut memory: Memory) -> Action {
         if let Some((agent, fallen)) = self.refusal() {
             let reason = format!(
@@ -188,7 +200,9 @@ impl Look<'_> {
         if let Some(chosen) = self.other_nodes() {
             return Action::Choose(chosen);
         }
-        if !connected.is_empty() && waiting.is_empty() {
+        // Without any of those that were chosen nobody would run the candidate.
+        let chosen = |a: &&Fact| !self.by_node() || self.e.chosen.contains(&a.agent);
+        if connected.iter().any(chosen) && waiting.is_empty() {
             memory.agents = connected.iter().map(|a| a.agent.clone()).collect();
             for (agent, bytes) in connected
                 .iter()
@@ -210,30 +224,9 @@ impl Look<'_> {
         self.e.phase_ms.max(self.facts.began_ms)
     }
 
-    /// Who is waited for before the step runs.
-    pub(super) fn begins(&self) -> String {
-        let given = self.facts.agents.iter().filter(|a| a.connected && a.given);
-        let (runs, waiting): (Vec<&Fact>, Vec<&Fact>) = given.partition(|a| a.runs);
-        let names: Vec<String> = waiting
-            .iter()
-            .take(5)
-            .map(|a| format!("{} ({})", a.agent, a.state))
-            .collect();
-        match (runs.len(), waiting.len()) {
-            (0, 0) => "No agent of the scope is connected.".into(),
-            (ready, more) => format!(
-                "{ready} of {} agents run the {}; waiting for {}{}",
-                ready + more,
-                self.arm(),
-                names.join(", "),
-                if more > names.len() { ", ..." } else { "." }
-            ),
-        }
-    }
-
     /// Where nodes are chosen and none of them is connected: those that are.
     fn other_nodes(&self) -> Option<Vec<String>> {
-        if !matches!(self.step.share, Share::Nodes(_) | Share::Both { .. }) {
+        if !self.by_node() {
             return None;
         }
         // One that died of it comes back, and must not take the next node with it.
@@ -258,18 +251,22 @@ impl Look<'_> {
     }
 
     fn running_reason(&self, memory: &Memory) -> String {
-        let nodes = matches!(self.step.share, Share::Nodes(_) | Share::Both { .. });
         let chosen = memory.agents.iter().filter(|a| self.e.chosen.contains(a));
-        match (nodes, memory.agents.as_slice()) {
+        match (self.by_node(), memory.agents.as_slice()) {
             (true, all) => format!(
-                "{} of {} agents run the {}",
+                "{} of {} agents took the {}",
                 chosen.count(),
                 all.len(),
                 self.arm()
             ),
-            (false, [one]) => format!("{one} runs the {}", self.arm()),
-            (false, all) => format!("{} agents run the {}", all.len(), self.arm()),
+            (false, [one]) => format!("{one} took the {}", self.arm()),
+            (false, all) => format!("{} agents took the {}", all.len(), self.arm()),
         }
+    }
+
+    /// Some nodes run the candidate, or a share of it, and the others the baseline.
+    pub(super) fn by_node(&self) -> bool {
+        matches!(self.step.share, Share::Nodes(_) | Share::Both { .. })
     }
 
     fn late(&self, connected: &[&Fact], waiting: &[&&Fact]) -> String {
@@ -281,6 +278,12 @@ impl Look<'_> {
             .iter()
             .map(|a| format!("{} ({})", a.agent, a.state))
             .collect();
+        if names.is_empty() {
+            return format!(
+                "none of the agents that were chosen was connected {within}: {}",
+                self.absent(&self.e.chosen).join(", ")
+            );
+        }
         format!(
             "{} of {} connected agents did not take the {} {within}: {}",
             waiting.len(),

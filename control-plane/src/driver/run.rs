@@ -145,10 +145,26 @@ impl Look<'_> {
         self.dwells_ms() == 0
     }
 
-    /// How long the step must last still.
+    /// For how long windows must come still. Time in which none came is no time in which the candidate was
+    /// seen: the server may have been away, and with it the lease.
     pub(super) fn dwells_ms(&self) -> u64 {
-        let until = self.e.step_ms().saturating_add(self.step.dwell_ms);
-        until.saturating_sub(self.now_ms)
+        self.step.dwell_ms.saturating_sub(self.seen_ms())
+    }
+
+    /// The time that the reports of agents with the second arm cover.
+    fn seen_ms(&self) -> u64 {
+        let some = self.by_node();
+        let windows = self.facts.windows.iter();
+        let has = windows.filter(|w| !some || self.e.chosen.contains(&w.agent));
+        let mut spans: Vec<(u64, u64)> = has.map(|w| (w.start_ms, w.end_ms)).collect();
+        spans.sort_unstable();
+        let mut until = 0;
+        let mut seen = 0;
+        for (start, end) in spans {
+            seen += end.saturating_sub(start.max(until));
+            until = until.max(end);
+        }
+        seen
     }
 
     /// The end of the whole run.

@@ -23,8 +23,7 @@ pub(super) fn analyzing(look: &Look, memory: Memory) -> Action {
     {
         return look.fail(fallen.reason.clone(), fallen.harm);
     }
-    let dwelt = look.e.phase_ms >= look.e.step_ms().saturating_add(look.step.dwell_ms);
-    let passed = verdict.outcome == Outcome::Promote && dwelt;
+    let passed = verdict.outcome == Outcome::Promote && look.dwelt();
     complete(look, verdict, passed, false)
 }
 

@@ -4,6 +4,7 @@
 
 mod offline;
 mod steps;
+mod waiting;
 
 use super::next::{
     Action, Fact, Facts, Fallen, INITIALIZE_MS, Memory, SETTLE_MS, first_phase, next,

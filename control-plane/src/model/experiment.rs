@@ -88,7 +88,7 @@ pub struct Experiment {
     pub ended_ms: Option<u64>,
     /// Set by promotion: the assignment that now serves the candidate.
     pub promoted_to: Option<String>,
-    /// It was promoted, and that was taken back.
+    /// The candidate was taken back after the verdict: from a promotion, a hold, or the wait for a person's word.
     #[serde(default)]
     pub taken_back: bool,
     /// It is completed, and its agents run the candidate until it is promoted or aborted.
@@ -109,6 +109,11 @@ impl Experiment {
     /// Its agents are taken: it runs, or holds the candidate.
     pub fn is_live(&self) -> bool {
         self.phase.is_active() || self.holds
+    }
+
+    /// The outcome of its verdict: `promote`, `reject`, `inconclusive`, `no data`; `None`: not judged.
+    pub fn outcome(&self) -> Option<&str> {
+        self.verdict.as_ref()?.get("outcome")?.as_str()
     }
 
     /// The present step.

@@ -11,4 +11,5 @@ mod openapi;
 mod pipelines;
 mod restart;
 mod support;
+mod taken_back;
 mod tls;

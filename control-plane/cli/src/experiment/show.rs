@@ -16,7 +16,7 @@ pub fn show(e: &Value) -> String {
         text(e, "/name"),
         coloured(&text(e, "/phase")),
         text(e, "/step"),
-        text(e, "/reason")
+        waits(e).unwrap_or_else(|| text(e, "/reason"))
     );
     out += &table(
         &["baseline", "candidate", "started", "ended", "promoted to"],
@@ -32,6 +32,10 @@ pub fn show(e: &Value) -> String {
     out += &warnings(e);
     out += &agents(rows(&e["agents"]));
     if e["verdict"].is_object() {
+        let reason = text(&e["verdict"], "/reason");
+        if !text(e, "/reason").contains(&reason) {
+            let _ = write!(out, "\n{reason}");
+        }
         out += &verdict(&e["verdict"]);
         out += &worth(&e["verdict"], brief);
     } else if e["live"].is_object() {
@@ -111,7 +115,11 @@ fn steps(e: &Value) -> String {
             coloured(&text(s, "/state")),
             count(s, "/verdict/windows/used"),
             percent(s, "/verdict/savings/points/saving"),
-            text(s, "/reason"),
+            // Of the present one it is said above.
+            match s["state"].as_str() {
+                Some("running") => "-".into(),
+                _ => text(s, "/reason"),
+            },
         ]
     };
     let head = ["step", "state", "windows", "points saved", "reason"];
@@ -323,16 +331,16 @@ fn saving(live: &Value, field: &str) -> String {
     }
 }
 
+/// What its present step waits for; `None`: it does not run.
+fn waits(e: &Value) -> Option<String> {
+    let present = rows(&e["steps"]).iter().find(|s| s["state"] == "running");
+    present?["reason"].as_str().map(str::to_owned)
+}
+
 /// One line while it runs.
 pub fn line(e: &Value) -> String {
     let step = format!("{} {}", text(e, "/step"), text(e, "/phase"));
-    let present = rows(&e["steps"]).iter().find(|s| s["state"] == "running");
-    let waits = present.map_or_else(|| "-".into(), |s| text(s, "/reason"));
-    let said = if waits == "-" {
-        text(e, "/reason")
-    } else {
-        waits
-    };
+    let said = waits(e).unwrap_or_else(|| text(e, "/reason"));
     let mut line = format!("{step:<22} {said}");
     if e["live"].is_object() {
         let _ = write!(

@@ -93,13 +93,36 @@ async fn a_good_candidate_is_promoted_and_wait_exits_with_0() {
     }
     let history = server.phoenix(&["history", "all"]).good();
     assert!(history.contains("promoted"), "{history}");
+    let hash = &e["candidateHash"].as_str().unwrap()[..12];
+    let named = format!("cut ({hash})");
+    let listed = server.phoenix(&["get", "assignments"]).good();
+    assert!(
+        history.contains(&named) && listed.contains(&named),
+        "{history}{listed}"
+    );
     events_are_the_newest_and_their_times_can_be_read(&server);
 }
 
 fn events_are_the_newest_and_their_times_can_be_read(server: &Server) {
-    let before = server.phoenix(&["get", "events", "-o", "json"]).json();
-    let before = before.as_array().unwrap();
-    let two = server.phoenix(&["get", "events", "--limit", "2"]).good();
+    let of = |arguments: &[&str]| {
+        let all = [&["get", "events", "-o", "json"], arguments].concat();
+        let list = server.phoenix(&all).json();
+        list.as_array().unwrap().clone()
+    };
+    let windows = |list: &[Value]| {
+        let kinds = list.iter().map(|e| e["kind"].as_str().unwrap());
+        kinds.filter(|k| *k == "experiment.window").count()
+    };
+    let kinds = ["--kind", "experiment.*", "--kind", "agent.healthy"];
+    assert_eq!(windows(&of(&[])), 0, "windows are left out");
+    assert_eq!(windows(&of(&kinds)), 0);
+    assert_eq!(windows(&of(&["--kind", "experiment.window"])), 6);
+    let before = of(&["--all"]);
+    assert_eq!(windows(&before), 6);
+    assert!(of(&kinds).len() > 3 && of(&kinds).len() < of(&[]).len());
+    let two = server
+        .phoenix(&["get", "events", "--all", "--limit", "2"])
+        .good();
     let rows: Vec<Vec<&str>> = two
         .lines()
         .skip(1)
@@ -113,7 +136,9 @@ fn events_are_the_newest_and_their_times_can_be_read(server: &Server) {
         let time = humantime::parse_rfc3339(row[1]).unwrap();
         assert!(time.elapsed().unwrap() < Duration::from_secs(600));
     }
-    let hour = server.phoenix(&["get", "events", "--since", "1h"]).good();
+    let hour = server
+        .phoenix(&["get", "events", "--all", "--since", "1h"])
+        .good();
     assert!(hour.lines().count() > before.len());
     let later = ["get", "events", "--since", "2126-01-01T00:00:00Z"];
     assert_eq!(server.phoenix(&later).good().trim(), "no events");
@@ -127,7 +152,7 @@ fn offline_is_the_same(server: &Server, rest: &str, verdict: &Value) {
     let (document, windows) = (folder.path().join("e.yaml"), folder.path().join("w.jsonl"));
     std::fs::write(&document, experiment("e", rest)).unwrap();
     let exported = server.phoenix(&["experiment", "windows", "e"]).good();
-    std::fs::write(&windows, exported).unwrap();
+    std::fs::write(&windows, &exported).unwrap();
     let (document, windows) = (
         document.display().to_string(),
         windows.display().to_string(),
@@ -137,6 +162,14 @@ fn offline_is_the_same(server: &Server, rest: &str, verdict: &Value) {
     let id = said.as_object_mut().unwrap().remove("experiment");
     assert!(id.is_some_and(|id| id.is_string()));
     assert_eq!(said, *verdict);
+    // As `phoenix experiment windows e | phoenix judge --experiment e.yaml -`.
+    let piped = ["judge", "--experiment", &document, "-", "-o", "json"];
+    assert_eq!(
+        server.phoenix_with(&piped, &exported).json()["verdict"],
+        said["verdict"]
+    );
+    let nothing = server.phoenix_with(&piped, "");
+    assert!(nothing.stderr.contains("standard input"), "{nothing:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! Abort: one verb that takes the candidate back, whatever the experiment is doing. Said twice it does nothing
 //! more.
 
-use crate::app::assignments::Edit;
+use crate::app::assignments::{ABORTED, Edit, PROMOTED};
 use crate::app::{App, Caller, Error};
 use crate::model::{Assignment, Experiment, NewEvent, Phase, PhaseChange};
 use crate::store::Change;
@@ -17,8 +17,8 @@ pub struct Aborted {
 }
 
 impl App {
-    /// Ends an experiment that is not over, without a verdict; ends a hold; takes a promotion back where the
-    /// candidate still is what was promoted.
+    /// Ends an experiment that is not over, without a verdict; ends a hold, or the wait for a promotion; takes a
+    /// promotion back where the candidate still is what was promoted.
     pub async fn abort_experiment(
         &self,
         caller: &Caller,
@@ -53,13 +53,14 @@ impl App {
             .iter()
             .filter(|m| m.connected && m.agent.status.experiment == e.id)
             .count();
+        let to = self.without(e).await?;
         Ok(match e.phase {
             Phase::Pending => "it had not started: nothing ran".into(),
             _ if e.holds => format!(
-                "it no longer holds the candidate; {running} connected agents go back to the baseline"
+                "it no longer holds the candidate; {running} connected agents go back to {to}"
             ),
             _ => format!(
-                "step {} ended; {running} connected agents go back to the baseline",
+                "step {} ended; {running} connected agents go back to {to}",
                 e.step
             ),
         })
@@ -79,8 +80,22 @@ impl App {
             changed: false,
         };
         let Some(name) = e.promoted_to.clone() else {
-            let did = format!("it is {} already: nothing runs", e.phase.name());
-            return Ok(nothing(e, did));
+            if e.taken_back || e.outcome() != Some("promote") {
+                let did = format!("it is {} already: nothing runs", e.phase.name());
+                return Ok(nothing(e, did));
+            }
+            // It waited for a person, who has decided.
+            e.taken_back = true;
+            let change = PhaseChange {
+                reason: why,
+                ..PhaseChange::default()
+            };
+            let experiment = self.write_phase(None, caller, e, change).await?;
+            return Ok(Aborted {
+                experiment,
+                did: "its candidate ran nowhere, and is not to be promoted any more".into(),
+                changed: true,
+            });
         };
         let current = self.store.assignment(&e.tenant, &name).await?;
         let Some(current) = current.filter(|a| a.hash == e.candidate_hash) else {
@@ -118,18 +133,34 @@ impl App {
     ) -> Result<String, Error> {
         let name = current.name.clone();
         let history = self.store.assignment_history(&e.tenant, &name).await?;
-        // Newest first. What it led to before the promotion; a deletion leads nowhere.
+        // Newest first.
+        let mut led = history.iter().take_while(|h| h.hash == e.candidate_hash);
+        if !led.any(|h| h.cause == PROMOTED) {
+            return Ok(format!(
+                "assignment {name} led to the candidate before and still does"
+            ));
+        }
+        // What it led to before the promotion; a deletion leads nowhere.
         let mut before = history.iter().skip_while(|h| h.hash == e.candidate_hash);
-        let before = before.next().filter(|h| !h.hash.is_empty());
-        let baseline = e.baseline_hash.as_ref();
-        let Some((before, to)) = before.zip(baseline) else {
-            self.dropped(caller, current, changes, events).await?;
+        let Some(before) = before.next().filter(|h| !h.hash.is_empty()) else {
+            self.dropped(caller, current, ABORTED, changes, events)
+                .await?;
             return Ok(format!(
                 "assignment {name}, which the promotion made, was deleted"
             ));
         };
+        let to = &before.hash;
+        if self.by_hash(&e.tenant, to).await?.is_none() {
+            return Err(Error::refused(
+                "no-earlier-pipeline",
+                format!(
+                    "the pipeline that assignment {name} led to before the promotion was deleted: apply what it is \
+                     to lead to"
+                ),
+            ));
+        }
         self.refuse_quarantined(&e.tenant, to).await?;
-        // By the name that was written, while that still leads to the baseline.
+        // By the name that was written, while that still leads there.
         let newest = self.resolve(&e.tenant, &before.pipeline).await?;
         let same = newest.is_some_and(|p| p.hash == *to);
         let mut spec = current.spec;
@@ -142,11 +173,12 @@ impl App {
             name: name.clone(),
             spec,
             hash: to.clone(),
-            cause: "rolled-back",
+            cause: ABORTED,
         };
         let all = self.store.assignments(&e.tenant).await?;
         self.moved(caller, &all, edit, None, changes, events)
             .await?;
-        Ok(format!("assignment {name} was rolled back to the baseline"))
+        let what = self.named(&e.tenant, to).await?;
+        Ok(format!("assignment {name} was rolled back to {what}"))
     }
 }

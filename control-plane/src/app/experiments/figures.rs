@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
-/// Both arms so far, over the windows in which an agent reported both and neither is void.
+/// Both arms so far, over what the verdict of the step compares.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Figures {
@@ -39,12 +39,17 @@ pub struct ArmFigures {
     pub cpu_seconds: Option<f64>,
 }
 
-/// `None`: no window was reported for the present run.
-pub fn figures(experiment: &Experiment, windows: &[Window]) -> Option<Figures> {
+/// `compared`: the reports that the verdict compares, by agent, incarnation and start. `None`: no window was
+/// reported for the present run.
+pub fn figures(
+    experiment: &Experiment,
+    windows: &[Window],
+    compared: &BTreeSet<(String, String, u64)>,
+) -> Option<Figures> {
     let mut pairs: BTreeMap<_, Vec<&Window>> = BTreeMap::new();
     for w in windows {
         if w.experiment_revision == experiment.revision {
-            let key = (&w.identity, &w.incarnation, w.start_ms);
+            let key = (w.identity.to_string(), w.incarnation.clone(), w.start_ms);
             pairs.entry(key).or_default().push(w);
         }
     }
@@ -52,9 +57,9 @@ pub fn figures(experiment: &Experiment, windows: &[Window]) -> Option<Figures> {
         return None;
     }
     let all = pairs.len() as u64;
-    pairs.retain(|_, arms| arms.len() == 2 && arms.iter().all(|w| w.void_reason.is_empty()));
+    pairs.retain(|key, _| compared.contains(key));
     let newest = pairs.keys().map(|(_, _, start)| *start).max();
-    let agents: BTreeSet<_> = pairs.keys().map(|(identity, _, _)| *identity).collect();
+    let agents: BTreeSet<_> = pairs.keys().map(|(agent, _, _)| agent).collect();
     let of = |arm: &str| -> Vec<&Window> {
         let both = pairs.values().flatten();
         both.filter(|w| w.arm == arm).copied().collect()

@@ -141,7 +141,7 @@ impl App {
     }
 
     /// The row and the event of a phase change.
-    fn phased(
+    pub(in crate::app) fn phased(
         &self,
         caller: &Caller,
         mut e: Experiment,
@@ -170,6 +170,8 @@ impl App {
         }
         e.chosen = change.chosen.unwrap_or(e.chosen);
         e.memory = change.memory.unwrap_or(e.memory);
+        // A hold ends with a promotion, or the candidate was taken back.
+        e.taken_back |= e.holds && !change.holds && e.promoted_to.is_none();
         e.holds = change.holds;
         let judged = change.verdict.is_some();
         if judged {
@@ -222,8 +224,9 @@ impl App {
                     // One that holds has its verdict.
                     phase: e.phase.is_active().then_some(Phase::Cancelled),
                     reason: format!(
-                        "the assigned pipeline of agent {} changed while it ran",
-                        agent.identity.node
+                        "the assigned pipeline of agent {} changed while it {}",
+                        agent.identity.node,
+                        if e.holds { "held the candidate" } else { "ran" }
                     ),
                     ..PhaseChange::default()
                 };

@@ -1,11 +1,11 @@
 //! Promotion: an ordinary change of an assignment.
 
-use super::lifecycle::driver;
-use crate::app::assignments::Edit;
+use super::lifecycle::{baseline_of, driver};
+use crate::app::assignments::{Edit, PROMOTED};
 use crate::app::{App, Caller, Error};
 use crate::desired::{assigned, labels, tie};
 use crate::documents::AssignmentSpec;
-use crate::model::{Assignment, Experiment, Fence, NewEvent, Phase, PhaseChange};
+use crate::model::{Agent, Assignment, Experiment, Fence, NewEvent, Phase, PhaseChange};
 use crate::store::Change;
 
 impl App {
@@ -52,15 +52,13 @@ impl App {
         if e.taken_back {
             return Err(Error::refused(
                 "not-promotable",
-                format!("the promotion of experiment {name} was taken back: run it again"),
+                format!(
+                    "the candidate of experiment {name} was taken back ({}): apply and run it again",
+                    e.reason
+                ),
             ));
         }
-        let outcome = e
-            .verdict
-            .as_ref()
-            .and_then(|v| v.get("outcome"))
-            .and_then(|o| o.as_str());
-        let refusal = match (e.phase, outcome) {
+        let refusal = match (e.phase, e.outcome()) {
             (Phase::Completed, Some("promote")) => None,
             (Phase::Completed, Some("reject") | None) => Some("its verdict is reject"),
             (Phase::Completed, Some(_)) if force => None,
@@ -106,7 +104,7 @@ impl App {
     }
 
     /// The assignment that serves the experiment's agents, if it has the same selector; else a new
-    /// one above it.
+    /// one above it. Where all of them are led to the candidate already, nothing changes.
     async fn promotion(
         &self,
         caller: &Caller,
@@ -120,7 +118,15 @@ impl App {
         self.refuse_quarantined(&e.tenant, &e.candidate_hash)
             .await?;
         let before = self.store.assignments(&e.tenant).await?;
-        let serving = self.serving(e, &before).await?;
+        let agents = self.store.agents(Some(&e.tenant)).await?;
+        let serving = serving(e, &before, &agents);
+        let assigned = baseline_of(e, &before, &agents).ok().flatten();
+        if let (true, Some(name)) = (
+            assigned.as_ref() == Some(&e.candidate_hash),
+            serving.first(),
+        ) {
+            return Ok(name.clone());
+        }
         let same = before
             .iter()
             .filter(|a| a.spec.selector == e.spec.scope.selector)
@@ -148,26 +154,25 @@ impl App {
             name: name.clone(),
             spec,
             hash: candidate.hash.clone(),
-            cause: "promoted",
+            cause: PROMOTED,
         };
         self.moved(caller, &before, edit, Some(&e.name), changes, events)
             .await?;
         Ok(name)
     }
+}
 
-    /// Names of the assignments that serve the experiment's agents now.
-    async fn serving(&self, e: &Experiment, all: &[Assignment]) -> Result<Vec<String>, Error> {
-        let agents = self.store.agents(Some(&e.tenant)).await?;
-        let mut names: Vec<String> = agents
-            .iter()
-            .map(labels)
-            .filter(|labels| e.spec.scope.selector.matches(labels))
-            .filter_map(|labels| assigned(all, &e.tenant, &labels).map(|a| a.name.clone()))
-            .collect();
-        names.sort();
-        names.dedup();
-        Ok(names)
-    }
+/// Names of the assignments that serve the experiment's agents now.
+fn serving(e: &Experiment, all: &[Assignment], agents: &[Agent]) -> Vec<String> {
+    let mut names: Vec<String> = agents
+        .iter()
+        .map(labels)
+        .filter(|labels| e.spec.scope.selector.matches(labels))
+        .filter_map(|labels| assigned(all, &e.tenant, &labels).map(|a| a.name.clone()))
+        .collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// One above everything that serves the agents.

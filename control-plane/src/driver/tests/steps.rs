@@ -283,7 +283,7 @@ fn nodes_that_were_chosen_and_are_gone_are_replaced_before_anything_ran() {
     story.look();
     assert_eq!(story.phase(), Phase::Running);
     assert!(
-        story.experiment.reason.starts_with("1 of 2 agents"),
+        story.experiment.reason.starts_with("1 of 2 agents took"),
         "{}",
         story.experiment.reason
     );
@@ -435,7 +435,45 @@ fn nothing_is_decided_while_agents_are_on_their_way_back_to_a_new_server() {
     story.facts.began_ms = story.now - 1;
     story.look();
     assert_eq!(story.phase(), Phase::Initializing);
-    assert!(super::waits(&story).contains("0 of 4 agents run the candidate"));
+    assert!(super::waits(&story).contains("0 of 4 agents run their part"));
+}
+
+#[test]
+fn harm_that_is_known_does_not_wait_for_agents_that_are_on_their_way_back() {
+    let text = "steps: [ { step: shadow, minWindows: 6 } ], maxDuration: 10m";
+    let away = |story: &mut Story| {
+        let agent = &mut story.facts.agents[1];
+        (agent.connected, agent.gone) = (false, Some(Gone::Returning));
+    };
+    let falls: fn(&mut Story) =
+        |story| story.facts.agents[0].refused = fallen("rolled-back (memory)", true);
+    let dies: fn(&mut Story) = |story| story.facts.agents[0].deaths = 3;
+    let loses: fn(&mut Story) = |story| {
+        let window = story.facts.windows.first_mut().unwrap();
+        window.candidate.as_mut().unwrap().panics = 1;
+    };
+    let mut story = Story::of(text, 2);
+    away(&mut story);
+    falls(&mut story);
+    story.look();
+    assert_eq!(story.phase(), Phase::Failed, "before anything ran");
+
+    for harm in [falls, dies, loses] {
+        let mut story = Story::of(text, 2);
+        story.take();
+        story.look();
+        story.window(50);
+        away(&mut story);
+        story.look();
+        assert_eq!(story.phase(), Phase::Running, "nothing is wrong");
+        harm(&mut story);
+        story.look();
+        assert_eq!(story.phase(), Phase::Analyzing, "the candidate is stopped");
+        story.now += super::SETTLE_MS.1;
+        story.look();
+        assert!(story.phase().is_terminal(), "{:?}", story.trace);
+        assert!(story.quarantined.is_some());
+    }
 }
 
 #[test]
