@@ -1,8 +1,9 @@
 //! The second witness: asks a backend that both arms reach what the agents told already, and keeps both
 //! accounts side by side.
 //!
-//! A loop of its own, under a lease of its own: whatever the backend does, the driver does not wait for it.
-//! Nothing is decided here. What was asked is remembered in memory; after a restart it is asked again.
+//! A loop of its own, under a lease of its own: whatever the backend does, the driver does not wait for it, and
+//! no experiment waits for another's backend. Nothing is decided here. What was asked is remembered in memory;
+//! after a restart it is asked again.
 
 pub mod backends;
 mod client;
@@ -16,10 +17,13 @@ use crate::app::{App, Error};
 use crate::model::{Experiment, Fence, Phase, Witness};
 use crate::store;
 use follow::{Follow, Run};
-use std::collections::BTreeMap;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -28,6 +32,8 @@ const LEASE: &str = "witness";
 const LEASE_MS: u64 = 90_000;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Experiments that are asked about at once, each by one request at a time.
+const AT_ONCE: usize = 16;
 /// What could not be asked so long after it was due is not asked any more.
 const GRACE_MS: u64 = 60_000;
 
@@ -42,45 +48,87 @@ pub fn spawn(app: Arc<App>, backends: Backends, shutdown: CancellationToken) -> 
 }
 
 async fn forever(app: &App, backends: &Backends) {
-    let mut follows = BTreeMap::new();
+    let mut desk = Desk::default();
+    let mut asking = FuturesUnordered::new();
+    let mut looks = interval(PAUSE);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        if let Err(e) = look(app, backends, &mut follows).await {
-            warn!(error = %e, "the second witness could not look; it tries again");
+        while asking.len() < AT_ONCE
+            && let Some((e, steps)) = desk.next()
+        {
+            asking.push(ask(app, backends, e, steps));
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::select! {
+            Some((id, steps)) = asking.next() => desk.back(id, steps),
+            _ = looks.tick() => match look(app).await {
+                Ok(all) => desk.line_up(all),
+                Err(e) => warn!(error = %e, "the second witness could not look; it tries again"),
+            },
+        }
     }
 }
 
-/// By experiment and revision.
-type Follows = BTreeMap<(String, u64), Follow>;
+/// What is followed of one experiment, by revision.
+type Steps = BTreeMap<u64, Follow>;
 
-async fn look(app: &App, backends: &Backends, follows: &mut Follows) -> Result<(), Error> {
+/// Who is to be asked about next. An experiment is here or is asked about, never both.
+#[derive(Default)]
+struct Desk {
+    rest: BTreeMap<String, Steps>,
+    /// Those that wait longest are first.
+    line: VecDeque<Experiment>,
+    asked: BTreeSet<String>,
+}
+
+impl Desk {
+    /// Takes the experiments as they are now; of others nothing is kept.
+    fn line_up(&mut self, all: Vec<Experiment>) {
+        self.rest.retain(|id, _| all.iter().any(|e| e.id == *id));
+        let free = all.into_iter().filter(|e| !self.asked.contains(&e.id));
+        let mut free: BTreeMap<String, Experiment> = free.map(|e| (e.id.clone(), e)).collect();
+        let before = std::mem::take(&mut self.line);
+        self.line = before.iter().filter_map(|e| free.remove(&e.id)).collect();
+        self.line.extend(free.into_values());
+    }
+
+    fn next(&mut self) -> Option<(Experiment, Steps)> {
+        let e = self.line.pop_front()?;
+        self.asked.insert(e.id.clone());
+        let steps = self.rest.remove(&e.id).unwrap_or_default();
+        Some((e, steps))
+    }
+
+    fn back(&mut self, id: String, steps: Steps) {
+        self.asked.remove(&id);
+        self.rest.insert(id, steps);
+    }
+}
+
+/// Those that are to be asked about, if this process holds the lease.
+async fn look(app: &App) -> Result<Vec<Experiment>, Error> {
     let mut all = app.started_experiments().await?;
     let now = app.now_ms();
     all.retain(|e| e.spec.prometheus.is_some() && !over(e, now));
-    if all.is_empty() {
-        follows.clear();
-        return Ok(());
+    if !all.is_empty() && app.lease(LEASE, LEASE_MS).await?.is_none() {
+        all.clear();
     }
-    if app.lease(LEASE, LEASE_MS).await?.is_none() {
-        return Ok(());
-    }
-    follows.retain(|(id, _), _| all.iter().any(|e| e.id == *id));
-    for e in &all {
-        for run in runs(e) {
-            let key = (e.id.clone(), run.revision);
-            let follow = follows.entry(key).or_insert_with(|| {
-                let mut follow = Follow::new(&run);
-                let written = e.witness.iter().find(|w| w.revision == run.revision);
-                written.into_iter().for_each(|w| follow.found(w));
-                follow
-            });
-            if let Err(error) = one(app, backends, e, &run, follow).await {
-                warn!(experiment = e.name, %error, "the second witness could not be heard");
-            }
+    Ok(all)
+}
+
+/// Every step of one experiment.
+async fn ask(app: &App, backends: &Backends, e: Experiment, mut steps: Steps) -> (String, Steps) {
+    for run in runs(&e) {
+        let follow = steps.entry(run.revision).or_insert_with(|| {
+            let mut follow = Follow::new(&run);
+            let written = e.witness.iter().find(|w| w.revision == run.revision);
+            written.into_iter().for_each(|w| follow.found(w));
+            follow
+        });
+        if let Err(error) = one(app, backends, &e, &run, follow).await {
+            warn!(experiment = e.name, %error, "the second witness could not be heard");
         }
     }
-    Ok(())
+    (e.id, steps)
 }
 
 /// One step of one experiment.
@@ -98,7 +146,8 @@ async fn one(
     if follow.due(e, run, app.now_ms()).is_some() {
         let rows = app.windows(&e.tenant, &e.id).await?;
         let windows = crate::driver::reports::of_run(e, &rows, run.revision);
-        follow.ask(e, run, backends, &windows, app.now_ms()).await;
+        let clock = || app.now_ms();
+        follow.ask(e, run, backends, &windows, clock).await;
     }
     follow.end_if_over(e, run, app.now_ms());
     let said = say::witness(e, run, follow);
@@ -167,4 +216,40 @@ fn runs(e: &Experiment) -> Vec<Run> {
         });
     }
     runs
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn all(names: &str) -> Vec<Experiment> {
+        let named = |id: char| Experiment {
+            id: id.into(),
+            ..follow::tests::experiment()
+        };
+        names.chars().map(named).collect()
+    }
+
+    fn next(desk: &mut Desk) -> Option<String> {
+        desk.next().map(|(e, _)| e.id)
+    }
+
+    #[test]
+    fn who_waits_longest_is_next_and_nobody_is_asked_about_twice_at_once() {
+        let mut desk = Desk::default();
+        desk.line_up(all("abc"));
+        assert_eq!(next(&mut desk).unwrap(), "a");
+        desk.line_up(all("0abc"));
+        let took: Vec<String> = (0..3).filter_map(|_| next(&mut desk)).collect();
+        assert_eq!(took, ["b", "c", "0"]);
+        desk.line_up(all("0abc"));
+        assert_eq!(next(&mut desk), None);
+        desk.back("b".into(), Steps::new());
+        desk.line_up(all("0abc"));
+        assert_eq!(next(&mut desk).unwrap(), "b");
+        desk.back("b".into(), Steps::new());
+        desk.line_up(all("a"));
+        assert!(desk.rest.is_empty() && next(&mut desk).is_none());
+    }
 }

@@ -62,7 +62,7 @@ pub struct Witness {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WitnessFigure {
-    /// `series`, `samples`, `query NAME`.
+    /// `series`, `samples`, `query NAME`, `alert NAME`.
     pub what: String,
     /// `baseline`, `candidate`.
     pub arm: String,
@@ -79,9 +79,9 @@ pub struct WitnessFigure {
     pub missing: u64,
     /// The group that differs most; empty: all in one.
     pub labels: BTreeMap<String, String>,
-    /// Its mean by the agents' account.
+    /// Its mean by the agents' account; of an alert, how often it fired.
     pub agents: Option<f64>,
-    /// Its mean by the backend's.
+    /// The same by the backend's.
     pub backend: Option<f64>,
     /// Relative difference; null: one is not known, or stands against nothing.
     pub error: Option<f64>,

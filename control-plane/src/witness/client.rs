@@ -11,18 +11,39 @@ use std::time::Duration;
 
 /// Largest answer that is read.
 const ANSWER: usize = 16 << 20;
-/// Characters of a refusal that are shown.
-const SHOWN: usize = 200;
+/// Characters of what a backend says that are kept and shown.
+pub const SHOWN: usize = 300;
+/// Characters of its version.
+const VERSION: usize = 64;
 /// A value older than this is gone, as on the agents.
 const LOOKBACK_MS: u64 = phoenix_engine::query::LOOKBACK_MS;
 
-/// Why there is no answer.
+/// Why there is no answer; in words of the backend, so far as they are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Silence {
     /// The backend cannot be asked now: nothing else is asked of it in this round.
     Away(String),
     /// It does not answer this question.
     Refused(String),
+}
+
+impl Silence {
+    fn away(why: impl AsRef<str>) -> Silence {
+        Silence::Away(cut(why.as_ref(), SHOWN))
+    }
+
+    fn refused(why: impl AsRef<str>) -> Silence {
+        Silence::Refused(cut(why.as_ref(), SHOWN))
+    }
+}
+
+/// At most so many characters of what was sent to us, and that there were more.
+pub fn cut(text: &str, most: usize) -> String {
+    let end = text.char_indices().nth(most).map(|(at, _)| at);
+    match end.and_then(|at| text.get(..at)) {
+        Some(start) => format!("{start}... (cut)"),
+        None => text.to_owned(),
+    }
 }
 
 /// Whether metrics' names are kept among the labels of an answer.
@@ -96,7 +117,7 @@ impl Client {
         match self.exchange(self.http.get(url)).await {
             Ok((body, _)) => {
                 let info = serde_json::from_value::<Info>(body).ok();
-                Ok(info.map(|info| info.version))
+                Ok(info.map(|info| cut(&info.version, VERSION)))
             }
             // Who speaks the query API need not tell.
             Err(Silence::Refused(_)) => Ok(None),
@@ -137,10 +158,16 @@ impl Client {
         let (body, warnings) = self.exchange(request).await?;
         if let Some(warning) = warnings.first() {
             // Of several stores one may not have answered.
-            return Err(Silence::Refused(format!("the backend warns: {warning}")));
+            let of = match warnings.len() {
+                1 => String::new(),
+                n => format!(" (the first of {n})"),
+            };
+            return Err(Silence::refused(format!(
+                "the backend warns{of}: {warning}"
+            )));
         }
         let matrix: Matrix = serde_json::from_value(body)
-            .map_err(|e| Silence::Refused(format!("not the answer to a range query: {e}")))?;
+            .map_err(|e| Silence::refused(format!("not the answer to a range query: {e}")))?;
         self.read(matrix, named)
     }
 
@@ -152,16 +179,16 @@ impl Client {
             });
             for (time, text) in &series.values {
                 let end = (time * 1e3).round() as u64;
-                let value = text.parse::<f64>().map_err(|_| {
-                    Silence::Refused(format!("{text:?} in the answer is no number"))
-                })?;
+                let value = text
+                    .parse::<f64>()
+                    .map_err(|_| Silence::refused(format!("no number in the answer: {text:?}")))?;
                 let before = answer
                     .entry(end)
                     .or_default()
                     .insert(series.metric.clone(), value);
                 if before.is_some() {
-                    return Err(Silence::Refused(format!(
-                        "two values for {:?} once the labels that are ignored are left out",
+                    return Err(Silence::refused(format!(
+                        "two values for the same labels once those that are ignored are left out: {:?}",
                         series.metric
                     )));
                 }
@@ -194,7 +221,7 @@ impl Client {
                 true => format!("no answer within {} ms", self.timeout.as_millis()),
                 false => deepest(e),
             };
-            Silence::Away(what)
+            Silence::away(what)
         };
         let mut response = request.send().await.map_err(|e| away(&e))?;
         let status = response.status();
@@ -202,7 +229,7 @@ impl Client {
         while let Some(chunk) = response.chunk().await.map_err(|e| away(&e))? {
             if bytes.len() + chunk.len() > ANSWER {
                 let mib = ANSWER >> 20;
-                return Err(Silence::Refused(format!(
+                return Err(Silence::refused(format!(
                     "an answer of more than {mib} MiB"
                 )));
             }
@@ -212,20 +239,20 @@ impl Client {
         if status.is_success() {
             return match body {
                 Ok(body) => Ok((body.data, body.warnings)),
-                Err(_) => Err(Silence::Away("it does not answer like a Prometheus".into())),
+                Err(_) => Err(Silence::away("it does not answer like a Prometheus")),
             };
         }
         let said: String = match body {
             Ok(body) if !body.error.is_empty() => body.error,
             _ => String::from_utf8_lossy(&bytes).into_owned(),
         };
-        let said: String = said.trim().chars().take(SHOWN).collect();
+        let said = said.trim();
         match status.as_u16() {
-            401 | 403 => Err(Silence::Away(format!(
+            401 | 403 => Err(Silence::away(format!(
                 "it wants credentials ({status}): the server takes them from --backends, for exactly this address"
             ))),
-            400 | 404 | 405 | 422 => Err(Silence::Refused(format!("{status}: {said}"))),
-            _ => Err(Silence::Away(format!("{status}: {said}"))),
+            400 | 404 | 405 | 422 => Err(Silence::refused(format!("{status}: {said}"))),
+            _ => Err(Silence::away(format!("{status}: {said}"))),
         }
     }
 }

@@ -1,12 +1,13 @@
-//! What both accounts are asked: series, samples, and every protected query, of each arm.
+//! What both accounts are asked: series, samples, every protected query and every alert, of each arm.
 
 use crate::documents::{ExperimentSpec, NameStyle, Prometheus};
 use phoenix_analysis::query::eval::evaluate;
 use phoenix_analysis::query::fleet::Fleet;
 use phoenix_analysis::query::parse::parse;
+use phoenix_analysis::query::rules::Rule;
 use phoenix_analysis::query::vector::Vector;
 use phoenix_analysis::query::write::write;
-use phoenix_analysis::query::{Expr, ast::Ast};
+use phoenix_analysis::query::{Expr, Fault, ast::Ast};
 use phoenix_engine::prometheus::NAME;
 use phoenix_engine::query::partial::{Labels, Volume};
 use phoenix_engine::query::{LabelMatch, Op};
@@ -24,6 +25,7 @@ enum Kind {
     Series,
     Samples,
     Query(Box<(Ast, Expr)>),
+    Alert(Box<(Ast, Expr)>, Rule),
     /// Only one of both accounts can be had, and why.
     Alone(String),
 }
@@ -40,22 +42,43 @@ pub fn figures(spec: &ExperimentSpec) -> Vec<Figure> {
             kind: Kind::Samples,
         },
     ];
-    for (query, expr) in spec.asked().queries {
-        let kind = match (expr, parse(&query.expr), spec.names.style) {
-            (Err(fault), _, _) | (_, Err(fault), _) => {
-                Kind::Alone(format!("agents do not evaluate it: {fault}"))
-            }
-            (_, _, NameStyle::Otel) => Kind::Alone(
-                "it is written in OpenTelemetry's names (names.style: otel), and the backend has Prometheus'".into(),
-            ),
-            (Ok(expr), Ok(ast), NameStyle::Prometheus) => Kind::Query(Box::new((ast, expr))),
-        };
+    let asked = spec.asked();
+    for (query, expr) in asked.queries {
         all.push(Figure {
             what: format!("query {}", query.name),
-            kind,
+            kind: match both(spec, &query.expr, expr) {
+                Ok(both) => Kind::Query(both),
+                Err(why) => Kind::Alone(why),
+            },
+        });
+    }
+    for (rule, expr) in asked.alerts {
+        all.push(Figure {
+            what: format!("alert {}", rule.name),
+            kind: match both(spec, &rule.expr, expr) {
+                Ok(both) => Kind::Alert(both, rule),
+                Err(why) => Kind::Alone(why),
+            },
         });
     }
     all
+}
+
+/// An expression as a backend is asked and as agents evaluate it; else why not both.
+fn both(
+    spec: &ExperimentSpec,
+    text: &str,
+    expr: Result<Expr, Fault>,
+) -> Result<Box<(Ast, Expr)>, String> {
+    match (expr, parse(text), spec.names.style) {
+        (Err(fault), _, _) | (_, Err(fault), _) => {
+            Err(format!("agents do not evaluate it: {fault}"))
+        }
+        (_, _, NameStyle::Otel) => Err(
+            "it is written in OpenTelemetry's names (names.style: otel), and the backend has Prometheus'".into(),
+        ),
+        (Ok(expr), Ok(ast), NameStyle::Prometheus) => Ok(Box::new((ast, expr))),
+    }
 }
 
 impl Figure {
@@ -70,7 +93,7 @@ impl Figure {
     /// Why agents did not evaluate it.
     pub fn unchecked<'a>(&self, fleet: &'a Fleet) -> Option<&'a str> {
         match &self.kind {
-            Kind::Query(query) => {
+            Kind::Query(query) | Kind::Alert(query, _) => {
                 let mut leaves = query.1.leaves().into_iter();
                 leaves.find_map(|leaf| fleet.unchecked.get(&leaf.inner).map(String::as_str))
             }
@@ -87,8 +110,16 @@ impl Figure {
         match &self.kind {
             Kind::Series => volume(|v| v.series),
             Kind::Samples => volume(|v| v.samples),
-            Kind::Query(query) => evaluate(&query.1, fleet, side, end_ms),
+            Kind::Query(query) | Kind::Alert(query, _) => evaluate(&query.1, fleet, side, end_ms),
             Kind::Alone(_) => None,
+        }
+    }
+
+    /// The alert that it is: held against its decisions, not its values.
+    pub fn alert(&self) -> Option<&Rule> {
+        match &self.kind {
+            Kind::Alert(_, rule) => Some(rule),
+            _ => None,
         }
     }
 
@@ -114,25 +145,25 @@ impl Figure {
                 let of = over("count_over_time", &every(), arm, window_ms, closed);
                 format!("sum({of})")
             }
-            Kind::Query(query) => write(&query.0, &arm.matchers()),
+            Kind::Query(query) | Kind::Alert(query, _) => write(&query.0, &arm.matchers()),
             Kind::Alone(_) => String::new(),
         }
     }
 }
 
 /// How samples of these metrics are asked for, all in one. Without their names series of different metrics
-/// can have the same labels, which Prometheus refuses: each gets a label in the name's place.
+/// can have the same labels, which Prometheus refuses: each gets a number in the name's place.
 pub fn samples(metrics: &[String], arm: &Arm<'_>, window_ms: u64, closed: bool) -> String {
-    let one = |name: &String| {
+    let one = |(at, name): (usize, &String)| {
         let is = LabelMatch {
             label: NAME.into(),
             op: Op::Equal,
             value: name.clone(),
         };
         let of = over("count_over_time", &is, arm, window_ms, closed);
-        format!("label_replace({of}, \"phoenix_metric\", \"{name}\", \"\", \"\")")
+        format!("label_replace({of}, \"phoenix_metric\", \"{at}\", \"\", \"\")")
     };
-    let all: Vec<String> = metrics.iter().map(one).collect();
+    let all: Vec<String> = metrics.iter().enumerate().map(one).collect();
     format!("sum({})", all.join(" or "))
 }
 
@@ -224,8 +255,8 @@ mod tests {
             samples(&metrics, &arm, 10_000, false),
             format!(
                 "sum(label_replace(count_over_time({{__name__=\"a_total\",{own}}}[10000ms]), \
-                 \"phoenix_metric\", \"a_total\", \"\", \"\") or \
-                 label_replace(count_over_time({{__name__=\"b\",{own}}}[10000ms]), \"phoenix_metric\", \"b\", \"\", \"\"))"
+                 \"phoenix_metric\", \"0\", \"\", \"\") or \
+                 label_replace(count_over_time({{__name__=\"b\",{own}}}[10000ms]), \"phoenix_metric\", \"1\", \"\", \"\"))"
             )
         );
     }

@@ -6,9 +6,11 @@ use super::client::{Answer, Client, Named, Silence};
 use super::figures::{ARMS, Arm, Figure, figures, samples};
 use crate::model::{Experiment, Witness};
 use phoenix_analysis::Window;
+use phoenix_analysis::query::alerts::{Course, is_evaluated};
 use phoenix_analysis::query::fleet::Fleet;
+use phoenix_analysis::query::rules::Rule;
 use phoenix_analysis::query::vector::Vector;
-use phoenix_analysis::witness::Tally;
+use phoenix_analysis::witness::{GROUPS, Tally};
 use phoenix_engine::prometheus::NAME;
 use phoenix_engine::query::partial::Labels;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const MOST_WINDOWS: u64 = 100;
 /// Metrics whose samples are asked for in one request.
 const METRICS: usize = 50;
+/// Metrics of one arm whose samples are asked for; with more, or with a longer name, they are not.
+const MOST_METRICS: usize = 2000;
+const NAME_BYTES: usize = 1000;
 /// After a failure nothing is asked for so long.
 const REST_MS: u64 = 5_000;
 
@@ -39,9 +44,11 @@ pub struct Follow {
     /// Windows up to here were asked about.
     pub until_ms: u64,
     /// By figure and arm.
-    pub tallies: BTreeMap<(usize, usize), Tally>,
+    pub tallies: BTreeMap<Key, Tally>,
+    /// Alerts: agents and backend; `None`: too many to be followed.
+    pub courses: BTreeMap<Key, Option<Course>>,
     /// Why a figure of an arm could not be compared, the last time.
-    pub reasons: BTreeMap<(usize, usize), String>,
+    pub reasons: BTreeMap<Key, String>,
     pub unreported: u64,
     pub version: Option<String>,
     knows_version: bool,
@@ -55,13 +62,22 @@ pub struct Follow {
 }
 
 /// A figure and an arm, by place.
-type Key = (usize, usize);
+pub type Key = (usize, usize);
 
 /// One round's answers: taken all together, or none.
 #[derive(Default)]
 struct Round {
-    answers: Vec<(Key, BTreeMap<u64, Vector>, Answer)>,
+    answers: Vec<Both>,
     reasons: BTreeMap<Key, String>,
+}
+
+/// Both accounts of a figure of an arm.
+struct Both {
+    key: Key,
+    /// It is an alert.
+    rule: Option<Rule>,
+    own: Answer,
+    theirs: Answer,
 }
 
 impl Follow {
@@ -70,6 +86,7 @@ impl Follow {
             agents: BTreeSet::new(),
             until_ms: run.from_ms,
             tallies: BTreeMap::new(),
+            courses: BTreeMap::new(),
             reasons: BTreeMap::new(),
             unreported: 0,
             version: None,
@@ -97,16 +114,16 @@ impl Follow {
         (first <= last).then_some((first, last))
     }
 
-    /// Asks about every window that is due.
+    /// Asks about every window that is due. After a failure it rests: from then on, not from when it asked.
     pub async fn ask(
         &mut self,
         e: &Experiment,
         run: &Run,
         backends: &Backends,
         windows: &[Window],
-        now_ms: u64,
+        clock: impl Fn() -> u64,
     ) {
-        let Some((first, last)) = self.due(e, run, now_ms) else {
+        let Some((first, last)) = self.due(e, run, clock()) else {
             return;
         };
         match self.round(e, run, backends, windows, (first, last)).await {
@@ -116,7 +133,7 @@ impl Follow {
             }
             Err(reason) => {
                 self.away = Some(reason);
-                self.rests_until_ms = now_ms + REST_MS;
+                self.rests_until_ms = clock() + REST_MS;
             }
         }
     }
@@ -171,7 +188,12 @@ impl Follow {
                     false => question.values(figure).await,
                 };
                 match answer {
-                    Ok(answer) => round.answers.push((key, own, answer)),
+                    Ok(theirs) => round.answers.push(Both {
+                        key,
+                        rule: figure.alert().cloned(),
+                        own,
+                        theirs,
+                    }),
                     Err(Silence::Refused(why)) => {
                         round.reasons.insert(key, why);
                     }
@@ -190,11 +212,25 @@ impl Follow {
 
     fn take(&mut self, round: Round, window_ms: u64) {
         let none = Vector::new();
-        for (key, own, answer) in round.answers {
-            self.reasons.remove(&key);
-            let tally = self.tallies.entry(key).or_default();
-            for (end, own) in &own {
-                tally.add(*end, window_ms, own, answer.get(end).unwrap_or(&none));
+        for of in round.answers {
+            self.reasons.remove(&of.key);
+            for (end, own) in &of.own {
+                let theirs = of.theirs.get(end).unwrap_or(&none);
+                match &of.rule {
+                    None => {
+                        let tally = self.tallies.entry(of.key).or_default();
+                        tally.add(*end, window_ms, own, theirs);
+                    }
+                    Some(rule) if is_evaluated(rule, window_ms, *end) => {
+                        let followed = self.courses.entry(of.key);
+                        let course = followed.or_insert_with(|| Some(Course::default()));
+                        if let Some(course) = course {
+                            course.step(rule, *end, [own.clone(), theirs.clone()]);
+                        }
+                        course.take_if(|course| course.size() > GROUPS);
+                    }
+                    Some(_) => {}
+                }
             }
         }
         self.reasons.extend(round.reasons);
@@ -228,8 +264,8 @@ impl Follow {
         self.found_until_ms = written.until_ms;
     }
 
-    /// Whether what is to be said is worth a write: another word, a reason why nothing is asked, the end, or twice
-    /// as many windows.
+    /// Whether what is to be said is worth a write: another word, a reason why nothing is asked, what the backend
+    /// is, the end, or twice as many windows.
     pub fn is_news(&self, said: &Witness) -> bool {
         if said.until_ms < self.found_until_ms {
             return false;
@@ -245,6 +281,7 @@ impl Follow {
         self.over && !self.told_over
             || written.word != said.word
             || words(written) != words(said)
+            || written.version != said.version
             || windows(written) != windows(said)
             || (self.away.is_some() && written.reason != said.reason)
     }
@@ -281,7 +318,7 @@ impl Question<'_> {
         &self,
         figure: &Figure,
         own: &BTreeMap<u64, Vector>,
-        names: &mut Option<BTreeSet<String>>,
+        names: &mut Option<Result<BTreeSet<String>, String>>,
     ) -> Result<Answer, Silence> {
         let mut sums: BTreeMap<u64, f64> = own.keys().map(|end| (*end, 0.0)).collect();
         let mut add = |answer: Answer| {
@@ -292,11 +329,14 @@ impl Question<'_> {
             }
         };
         if figure.is_of_samples() {
-            let Some(names) = names else {
-                let why = "the backend did not tell which metrics there are";
-                return Err(Silence::Refused(why.into()));
+            let all = match names {
+                Some(Ok(names)) => Vec::from_iter(names.iter().cloned()),
+                Some(Err(why)) => return Err(Silence::Refused(why.clone())),
+                None => {
+                    let why = "the backend did not tell which metrics there are";
+                    return Err(Silence::Refused(why.into()));
+                }
             };
-            let all: Vec<String> = names.iter().cloned().collect();
             for metrics in all.chunks(METRICS) {
                 let expr = samples(metrics, self.arm, self.window, self.closed);
                 add(self.ask(&expr, Named::No).await?);
@@ -304,15 +344,24 @@ impl Question<'_> {
         } else {
             let expr = figure.expr(self.arm, self.window, self.closed);
             let answer = self.ask(&expr, Named::Yes).await?;
-            let told = answer.values().flat_map(|values| values.keys());
-            *names = Some(
-                told.filter_map(|labels| labels.get(NAME).cloned())
-                    .collect(),
-            );
+            *names = Some(named(&answer));
             add(answer);
         }
         let of = |(end, sum)| (end, Vector::from([(Labels::new(), sum)]));
         Ok(sums.into_iter().map(of).collect())
+    }
+}
+
+/// The metrics of an answer, if samples can be asked for by them.
+fn named(answer: &Answer) -> Result<BTreeSet<String>, String> {
+    let told = answer.values().flat_map(|values| values.keys());
+    let names: BTreeSet<String> = told.filter_map(|l| l.get(NAME).cloned()).collect();
+    if names.len() > MOST_METRICS {
+        return Err(format!("more than {MOST_METRICS} metrics"));
+    }
+    match names.iter().any(|name| name.len() > NAME_BYTES) {
+        true => Err(format!("a metric's name has more than {NAME_BYTES} bytes")),
+        false => Ok(names),
     }
 }
 
@@ -352,4 +401,4 @@ pub fn arm(side: usize) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -13,3 +13,4 @@ mod restart;
 mod support;
 mod taken_back;
 mod tls;
+mod witness;

@@ -1,9 +1,11 @@
 //! The server under test, and the documents that tests apply.
 
 mod agent;
+mod prometheus;
 mod rest;
 
 pub use agent::FakeAgent;
+pub use prometheus::Prometheus;
 pub use rest::{Answer, Rest};
 
 use phoenix_control_plane::serve::{ServeArgs, Server};

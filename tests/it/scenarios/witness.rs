@@ -45,6 +45,12 @@ spec:
       - {{ name: io, expr: "sum(increase(process_disk_io_bytes_total{LONG}[4s])) / 2" }}
       - {{ name: threads, expr: "sum by (host_name) (process_threads{LONG})" }}
       - {{ name: latency, expr: "histogram_quantile(0.9, sum by (le) (rate(http_server_request_duration_seconds_bucket[3s])))" }}
+    rules: |
+      groups:
+      - name: processes
+        rules:
+        - {{ alert: Threads, expr: "sum by (host_name) (process_threads{LONG}) > 0", for: 3s }}
+        - {{ alert: None, expr: "sum by (host_name) (process_threads{LONG}) < 0" }}
   onSuccess: promote
 "#
     )
@@ -174,10 +180,18 @@ async fn prometheus_holds_what_the_agents_say_that_both_arms_wrote() {
         "query io",
         "query threads",
         "query latency",
+        "alert Threads",
+        "alert None",
     ] {
         for arm in ["baseline", "candidate"] {
             let found = figure(&heard, what, arm);
             assert_eq!(found["word"], "agrees", "{found:#}");
+            if what.starts_with("alert") {
+                let hosts = if what == "alert Threads" { 2.0 } else { 0.0 };
+                assert_eq!(found["agents"], hosts, "{found:#}");
+                assert_eq!(found["backend"], hosts, "{found:#}");
+                continue;
+            }
             let error = found["error"].as_f64().expect("a difference");
             // What is counted, and what is held, is the same; what is taken over a range lies around it.
             let exact = ["series", "samples", "query threads"].contains(&what);

@@ -4,6 +4,7 @@ use super::eval::evaluate;
 use super::fleet::Fleet;
 use super::plan::Expr;
 use super::rules::Rule;
+use super::vector::Vector;
 use phoenix_engine::query::partial::Labels;
 use std::collections::BTreeMap;
 
@@ -40,25 +41,62 @@ pub struct Decided {
 /// Evaluates an alert on both arms and compares what they decide. Firing one evaluation later is no
 /// delay: the two need not be sampled alike.
 pub fn decide(rule: &Rule, expr: &Expr, fleet: &Fleet) -> Decided {
-    let ends = evaluations(rule, fleet);
-    let mut decided = Decided::default();
-    let mut arms = [Alert::default(), Alert::default()];
-    let mut last = 0;
-    for end in ends {
-        let both = (evaluate(expr, fleet, 0, end), evaluate(expr, fleet, 1, end));
-        let (Some(baseline), Some(candidate)) = both else {
+    let mut course = Course::default();
+    for end in fleet.known.iter().copied() {
+        if !is_evaluated(rule, fleet.step_ms, end) {
             continue;
-        };
-        decided.steps += 1;
-        last = end;
-        for (alert, vector) in arms.iter_mut().zip([baseline, candidate]) {
-            alert.step(end, rule.for_ms, vector.into_keys());
+        }
+        let both = (evaluate(expr, fleet, 0, end), evaluate(expr, fleet, 1, end));
+        if let (Some(baseline), Some(candidate)) = both {
+            course.step(rule, end, [baseline, candidate]);
         }
     }
-    let [baseline, candidate] = arms.map(Alert::firings);
-    let patience = rule.interval_ms.unwrap_or(0).max(fleet.step_ms);
-    decided.compare(&baseline, &candidate, patience, last);
-    decided
+    course.decided(rule, fleet.step_ms)
+}
+
+/// Whether a rule's group is evaluated at the step that ends then: at its interval, where that is longer
+/// than a step.
+pub fn is_evaluated(rule: &Rule, step_ms: u64, end_ms: u64) -> bool {
+    let interval = rule
+        .interval_ms
+        .filter(|ms| *ms > step_ms && ms.is_multiple_of(step_ms.max(1)));
+    interval.is_none_or(|ms| end_ms.is_multiple_of(ms))
+}
+
+/// One alert on two sides (two arms, or two accounts of one arm), step by step.
+#[derive(Debug, Clone, Default)]
+pub struct Course {
+    sides: [Alert; 2],
+    steps: u64,
+    last_ms: u64,
+}
+
+impl Course {
+    /// Takes the expression's values at the step that ends then, of both sides.
+    pub fn step(&mut self, rule: &Rule, end_ms: u64, holds: [Vector; 2]) {
+        (self.steps, self.last_ms) = (self.steps + 1, end_ms);
+        for (alert, vector) in self.sides.iter_mut().zip(holds) {
+            alert.step(end_ms, rule.for_ms, vector.into_keys());
+        }
+    }
+
+    /// Alerts that are pending, fire or have fired: what is kept of both sides.
+    pub fn size(&self) -> usize {
+        let of = |alert: &Alert| alert.active.len() + alert.over.len();
+        self.sides.iter().map(of).sum()
+    }
+
+    /// What the sides decided: the first as `baseline`, the second as `candidate`.
+    pub fn decided(self, rule: &Rule, step_ms: u64) -> Decided {
+        let mut decided = Decided {
+            steps: self.steps,
+            ..Decided::default()
+        };
+        let [baseline, candidate] = self.sides.map(Alert::firings);
+        let patience = rule.interval_ms.unwrap_or(0).max(step_ms);
+        decided.compare(&baseline, &candidate, patience, self.last_ms);
+        decided
+    }
 }
 
 impl Decided {
@@ -92,23 +130,14 @@ impl Decided {
     }
 }
 
-/// Steps at which the group is evaluated: those at its interval, where that is longer than a step.
-fn evaluations(rule: &Rule, fleet: &Fleet) -> Vec<u64> {
-    let interval = rule
-        .interval_ms
-        .filter(|ms| *ms > fleet.step_ms && ms.is_multiple_of(fleet.step_ms.max(1)));
-    let at = |end: &&u64| interval.is_none_or(|ms| end.is_multiple_of(ms));
-    fleet.known.iter().filter(at).copied().collect()
-}
-
 /// Whether two of the same labels fire at one time, or one right after the other.
 fn overlaps(a: &Firing, b: &Firing, patience: u64) -> bool {
     let end = |f: &Firing| f.until_ms.unwrap_or(u64::MAX).saturating_add(patience);
     a.labels == b.labels && a.from_ms <= end(b) && b.from_ms <= end(a)
 }
 
-/// An alert of one arm as it is evaluated.
-#[derive(Default)]
+/// An alert of one side as it is evaluated.
+#[derive(Debug, Clone, Default)]
 struct Alert {
     /// Since when, and whether it fires.
     active: BTreeMap<Labels, (u64, Option<u64>)>,

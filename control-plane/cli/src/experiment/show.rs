@@ -97,7 +97,7 @@ fn heard(witness: &Value) -> String {
     );
     let _ = writeln!(
         out,
-        "means a window, of the group that differs most; they agree within {}",
+        "means a window, of the group that differs most; they agree within {}; of alerts, how often they fired",
         percent(witness, "/tolerance")
     );
     out

@@ -7,6 +7,7 @@ use rcgen::{CertificateParams, KeyPair};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// bcrypt of `secret`
 const PASSWORD: &str = "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
@@ -150,4 +151,68 @@ fn what_agents_or_the_backend_add_is_left_out_and_two_values_of_one_group_are_no
         panic!("two values");
     };
     assert!(why.contains("two values"), "{why}");
+}
+
+/// Answers one request with this.
+async fn answering(status: &str, body: String) -> Client {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    tokio::spawn(async move {
+        let (mut asked, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        assert!(asked.read(&mut request).await.unwrap() > 0);
+        asked.write_all(answer.as_bytes()).await.unwrap();
+    });
+    client(&url, "[]")
+}
+
+#[tokio::test]
+async fn of_what_a_backend_says_so_much_is_kept_and_that_it_was_cut() {
+    let long = || "\u{e4}".repeat(100_000);
+    let said = async |status: &str, body: serde_json::Value| {
+        let client = answering(status, body.to_string()).await;
+        match client.ask("x", (0, 0), 1000, Named::No).await {
+            Err(Silence::Away(why) | Silence::Refused(why)) => why,
+            Ok(answer) => panic!("{answer:?}"),
+        }
+    };
+    let series = |metric: serde_json::Value, value: String| {
+        let one = serde_json::json!({ "metric": metric, "values": [[1.0, value]] });
+        serde_json::json!({ "data": { "result": [one.clone(), one] } })
+    };
+    let warnings = vec![long(); 3];
+    for (status, body, begins) in [
+        ("422 no", serde_json::json!({ "error": long() }), "422 "),
+        ("500 no", serde_json::json!({ "error": long() }), "500 "),
+        ("503 no", serde_json::json!(long()), "503 "),
+        (
+            "200 OK",
+            serde_json::json!({ "warnings": warnings, "data": {} }),
+            "the backend warns (the first of 3): ",
+        ),
+        (
+            "200 OK",
+            serde_json::json!({ "data": { "result": long() } }),
+            "not the answer",
+        ),
+        ("200 OK", series(serde_json::json!({}), long()), "no number"),
+        (
+            "200 OK",
+            series(serde_json::json!({ "a": long() }), "1".into()),
+            "two values",
+        ),
+    ] {
+        let why = said(status, body).await;
+        assert!(why.starts_with(begins), "{why}");
+        assert!(why.ends_with("... (cut)"), "{why}");
+        assert!(why.chars().count() <= SHOWN + 9, "{why}");
+    }
+    let info = serde_json::json!({ "data": { "version": long() } });
+    let client = answering("200 OK", info.to_string()).await;
+    let version = client.version().await.unwrap().unwrap();
+    assert_eq!(version, "\u{e4}".repeat(VERSION) + "... (cut)");
 }
