@@ -5,6 +5,7 @@
 mod offline;
 mod steps;
 mod waiting;
+mod witness;
 
 use super::next::{
     Action, Fact, Facts, Fallen, INITIALIZE_MS, Memory, SETTLE_MS, first_phase, next,

@@ -592,3 +592,18 @@ fn an_account_of_a_fleet_is_whole_where_every_agent_that_writes_has_told() {
         }
     );
 }
+
+#[test]
+fn a_report_vouches_for_so_many_steps_however_long_its_range_is() {
+    let whole = |from_ms: u64, until_ms: u64| {
+        let mut window = told("a", 0, 10, 10, 0);
+        let queries = &mut window.baseline.as_mut().unwrap().queries;
+        let partials = queries.as_mut().unwrap();
+        (partials.from_ms, partials.until_ms) = (from_ms, until_ms);
+        Fleet::whole(10, 0, &[window], &Default::default())
+    };
+    assert_eq!(whole(0, 1_000_000).known.len(), 100_000);
+    assert_eq!(whole(0, 2_000_000).known.len(), 100_000);
+    // Past the end of time.
+    assert_eq!(whole(u64::MAX - 5, u64::MAX).known.len(), 1);
+}
