@@ -3,12 +3,14 @@
 //! `PHOENIX_EXPERIMENTS` (100) a scenario; `PHOENIX_REPORT` names a file for the table of results.
 //! `scripts/test-long` runs 10 000 and writes benches/results/judge.md.
 
+mod interval;
 mod noise;
 mod report;
 mod run;
 mod scenarios;
 mod worlds;
 
+use interval::Kept;
 use run::Result;
 use scenarios::{Promise, Scenario};
 use std::sync::Mutex;
@@ -49,7 +51,7 @@ fn the_judge_keeps_its_promises_in_simulated_experiments() {
     let mut broken = Vec::new();
     for (scenario, result) in &results {
         for promise in &scenario.promises {
-            if !promise.is_kept(result) {
+            if promise.kept(result) == Kept::No {
                 broken.push(format!("{}: {}: {result:?}", scenario.name, promise.text()));
             }
         }
@@ -64,5 +66,5 @@ fn a_promise_that_is_broken_is_seen() {
     scenario.world.saving = 0.5;
     scenario.promises = vec![Promise::PromotedAtMost(0.05)];
     let result = run::run(&scenario, 30);
-    assert!(!scenario.promises[0].is_kept(&result), "{result:?}");
+    assert_eq!(scenario.promises[0].kept(&result), Kept::No, "{result:?}");
 }

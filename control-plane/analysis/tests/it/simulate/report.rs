@@ -1,5 +1,6 @@
 //! The table of results.
 
+use super::interval::Kept;
 use super::run::Result;
 use super::scenarios::{Promise, Scenario};
 use std::fmt::Write;
@@ -9,8 +10,9 @@ pub fn report(results: &[(Scenario, Result)], count: u64) -> String {
         "# How often the judge errs\n\n\
          Written by `scripts/test-long` (judge version {}): {count} simulated experiments a scenario, each judged by \
          the judge itself after every window until decided, at most as many windows as said. What the worlds are: \
-         `control-plane/analysis/tests/it/simulate`. A promise is kept if it holds with three standard errors of the \
-         simulation to spare. Target 20 %, alpha 5 % unless said. \"Windows\": those seen when it was decided.\n\n\
+         `control-plane/analysis/tests/it/simulate`. A promise is kept if what was seen shows it with a confidence of \
+         95 % (the interval of Clopper and Pearson lies within it), broken if it lies outside, and else open; \"never\" \
+         and 100 % allow no exception. Target 20 %, alpha 5 % unless said. \"Windows\": those seen when it was decided.\n\n\
          | scenario | at most | promoted | rejected | inconclusive | windows, median | 99 % | promised | kept |\n\
          |---|---:|---:|---:|---:|---:|---:|---|---|\n",
         phoenix_analysis::JUDGE_VERSION
@@ -23,7 +25,7 @@ pub fn report(results: &[(Scenario, Result)], count: u64) -> String {
             .iter()
             .map(|p: &Promise| p.text())
             .collect();
-        let kept = scenario.promises.iter().all(|p| p.is_kept(result));
+        let kept = Kept::all(scenario.promises.iter().map(|p| p.kept(result)));
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
@@ -39,12 +41,11 @@ pub fn report(results: &[(Scenario, Result)], count: u64) -> String {
             } else {
                 promises.join("; ")
             },
-            if promises.is_empty() {
-                "-"
-            } else if kept {
-                "yes"
-            } else {
-                "NO"
+            match kept {
+                _ if promises.is_empty() => "-",
+                Kept::Yes => "yes",
+                Kept::No => "NO",
+                Kept::Open => "open",
             },
         );
     }

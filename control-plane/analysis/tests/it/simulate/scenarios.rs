@@ -1,5 +1,6 @@
 //! What is simulated, and what is promised of it.
 
+use super::interval::{Kept, at_least, at_most};
 use super::run::Result;
 use super::worlds::World;
 use phoenix_analysis::{Ask, Mode};
@@ -29,16 +30,18 @@ impl Promise {
         }
     }
 
-    /// With three standard errors of the simulation itself to spare.
-    pub fn is_kept(self, result: &Result) -> bool {
-        let spare = |s: f64| 3.0 * (s * (1.0 - s) / result.experiments as f64).sqrt();
-        let (promoted, rejected) = (result.share(result.promoted), result.share(result.rejected));
+    /// What so many experiments say of it, sure to 95 %.
+    pub fn kept(self, result: &Result) -> Kept {
+        let of = result.experiments;
         match self {
-            Promise::PromotedAtMost(s) => promoted <= s + spare(s),
-            Promise::PromotedAtLeast(s) => promoted >= s - spare(s),
-            Promise::RejectedAtMost(s) => rejected <= s + spare(s),
-            Promise::RejectedAtLeast(s) => rejected >= s - spare(s),
-            Promise::DecidedWithin(n) => result.within(0.99).is_none_or(|w| w <= n),
+            Promise::PromotedAtMost(s) => at_most(result.promoted, of, s),
+            Promise::PromotedAtLeast(s) => at_least(result.promoted, of, s),
+            Promise::RejectedAtMost(s) => at_most(result.rejected, of, s),
+            Promise::RejectedAtLeast(s) => at_least(result.rejected, of, s),
+            Promise::DecidedWithin(n) => {
+                let within = result.windows.iter().filter(|w| **w <= n).count() as u64;
+                at_least(within, result.windows.len() as u64, 0.99)
+            }
         }
     }
 }
