@@ -185,7 +185,8 @@ impl Work<'_> {
         let all = self.sample(common, "_bucket", Some(("le", "+Inf")), read.count as f64);
         all.exemplars.extend(by_bound.into_values().flatten());
         all.exemplars.sort_by_key(|exemplar| exemplar.time);
-        if let Some(sum) = read.sum {
+        // What ends a histogram has no sum any more, and that series ends, too.
+        if let Some(sum) = read.sum.or(common.stale.then_some(0.0)) {
             self.sample(common, "_sum", None, sum);
         }
         self.sample(common, "_count", None, read.count as f64);

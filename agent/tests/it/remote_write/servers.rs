@@ -208,22 +208,33 @@ async fn stores_what_was_sent(server: &Server) -> (Agent, u64) {
     (agent, time)
 }
 
-/// A point without a recorded value ends the series at once, not after five minutes.
+/// A point without a recorded value ends its series at once, not after five minutes: all that a histogram has.
 async fn ends_a_series(server: &Server, agent: &Agent, time: u64) {
     let mut ended = number(0.0, time + 15 * SECOND, &[]);
     ended.value = None;
     ended.flags = 1;
-    let end = request(vec![metric("cpu.utilization", "1", gauge(vec![ended]))]);
+    let mut histogram = explicit(time + 15 * SECOND);
+    if let Data::Histogram(h) = &mut histogram {
+        h.data_points[0].flags = 1;
+        h.data_points[0].sum = None;
+    }
+    let end = request(vec![
+        metric("cpu.utilization", "1", gauge(vec![ended])),
+        metric("http.duration", "s", histogram),
+    ]);
     client(agent).await.export(end).await.unwrap();
     let end = Instant::now() + Duration::from_secs(20);
-    while !server
-        .query("cpu_utilization_ratio", time + 20 * SECOND)
-        .await
-        .is_empty()
-    {
-        assert!(Instant::now() < end, "still there");
+    let query = "{__name__=~\"cpu_utilization_ratio|http_duration_seconds_.*\"}";
+    loop {
+        let left = server.query(query, time + 20 * SECOND).await;
+        if left.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < end, "still there: {left:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    let buckets = server.query("http_duration_seconds_bucket", time).await;
+    assert!(!buckets.is_empty());
     server
         .expect("cpu_utilization_ratio", time + 10 * SECOND, "0.25")
         .await;
