@@ -49,7 +49,10 @@ impl Arm {
                 return None;
             }
         }
-        let seed = rewriter.seed(ticket, event, input);
+        let slot = ticket.and_then(|t| rewriter.slots.peek_mut(t));
+        let seated = way.end == End::Rewrite && slot.is_some_and(|slot| slot.around.is_some());
+        let input = rewriter.seed(ticket, event, input);
+        let seed = Seed { input, seated };
         let anew = rewriter.surroundings(event);
         let then = match anew {
             None => self.goes_on(number, event, seed, around),
@@ -73,7 +76,7 @@ impl Arm {
         &mut self,
         number: u16,
         event: &Event<'_>,
-        seed: Option<Input>,
+        seed: Seed,
         around: &mut Around<'_>,
     ) -> Option<u32> {
         let event = Event {
@@ -85,7 +88,7 @@ impl Arm {
         let mut further = Route::VOID;
         // What may be kept there is not before a point comes: others of the request can come first.
         if !self.keeps_behind(number, &event) {
-            self.resolve(&mut further, &event, seed.as_ref(), around);
+            self.resolve(&mut further, &event, seed.input.as_ref(), around);
             let end = self.paths.get(further.path).map(|path| path.way.end);
             let plain = further.guise == 0;
             if plain && matches!(end, Some(End::Emit | End::Filtered | End::SampledOut)) {
@@ -105,7 +108,7 @@ impl Arm {
         number: u16,
         event: &Event<'_>,
         (ticket, anew): (Option<Ticket>, Arc<Surroundings>),
-        seed: Option<Input>,
+        seed: Seed,
         around: &mut Around<'_>,
     ) -> Option<u32> {
         let mut bytes = Vec::new();
@@ -398,8 +401,16 @@ impl Arm {
     }
 }
 
+/// What is known of a series behind a stage that rewrites.
+struct Seed {
+    input: Option<Input>,
+    /// It has its place there already, under this plan: what the stage wrote and was not let go yet is in `input`,
+    /// and later stages will hear of it.
+    seated: bool,
+}
+
 /// Makes the series behind the stage known, with what is known of it.
-fn know(table: &mut Table, event: &Event<'_>, further: Route, seed: Option<Input>, expiry: Nanos) {
+fn know(table: &mut Table, event: &Event<'_>, further: Route, seed: Seed, expiry: Nanos) {
     let Some(series) = event.series_view() else {
         return;
     };
@@ -421,16 +432,19 @@ fn know(table: &mut Table, event: &Event<'_>, further: Route, seed: Option<Input
             ..further
         };
         // What came may know more: points that went past this stage under another plan.
-        let newer = |known: &Option<Input>, seed: &Input| {
+        let newer = |known: &Option<Input>, input: &Input| {
             known.as_ref().is_none_or(|known| {
-                known.seen() == 0
-                    || known.time() < seed.time()
-                    || seed.is_returning()
-                    || known.expired(event.clock, expiry)
+                let behind = known.seen() == 0 || known.time() < input.time();
+                known.expired(event.clock, expiry)
+                    || !seed.seated && (behind || input.is_returning())
             })
         };
-        if let Some(seed) = seed.filter(|seed| cumulative && newer(&entry.input, seed)) {
-            entry.input = Some(seed);
+        if let Some(seed) = seed
+            .input
+            .as_ref()
+            .filter(|seed| cumulative && newer(&entry.input, seed))
+        {
+            entry.input = Some(seed.clone());
         }
         entry.seen = event.now.max(1);
     }
