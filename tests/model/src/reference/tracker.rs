@@ -113,7 +113,8 @@ impl Tracker {
     pub fn meet(&mut self, id: &Rc<Identity>, before: &Before, at: (u64, u64), waits: bool) {
         let (now, expiry) = at;
         let silent = |seen: &u64| now - *seen > expiry;
-        let new = !waits && self.met.get(id).is_none_or(silent);
+        let forgotten = self.met.get(id).is_some_and(silent);
+        let new = !waits && (forgotten || !self.met.contains_key(id));
         self.met.insert(id.clone(), now);
         if new {
             self.known.remove(id);
@@ -123,7 +124,9 @@ impl Tracker {
                 self.known.insert(id.clone(), Known { seen, last });
             }
         }
-        if before.returned && !self.known.contains_key(id) {
+        // One that the stage knew and forgot returns, also where before it nobody had a value of it.
+        let returns = before.returned || new && forgotten;
+        if returns && !self.known.contains_key(id) {
             self.gone.insert(id.clone());
         }
     }
