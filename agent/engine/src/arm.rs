@@ -12,6 +12,7 @@ pub mod divide;
 mod figures;
 mod folded;
 pub mod gated;
+mod inside;
 pub mod resolve;
 mod rewrite;
 pub mod swap;
@@ -40,6 +41,7 @@ use attributes::Attributes;
 use divide::Entities;
 pub use divide::Split;
 pub use figures::Carried;
+pub use inside::Inside;
 use hashbrown::HashSet;
 use std::sync::Arc;
 
@@ -217,6 +219,8 @@ pub struct Arm {
     pub weighs_outside: bool,
     /// Series that came in and that went out, of those inside the comparison; `None` where all are.
     pub compared: Option<Box<(Distinct, Distinct)>>,
+    /// Bytes of those inside the comparison; `None` where all of what comes is compared.
+    pub inside: Option<Box<Inside>>,
     /// Attribute keys of what it wrote, where they are counted.
     pub attributes: Option<Attributes>,
     /// What it cost.
@@ -280,6 +284,7 @@ impl Arm {
             entities: None,
             weighs_outside: false,
             compared: None,
+            inside: None,
             attributes: None,
             cost: Cost::default(),
             measured: false,
@@ -396,8 +401,7 @@ impl Arm {
             route.in_stamp = event.window;
             path.series += 1;
         }
-        if path.way.weighed {
-            path.bytes += event.point.at.field.len() as u64;
+        if outside {
             path.samples += samples;
         }
         if event.origin == Origin::Received {

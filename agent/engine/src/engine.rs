@@ -39,6 +39,7 @@ use crate::stage::Closing;
 use crate::wire::index::Index;
 use arms::Pass;
 use bytes::Bytes;
+pub(crate) use feed::Incoming;
 pub use look::{count_points, earliest_time, for_each_point, latest_time};
 use meter::Meter;
 pub use settings::{Fault, Limits, Place, Refusal, Settings};
@@ -117,6 +118,8 @@ pub struct Engine {
     reached: [bool; 2],
     /// Cuts under this plan: that of the swap, that of the window it began in, ...
     cuts: u32,
+    /// Of requests, since the last cut.
+    bytes_in: u64,
 }
 
 /// The window after so many cuts is the first whole one, and is compared with nothing: attributes are
@@ -160,6 +163,7 @@ impl Engine {
             turn: false,
             reached: [false; 2],
             cuts: 0,
+            bytes_in: 0,
             plan,
         };
         engine.shape();
@@ -197,6 +201,7 @@ impl Engine {
             candidate.reset();
         }
         self.meter.reset();
+        self.bytes_in = 0;
         self.window += 1;
         self.cuts = self.cuts.saturating_add(1);
         if self.cuts == WARM_UP && self.plan.candidate.is_some() {
@@ -218,6 +223,7 @@ impl Engine {
                 .as_ref()
                 .map(|arm| arm.figures(&self.names, self.settings.is_shared())),
             ended: self.ended.clone(),
+            bytes_in: self.bytes_in,
             shared_cpu: self.meter.shared(),
             shared_bytes: (self.table.bytes() + self.heard.bytes()) as u64,
         }
@@ -277,11 +283,6 @@ impl Engine {
         self.now = self.now.max(now);
         let remembered = self.now.saturating_sub(self.forgotten);
         self.expiry = self.patience.min(remembered);
-    }
-
-    /// Whether an arm's bytes are those of its own points.
-    fn counts_points(&self) -> bool {
-        self.split.is_some() || !self.scope.is_empty()
     }
 
     /// Closes windows of both arms as of `now`.

@@ -21,6 +21,8 @@ pub struct Report {
     /// Candidates that a swap ended since the last cut: their last figures. Their points are in no
     /// other figures of this report.
     pub ended: Vec<ArmFigures>,
+    /// Uncompressed OTLP bytes of the requests that came, whichever arm their points are of.
+    pub bytes_in: u64,
     /// CPU time that was spent for both arms at once (finding series, looking at counters), nanoseconds;
     /// `None` where it is not measured.
     pub shared_cpu: Option<u64>,
@@ -35,7 +37,7 @@ pub struct ArmFigures {
     pub hash: String,
     /// Points.
     pub ledger: Ledger,
-    /// Uncompressed OTLP bytes fed to this arm (of its own points in a split).
+    /// Uncompressed OTLP bytes fed to this arm; in a split or a scope, of requests of its own points alone.
     pub bytes_in: u64,
     /// Uncompressed OTLP bytes written.
     pub bytes_out: u64,
@@ -47,6 +49,9 @@ pub struct ArmFigures {
     pub series_out: Cardinality,
     /// Baseline: of both those inside the comparison; `None` where all are.
     pub compared: Option<(Cardinality, Cardinality)>,
+    /// Uncompressed OTLP bytes that came in and that were written, of what is inside the comparison: of its
+    /// points and what surrounds them, as if there were nothing else; `None` where all is compared.
+    pub compared_bytes: Option<(u64, u64)>,
     /// Series of the protected set.
     pub protected: Protected,
     /// In document order.

@@ -75,8 +75,6 @@ pub struct Way {
     pub measured: bool,
     /// Outside the comparison: out of scope or, in a split, without a key of the entity.
     pub unassigned: bool,
-    /// Bytes are counted: the plan compares a part of what comes.
-    pub weighed: bool,
     /// Of a stage that rewrites: number of the path of the rewritten points, where no later stage
     /// keeps anything of them.
     pub then: Option<u32>,
@@ -93,9 +91,7 @@ pub struct Path {
     pub points: u64,
     /// Distinct series.
     pub series: u64,
-    /// Bytes of the points' messages, as they came to the first stage; counted on weighed ways only.
-    pub bytes: u64,
-    /// Their Prometheus samples, where these and bytes are counted.
+    /// Their Prometheus samples; counted outside the comparison only.
     pub samples: u64,
 }
 
@@ -115,7 +111,6 @@ impl Paths {
             way,
             points: 0,
             series: 0,
-            bytes: 0,
             samples: 0,
         });
         (self.list.len() - 1) as u32
@@ -140,8 +135,7 @@ impl Paths {
     /// Begins to count anew.
     pub fn reset(&mut self) {
         for path in &mut self.list {
-            (path.points, path.series) = (0, 0);
-            (path.bytes, path.samples) = (0, 0);
+            (path.points, path.series, path.samples) = (0, 0, 0);
         }
     }
 }

@@ -2,14 +2,15 @@
 //! removed. Everything that is not a dropped point survives byte for byte, unknown fields included.
 
 pub mod assemble;
+pub mod ruler;
 pub mod runs;
 
 use crate::wire::index::{Index, Nested, Span};
 use crate::wire::otlp::{data, request, resource_metrics, scope_metrics};
-use crate::wire::write;
+use crate::wire::write::{self, field_len};
 
 /// One bit a point of the request: whether it stays. Reused.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     words: Vec<u64>,
     /// Points that stay.
@@ -33,8 +34,18 @@ impl Kept {
         }
     }
 
+    /// The points of `all` that are not among `others`.
+    pub fn set_without(&mut self, all: &Kept, others: &Kept) {
+        let words = all.words.iter().zip(&others.words);
+        self.words.clear();
+        self.words.extend(words.map(|(all, others)| all & !others));
+        let ones = self.words.iter().map(|word| word.count_ones() as usize);
+        self.count = ones.sum();
+    }
+
+    /// Whether point `index` stays.
     #[inline]
-    fn has(&self, index: usize) -> bool {
+    pub fn has(&self, index: usize) -> bool {
         self.words
             .get(index / 64)
             .is_some_and(|word| word & (1 << (index % 64)) != 0)
@@ -72,23 +83,13 @@ impl Size {
     }
 }
 
-/// All tags here have field numbers below 16: one byte.
-fn field_len(body: usize) -> usize {
-    1 + write::varint_len(body as u64) + body
-}
-
 /// Appends the request with only the kept points. At least one point is not kept (else the caller
 /// forwards the buffer as it is).
 pub fn splice(index: &Index, bytes: &[u8], kept: &Kept, lengths: &mut Lengths, out: &mut Vec<u8>) {
     if kept.count == 0 {
         return;
     }
-    measure(index, kept, lengths);
-    let sizes = index.resources.iter().zip(&lengths.resources);
-    let gone = sizes.fold(0, |gone, (entry, size)| {
-        gone + entry.at.field.len() - size.field(entry.at)
-    });
-    out.reserve_exact(bytes.len() - gone);
+    out.reserve_exact(length(index, bytes.len(), kept, lengths));
     let mut copied = 0;
     for (entry, size) in index.resources.iter().zip(&lengths.resources) {
         gap(bytes, &mut copied, entry.at, out);
@@ -110,6 +111,16 @@ pub fn splice(index: &Index, bytes: &[u8], kept: &Kept, lengths: &mut Lengths, o
         }
     }
     out.extend_from_slice(bytes.get(copied..).unwrap_or_default());
+}
+
+/// How long a request of `bytes` becomes with only the kept points, of which there are some.
+pub fn length(index: &Index, bytes: usize, kept: &Kept, lengths: &mut Lengths) -> usize {
+    measure(index, kept, lengths);
+    let sizes = index.resources.iter().zip(&lengths.resources);
+    let gone = sizes.fold(0, |gone, (entry, size)| {
+        gone + entry.at.field.len() - size.field(entry.at)
+    });
+    bytes - gone
 }
 
 fn open(number: u32, body: usize, out: &mut Vec<u8>) {

@@ -31,6 +31,8 @@ pub fn arm(arm: proto::Arm, figures: &ArmFigures, stream: (u64, u64)) -> proto::
         series_out: Some(cardinality(&figures.series_out)),
         compared_series_in: figures.compared.as_ref().map(|(came, _)| cardinality(came)),
         compared_series_out: figures.compared.as_ref().map(|(_, left)| cardinality(left)),
+        compared_bytes_in: figures.compared_bytes.map(|(came, _)| came),
+        compared_bytes_out: figures.compared_bytes.map(|(_, left)| left),
         protected_points_in: figures.protected.points_in,
         protected_points_out: figures.protected.points_out,
         protected_series_in: figures.protected.series_in,

@@ -22,6 +22,8 @@ pub struct Account {
     /// Candidates of splits that have ended.
     ended: Ledger,
     ended_bytes_out: u64,
+    /// Of requests, whoever's their points are.
+    bytes_in: u64,
     /// Points that earlier split candidates wrote, and of those refused, when this one began.
     before: (u64, u64),
     split: bool,
@@ -36,7 +38,6 @@ pub struct Account {
 #[derive(Debug, Default)]
 struct Totals {
     ledger: Ledger,
-    bytes_in: u64,
     bytes_out: u64,
 }
 
@@ -82,6 +83,7 @@ impl Account {
     /// Adds figures that the engine has cut. `split`: the candidate in them shares the stream.
     pub fn absorb(&mut self, report: &Report, split: bool) {
         self.baseline.add(&report.baseline);
+        self.bytes_in += report.bytes_in;
         self.watched.add(report);
         self.panics += report.baseline.panics;
         self.identity_conflicts += report.baseline.identity_conflicts;
@@ -184,21 +186,22 @@ impl Account {
         settle(&mut node, queue.refused, queue.waiting());
         name_unfit(&mut node, queue);
         self.settle_arms(&mut baseline, candidate.as_mut().filter(|_| split), queue);
-        let split_bytes = |f: fn(&Totals) -> u64, g: fn(&ArmFigures) -> u64| {
-            self.candidate.as_ref().filter(|_| split).map_or(0, f)
-                + since.candidate.as_ref().filter(|_| split).map_or(0, g)
+        let of_candidate = match split {
+            true => {
+                self.candidate.as_ref().map_or(0, |c| c.bytes_out)
+                    + since.candidate.as_ref().map_or(0, |c| c.bytes_out)
+            }
+            false => 0,
         };
         let mut watched = self.watched;
         watched.add(since);
         View {
             watched,
-            bytes_in: self.baseline.bytes_in
-                + since.baseline.bytes_in
-                + split_bytes(|t| t.bytes_in, |a| a.bytes_in),
+            bytes_in: self.bytes_in + since.bytes_in,
             bytes_out: self.baseline.bytes_out
                 + since.baseline.bytes_out
                 + self.ended_bytes_out
-                + split_bytes(|t| t.bytes_out, |a| a.bytes_out),
+                + of_candidate,
             panics: self.panics
                 + since.baseline.panics
                 + since.candidate.as_ref().map_or(0, |c| c.panics),
@@ -243,7 +246,6 @@ impl Account {
 impl Totals {
     fn add(&mut self, arm: &ArmFigures) {
         add(&mut self.ledger, &arm.ledger);
-        self.bytes_in += arm.bytes_in;
         self.bytes_out += arm.bytes_out;
     }
 }

@@ -74,7 +74,7 @@ pub fn judge(criteria: &Criteria, windows: &[Window]) -> Verdict {
         Ask::Aa => {
             let of = |measure: Measure, measured| (measure.name(), measured);
             let mut all = vec![of(Measure::Points, &points), of(Measure::Series, &series)];
-            // Bytes are not known beside what is outside the comparison, samples of agents that do not count them.
+            // Both are not known of agents that do not count them, bytes only beside what is outside the comparison.
             let known = [(Measure::Bytes, &bytes), (Measure::Samples, &samples)];
             let known = known
                 .into_iter()

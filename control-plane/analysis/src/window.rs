@@ -141,6 +141,13 @@ pub struct Arm {
     /// The same of `series_out`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared_series_out: Option<Cardinality>,
+    /// Of `bytes_in` those inside the comparison, counted as if nothing else were in a request; `None`: all, or not
+    /// told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared_bytes_in: Option<u64>,
+    /// The same of `bytes_out`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared_bytes_out: Option<u64>,
     /// Panics caught in this arm.
     #[serde(default)]
     pub panics: u64,

@@ -135,6 +135,8 @@ fn arm(report: &proto::ArmReport) -> judge::Arm {
         bytes_out: report.bytes_out,
         samples_in: report.samples_in,
         samples_out: report.samples_out,
+        compared_bytes_in: report.compared_bytes_in,
+        compared_bytes_out: report.compared_bytes_out,
         compared_series_in: report.compared_series_in.as_ref().map(count),
         compared_series_out: report.compared_series_out.as_ref().map(count),
         series_in: report.series_in.as_ref().map(count).unwrap_or_default(),

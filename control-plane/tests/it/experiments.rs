@@ -425,15 +425,18 @@ async fn live_figures_leave_out_what_is_out_of_scope_and_count_windows() {
     let mut lab = lab().await;
     let given = lab.start().await;
     let rest = &lab.plane.rest;
+    let outside = Some(Volume {
+        points_in: 30,
+        points_out: 20,
+        bytes_in: 300,
+        bytes_out: 200,
+        ..Volume::default()
+    });
     for start in [10_000, 11_000, 12_000] {
         let mut report = window(&given, &lab.baseline, start, 40);
-        report.arms[0].unassigned = Some(Volume {
-            points_in: 30,
-            points_out: 20,
-            bytes_in: 300,
-            bytes_out: 200,
-            ..Volume::default()
-        });
+        report.arms[0].unassigned = outside;
+        report.arms[0].compared_bytes_in = Some(700);
+        report.arms[0].compared_bytes_out = Some(750);
         lab.agent.window(report).await;
     }
     let live = rest.get("/experiments/e").await;
@@ -441,9 +444,17 @@ async fn live_figures_leave_out_what_is_out_of_scope_and_count_windows() {
         ("/live/windows", 2),
         ("/live/baseline/pointsIn", 140),
         ("/live/baseline/pointsOut", 160),
-        ("/live/baseline/bytesOut", 1600),
+        ("/live/baseline/bytesOut", 1500),
         ("/live/candidate/pointsOut", 80),
+        ("/live/candidate/bytesOut", 800),
     ] {
         assert_eq!(live.at(path).as_u64(), Some(n), "{path}: {live:?}");
     }
+    // An agent of before they were counted: the rest of its bytes holds what surrounds points outside, too.
+    let mut report = window(&given, &lab.baseline, 13_000, 40);
+    report.arms[0].unassigned = outside;
+    lab.agent.window(report).await;
+    let live = rest.get("/experiments/e").await;
+    assert!(live.at("/live/baseline/bytesOut").is_null(), "{live:?}");
+    assert_eq!(live.at("/live/baseline/pointsOut").as_u64(), Some(240));
 }

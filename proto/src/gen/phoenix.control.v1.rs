@@ -399,6 +399,12 @@ pub struct ArmReport {
     /// What protected queries found in what this arm wrote. Absent where none are asked.
     #[prost(message, optional, tag = "30")]
     pub queries: ::core::option::Option<QueryPartials>,
+    /// Of bytes_in and bytes_out what is inside the comparison: points and what surrounds them, counted as if
+    /// there were nothing else in a request. Absent where all is compared, and where it is not counted.
+    #[prost(uint64, optional, tag = "31")]
+    pub compared_bytes_in: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "32")]
+    pub compared_bytes_out: ::core::option::Option<u64>,
 }
 /// Durations, mergeable: bucket i counts those in (2^(i/4), 2^((i+1)/4)\] nanoseconds; 0 and 1 are in bucket 0.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -493,6 +499,7 @@ pub struct Volume {
     pub points_in: u64,
     #[prost(uint64, tag = "2")]
     pub points_out: u64,
+    /// What there would not be without these points.
     #[prost(uint64, tag = "3")]
     pub bytes_in: u64,
     #[prost(uint64, tag = "4")]

@@ -106,18 +106,17 @@ impl Arm {
         };
         if written.points > 0 {
             out.bytes.reserve_exact(written.request.len());
-            for piece in written.pieces() {
-                self.take_in(number, piece, origin, at, entry, node, around, out);
-            }
+            let pieces = written.pieces();
+            self.take_in(number, pieces, origin, at, entry, node, around, out);
         }
     }
 
-    /// Takes a request of points that stage `number` wrote into the stages from `entry` on.
+    /// Takes points that stage `number` wrote into the stages from `entry` on: pieces, each a request.
     #[allow(clippy::too_many_arguments)]
-    pub(super) fn take_in(
+    pub(super) fn take_in<'a>(
         &mut self,
         number: usize,
-        request: &[u8],
+        pieces: impl IntoIterator<Item = &'a [u8]>,
         origin: Origin,
         at: Moment,
         entry: usize,
@@ -132,19 +131,16 @@ impl Arm {
         let Some(mut table) = running.outputs.take() else {
             return;
         };
-        self.inject(
-            request,
-            entry as u16,
-            origin,
-            at,
-            &mut table,
-            node,
-            around,
-            out,
-        );
-        if let Some(running) = self.stages.get_mut(number) {
+        for piece in pieces {
+            let entry = entry as u16;
+            self.inject(piece, entry, origin, at, &mut table, node, around, out);
             table.sweep(at.now, around.expiry, at.window);
             self.series_out.inexact |= table.miscounts(at.window);
+        }
+        if let Some(inside) = &mut self.inside {
+            inside.all_written();
+        }
+        if let Some(running) = self.stages.get_mut(number) {
             running.outputs = Some(table);
             running.abroad.begun.append(&mut self.begun);
         }
@@ -166,8 +162,12 @@ impl Arm {
         if walk(bytes, &Limits::none(), &mut table.memo, &mut index).is_err() {
             return;
         }
-        let mut kept = Kept::default();
+        let (mut kept, mut inside) = (Kept::default(), Kept::default());
         kept.clear(index.points.len());
+        let apart = self.inside.is_some();
+        if apart {
+            inside.clear(index.points.len());
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         let weighs = origin == Origin::Released && self.weighs();
         for (number, point) in index.points.iter().enumerate() {
@@ -216,9 +216,15 @@ impl Arm {
             }
             if self.take_output(output, &event, at.now, &mut scratch, around) {
                 kept.keep(number);
+                if apart && !self.is_outside(&output.routes.baseline) {
+                    inside.keep(number);
+                }
             }
         }
         self.scratch = scratch;
+        if apart {
+            self.weigh_piece(&index, &inside);
+        }
         out.points += kept.count as u64;
         if kept.count == index.points.len() {
             out.bytes.extend_from_slice(bytes);

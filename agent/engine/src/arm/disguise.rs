@@ -237,6 +237,9 @@ impl Arm {
         self.leaving.add_under(&guise.around, |out| {
             guise.put_body(event.point, event.data, out);
         });
+        if outside {
+            self.leaving.leave_out();
+        }
         if !event.tracked {
             // Nothing keeps such a route.
             self.guises.free(std::mem::take(&mut route.guise));
@@ -267,6 +270,9 @@ impl Arm {
     pub fn flush(&mut self, out: &mut Vec<u8>) -> u64 {
         let points = self.leaving.points;
         if points > 0 {
+            if let Some(inside) = &mut self.inside {
+                inside.add_runs(&self.leaving);
+            }
             self.leaving.write(out);
         }
         points

@@ -48,6 +48,7 @@ impl Arm {
                     part(&both.1, &self.series_out),
                 )
             }),
+            compared_bytes: self.inside.as_ref().map(|inside| inside.bytes),
             protected: self.protected(),
             stages: self.stage_figures(),
             metrics: self.metric_figures(names),
@@ -84,6 +85,9 @@ impl Arm {
         (self.bytes_in, self.bytes_out) = (0, 0);
         self.samples = self.samples.map(|_| (0, 0));
         self.compared = self.compared.take().map(|_| Default::default());
+        if let Some(inside) = &mut self.inside {
+            inside.bytes = (0, 0);
+        }
         (self.rejected, self.conflicts) = (0, 0);
     }
 
@@ -178,37 +182,26 @@ impl Arm {
         sum
     }
 
-    /// What is outside the comparison. Of the bytes written it has the share that its points' messages
-    /// have of all points' messages, so that what surrounds points is divided too.
+    /// What is outside the comparison. Of bytes: what there would not be without it.
     fn unassigned(&self) -> Volume {
+        let inside = self.inside.as_ref().map_or((0, 0), |inside| inside.bytes);
         let mut sum = Volume {
+            bytes_in: self.bytes_in.saturating_sub(inside.0),
+            bytes_out: self.bytes_out.saturating_sub(inside.1),
             samples: self.samples.map(|_| (0, 0)),
             ..Volume::default()
         };
-        let mut all = 0;
-        for path in self.paths.iter() {
-            if path.way.end == End::Emit {
-                all += path.bytes;
-            }
-            if !path.way.unassigned {
-                continue;
-            }
+        for path in self.paths.iter().filter(|path| path.way.unassigned) {
             if path.way.entry == 0 {
                 sum.points_in += path.points;
-                sum.bytes_in += path.bytes;
                 sum.series_in += path.series;
                 sum.samples = sum.samples.map(|(came, left)| (came + path.samples, left));
             }
             if path.way.end == End::Emit {
                 sum.points_out += path.points;
-                sum.bytes_out += path.bytes;
                 sum.series_out += path.series;
                 sum.samples = sum.samples.map(|(came, left)| (came, left + path.samples));
             }
-        }
-        let share = u128::from(self.bytes_out) * u128::from(sum.bytes_out);
-        if let Some(bytes) = share.checked_div(u128::from(all)) {
-            sum.bytes_out = u64::try_from(bytes).unwrap_or(u64::MAX);
         }
         sum
     }

@@ -223,17 +223,8 @@ impl Arm {
         if fold.has_early() {
             let mut written = Written::default();
             fold.release(&mut written, &mut running.tally);
-            let request = &written.request;
-            self.take_in(
-                number,
-                request,
-                Origin::Released,
-                at,
-                number + 1,
-                node,
-                around,
-                out,
-            );
+            let (pieces, origin) = (written.pieces(), Origin::Released);
+            self.take_in(number, pieces, origin, at, number + 1, node, around, out);
         }
     }
 

@@ -47,7 +47,6 @@ impl Arm {
             protected: any(&self.pipeline.protect, &came),
             measured: event.origin != Origin::Merged && any(around.measured, &came),
             unassigned: false,
-            weighed: false,
             then: None,
             notes: Vec::new(),
         };
@@ -115,7 +114,6 @@ impl Arm {
         around: &mut Around<'_>,
         way: &mut Way,
     ) -> bool {
-        way.weighed = around.split.is_some() || !around.scope.is_empty();
         if !around.scope.is_empty() && !any(around.scope, series) {
             (way.unassigned, way.measured) = (true, false);
             if let Some(split) = around.split.as_deref_mut() {

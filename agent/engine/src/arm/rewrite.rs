@@ -222,9 +222,11 @@ impl Arm {
         seen: Option<&Observation<'_>>,
         around: &mut Around<'_>,
     ) -> bool {
-        let end = then
-            .and_then(|path| self.paths.get(path))
-            .map(|p| p.way.end);
+        let way = then.and_then(|path| Some(&self.paths.get(path)?.way));
+        let (end, outside) = (
+            way.map(|way| way.end),
+            way.is_some_and(|way| way.unassigned),
+        );
         // The stage is told of every point, whatever becomes of it behind.
         let sink = match end {
             Some(End::Emit) => Sink::Output,
@@ -247,11 +249,10 @@ impl Arm {
                 return false;
             };
             match rewriter.take(ticket, event, seen, (sink, around.expiry)) {
-                Took::Written {
-                    bytes,
-                    samples,
-                    said,
-                } => {
+                Took::Written { samples, said } => {
+                    if outside && sink == Sink::Output {
+                        rewriter.direct.leave_out();
+                    }
                     let becomes = ticket.and_then(|t| rewriter.slots.becomes(t));
                     self.say(stage, said);
                     if sink != Sink::Later {
@@ -262,7 +263,7 @@ impl Arm {
                             ..*event
                         };
                         self.left(stage);
-                        self.counted(route, then, &event, (bytes, samples));
+                        self.counted(route, then, &event, samples);
                     }
                     return false;
                 }
@@ -341,13 +342,7 @@ impl Arm {
     }
 
     /// Counts a point on its further path.
-    fn counted(
-        &mut self,
-        route: &mut Route,
-        then: Option<u32>,
-        event: &Event<'_>,
-        (bytes, samples): (usize, u64),
-    ) {
+    fn counted(&mut self, route: &mut Route, then: Option<u32>, event: &Event<'_>, samples: u64) {
         let Some(path) = then.and_then(|number| self.paths.get_mut(number)) else {
             return;
         };
@@ -355,7 +350,6 @@ impl Arm {
         path.series += u64::from(route.out_stamp != event.window);
         let outside = path.way.unassigned;
         if outside {
-            path.bytes += bytes as u64;
             path.samples += samples;
         }
         if path.way.end == End::Emit {
@@ -385,6 +379,10 @@ impl Arm {
                 return;
             }
             out.points += rewriter.direct.points;
+            if let Some(inside) = &mut self.inside {
+                inside.add_runs(&rewriter.direct);
+                inside.all_written();
+            }
             rewriter.direct.write(&mut out.bytes);
             let mut request = std::mem::take(&mut rewriter.request);
             request.clear();
@@ -392,7 +390,8 @@ impl Arm {
             running.tally.closed += points;
             running.tally.emitted += points;
             if points > 0 {
-                self.take_in(number, &request, origin, at, number + 1, node, around, out);
+                let (pieces, entry) = ([request.as_slice()], number + 1);
+                self.take_in(number, pieces, origin, at, entry, node, around, out);
             }
             if let Some(rewriter) = self.rewriter(number as u16) {
                 rewriter.request = request;

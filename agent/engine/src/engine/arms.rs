@@ -253,13 +253,12 @@ impl Engine {
     }
 
     fn run_baseline(&mut self, from: Incoming<'_>, pass: &mut Pass, run: Range<usize>) {
-        let each = self.counts_points();
         let source = source!(self, from);
         let mut around = around!(self);
         let arm = &mut self.baseline;
         for step in pass.steps.get(run).unwrap_or_default() {
             let series = (&mut self.table, &mut pass.loose);
-            let own = take(arm, step, &source, series, &pass.records, &mut around, each);
+            let own = take(arm, step, &source, series, &pass.records, &mut around);
             self.reached[0] |= own;
         }
         self.meter.charge(&mut self.baseline.cost);
@@ -272,7 +271,6 @@ impl Engine {
         pass: &mut Pass,
         run: Range<usize>,
     ) -> Option<usize> {
-        let each = self.counts_points();
         let source = source!(self, from);
         let mut around = around!(self);
         let arm = self.candidate.as_mut().filter(|arm| !arm.dead)?;
@@ -284,7 +282,7 @@ impl Engine {
             for step in pass.steps.get(run).unwrap_or_default() {
                 next += 1;
                 let series = (&mut self.table, &mut pass.loose);
-                reached |= take(arm, step, &source, series, &pass.records, &mut around, each);
+                reached |= take(arm, step, &source, series, &pass.records, &mut around);
             }
         }));
         self.reached[1] |= reached;
@@ -373,7 +371,7 @@ fn ensure(
     route.generation == arm.generation
 }
 
-/// One point follows its route; whether it was the arm's. `each`: its bytes are counted by themselves.
+/// One point follows its route; whether it was the arm's.
 #[inline]
 fn take(
     arm: &mut Arm,
@@ -382,7 +380,6 @@ fn take(
     (table, loose): (&mut Table, &mut Vec<Entry>),
     records: &Records,
     around: &mut Around<'_>,
-    each: bool,
 ) -> bool {
     let side = arm.side;
     let Some(entry) = entry_of(step, table, loose) else {
@@ -400,8 +397,8 @@ fn take(
     if arm.take(route, &event, seen.as_ref(), around) {
         arm.kept.keep(step.number as usize);
     }
-    if each && own {
-        arm.bytes_in += event.point.at.field.len() as u64;
+    if own {
+        arm.own(step.number as usize, route);
     }
     own
 }

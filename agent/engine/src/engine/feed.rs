@@ -28,6 +28,7 @@ impl Engine {
         if !self.index.rare.is_empty() {
             data = normalise(request, limits, &mut self.table.memo, &mut self.index)?;
         }
+        self.bytes_in += request.len() as u64;
         self.advance(now);
         self.meter.share();
         let mut outs = if self.settings.is_shared() {
@@ -96,18 +97,16 @@ impl Engine {
 
     /// An arm is about to take the request.
     pub(super) fn receive(&mut self, data: &[u8], side: usize) {
-        let whole = if self.counts_points() {
-            0
-        } else {
-            data.len() as u64
-        };
         let arm = match (side, &mut self.candidate) {
             (1, Some(candidate)) => candidate,
             _ => &mut self.baseline,
         };
         arm.kept.clear(self.index.points.len());
         arm.rejected += self.index.rejected;
-        arm.bytes_in += whole;
+        match &mut arm.inside {
+            Some(inside) => inside.begin(self.index.points.len()),
+            None => arm.bytes_in += data.len() as u64,
+        }
     }
 
     /// One point of the request follows its route through the baseline.
@@ -144,9 +143,7 @@ impl Engine {
         if self.baseline.take(ours, &event, seen.as_ref(), &mut around) {
             self.baseline.kept.keep(number);
         }
-        if around.split.is_some() || !around.scope.is_empty() {
-            self.baseline.bytes_in += event.point.at.field.len() as u64;
-        }
+        self.baseline.own(number, ours);
         if fresh {
             let (series, ours) = (event.series, *ours);
             self.conflict(event.identity, series, ours);
@@ -192,8 +189,10 @@ impl Engine {
 
 /// A request as it came, and as it is read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Incoming<'a> {
+pub struct Incoming<'a> {
+    /// As it came.
     pub request: &'a Bytes,
+    /// As it is read: the same, or without what is of a rare shape.
     pub data: &'a Bytes,
 }
 
@@ -210,13 +209,22 @@ pub(super) fn leave(
     out: &mut Out,
 ) -> bool {
     let points = arm.kept.count as u64;
+    let before = out.bytes.len();
     let all = arm.splice(index, from.data, &mut out.bytes);
     let whole = all && out.bytes.is_empty() && alone;
     // Where both arms' outputs leave together, what holds no point is the baseline's.
     if all && !whole && (alone || points > 0 || arm.side == 0) {
         out.bytes.extend_from_slice(from.request);
     }
+    let written = match whole {
+        true => from.request.len(),
+        false => out.bytes.len() - before,
+    };
+    arm.weigh_request(index, from, written);
     out.points += points + arm.flush(&mut out.bytes);
+    if let Some(inside) = &mut arm.inside {
+        inside.all_written();
+    }
     whole
 }
 

@@ -214,6 +214,8 @@ impl Engine {
             let by_entity = self.split.as_ref().is_some_and(|s| !s.entity.is_empty());
             arm.entities = by_entity.then(Default::default);
             arm.weighs_outside = by_entity || !self.scope.is_empty();
+            let part = self.split.is_some() || !self.scope.is_empty();
+            arm.inside = part.then(Default::default);
             arm.compared = (arm.side == 0 && arm.weighs_outside).then(Default::default);
             arm.samples = self.plan.candidate.is_some().then_some((0, 0));
             arm.measured = self.meter.runs();

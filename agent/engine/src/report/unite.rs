@@ -21,6 +21,7 @@ impl Report {
         self.ended.extend(theirs);
         self.shared_cpu = self.shared_cpu.zip(other.shared_cpu).map(|(a, b)| a + b);
         self.shared_bytes += other.shared_bytes;
+        self.bytes_in += other.bytes_in;
     }
 }
 
@@ -49,6 +50,7 @@ impl ArmFigures {
             own.0.add(&theirs.0);
             own.1.add(&theirs.1);
         });
+        self.compared_bytes = sum(self.compared_bytes, other.compared_bytes);
         self.protected.add(&other.protected);
         for (own, theirs) in self.stages.iter_mut().zip(&other.stages) {
             own.add(theirs);

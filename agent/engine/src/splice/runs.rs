@@ -4,10 +4,11 @@
 //! come; lengths are known when the request is written, so that every byte moves once. Reused.
 
 use super::assemble::Surroundings;
+use super::ruler::{Frame, Ruler};
 use crate::wire::fields;
 use crate::wire::index::{Index, PointEntry, Span};
 use crate::wire::otlp::{data, metric, request, resource_metrics, scope_metrics};
-use crate::wire::write;
+use crate::wire::write::{self, field_len};
 
 /// Points and what surrounds them.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Runs {
     /// What surrounds them.
     frames: Vec<u8>,
     runs: Vec<Run>,
+    /// Where the last point begins, in `bodies`.
+    last: u32,
     /// Points in it.
     pub points: u64,
 }
@@ -34,6 +37,8 @@ struct Run {
     tail: Span,
     data_field: u32,
     bodies: Span,
+    /// Of these the bytes of points outside the comparison.
+    outside: u32,
 }
 
 /// A bigger request's memory is given back after it.
@@ -79,6 +84,7 @@ impl Runs {
                 tail: self.frame(|out| out.extend_from_slice(of.tail())),
                 data_field: of.data_field(),
                 bodies: self.here(),
+                outside: 0,
             };
             self.runs.push(run);
         }
@@ -87,6 +93,7 @@ impl Runs {
 
     #[inline]
     fn put(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        self.last = self.bodies.len() as u32;
         let open = write::begin(&mut self.bodies, data::DATA_POINTS);
         put(&mut self.bodies);
         write::end(&mut self.bodies, open);
@@ -118,6 +125,7 @@ impl Runs {
             tail: self.frame(|out| out.extend_from_slice(of.tail().of(bytes))),
             data_field: of.kind.map_or(metric::GAUGE, |kind| kind.field()),
             bodies: self.here(),
+            outside: 0,
         };
         self.runs.push(run);
     }
@@ -145,6 +153,31 @@ impl Runs {
         put(&mut self.frames);
         let end = self.frames.len() as u32;
         Span { start, end }
+    }
+
+    /// The last point is outside the comparison.
+    pub fn leave_out(&mut self) {
+        let from = self.last;
+        if let Some(run) = self.runs.last_mut() {
+            run.outside += run.bodies.end.saturating_sub(from);
+        }
+    }
+
+    /// Measures the points that are inside the comparison.
+    pub fn measure(&self, ruler: &mut Ruler) {
+        for run in &self.runs {
+            let bytes = run.bodies.len() - run.outside as usize;
+            if bytes > 0 {
+                let frame = Frame {
+                    keys: run.keys,
+                    resource: run.resource.len(),
+                    scope: run.scope.len(),
+                    metric: run.head.len() + run.tail.len(),
+                    data: run.data.len(),
+                };
+                ruler.add(&frame, bytes);
+            }
+        }
     }
 
     /// Appends a request of all points and forgets them.
@@ -192,11 +225,6 @@ impl Runs {
             buffer.clear();
         }
     }
-}
-
-/// All tags here have field numbers below 16: one byte.
-fn field_len(body: usize) -> usize {
-    1 + write::varint_len(body as u64) + body
 }
 
 fn metric_len(run: &Run) -> usize {

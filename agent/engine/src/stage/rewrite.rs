@@ -201,23 +201,18 @@ impl Rewriter {
                 self.request.clear();
                 let verdict = op.put(kept, (&point, seen), scratch, &mut self.request);
                 said.reason = verdict.reason().or(said.reason);
-                return Took::Written {
-                    bytes: 0,
-                    samples: 0,
-                    said,
-                };
+                return Took::Written { samples: 0, said };
             }
         };
         let kind = match op {
             Op::Histogram(buckets) if buckets.turns(event.kind) => MetricType::Histogram,
             _ => event.kind,
         };
-        let (mut bytes, mut samples) = (0, event.samples());
+        let mut samples = event.samples();
         let mut verdict = Verdict::Written;
         let put = |out: &mut Vec<u8>| {
             let before = out.len();
             verdict = op.put(kept, (&point, seen), scratch, out);
-            bytes = out.len() - before;
             if !matches!(kind, MetricType::Gauge | MetricType::Sum) {
                 samples = samples_of(kind, out.get(before..).unwrap_or_default());
             }
@@ -228,11 +223,7 @@ impl Rewriter {
             (None, None) => runs.add_as_it_came(event.index, event.point, event.data, put),
         }
         said.reason = verdict.reason().or(said.reason);
-        Took::Written {
-            bytes,
-            samples,
-            said,
-        }
+        Took::Written { samples, said }
     }
 
     /// What waits for the later stages: a request and how many points it holds. Forgotten here.

@@ -19,6 +19,12 @@ pub fn varint_len(value: u64) -> usize {
     ((70 - (value | 1).leading_zeros()) / 7) as usize
 }
 
+/// Bytes of a whole length-delimited field; for field numbers below 16, whose tag is one byte.
+#[inline]
+pub fn field_len(body: usize) -> usize {
+    1 + varint_len(body as u64) + body
+}
+
 /// Appends a varint.
 #[inline]
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {

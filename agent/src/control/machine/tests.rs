@@ -4,10 +4,10 @@
 
 use super::*;
 use crate::control::guarded::Watch;
-use crate::guard::Sample;
+use crate::guard::{Breach, Sample};
 use phoenix_engine::compile::{Division, compile};
 use phoenix_proto::control as proto;
-use phoenix_proto::control::Mode;
+use phoenix_proto::control::{DesiredState, Harm, Mode};
 
 const SECOND: Duration = Duration::from_secs(1);
 

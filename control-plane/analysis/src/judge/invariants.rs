@@ -173,8 +173,9 @@ fn differs(window: &Window) -> bool {
         (b.series_in.exact, c.series_in.exact),
         (Some(x), Some(y)) if x != y.saturating_add(outside.series_in)
     );
+    let inside = b.bytes_in.saturating_sub(outside.bytes_in);
     b.ledger.received != c.ledger.received + outside.points_in
-        || b.bytes_in != c.bytes_in + outside.bytes_in
+        || b.compared_bytes_in.unwrap_or(inside) != c.compared_bytes_in.unwrap_or(c.bytes_in)
         || series
 }
 

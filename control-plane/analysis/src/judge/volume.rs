@@ -83,13 +83,25 @@ pub fn flow(reports: &[&Window], measure: Measure) -> Option<Flow> {
     })
 }
 
+/// What an arm has outside the comparison. What came in an earlier window may leave in this one.
+fn part(arm: &Arm) -> Option<Volume> {
+    let outside = arm.unassigned;
+    outside.filter(|v| v.points_in > 0 || v.points_out > 0)
+}
+
+/// Bytes inside the comparison; `figure`: all, and those inside. Points share their resource's bytes, also with
+/// points outside: where agents do not count those inside by themselves, they are not known.
+fn bytes(arms: &[&Arm], figure: fn(&Arm) -> (u64, Option<u64>)) -> Option<Amount> {
+    let each = arms.iter().map(|arm| match figure(arm) {
+        (_, Some(inside)) => Some(inside),
+        (all, None) => part(arm).is_none().then_some(all),
+    });
+    let total: Option<u64> = each.sum();
+    total.map(|n| Amount::exact(n as f64))
+}
+
 /// What came into arms and what left them, without what is outside the comparison.
 fn volumes(arms: &[&Arm], measure: Measure) -> Option<(Amount, Amount)> {
-    // What came in an earlier window may leave in this one.
-    let part = |arm: &Arm| {
-        let outside = arm.unassigned;
-        outside.filter(|v| v.points_in > 0 || v.points_out > 0)
-    };
     let sum = |all: fn(&Arm) -> Option<u64>, outside: fn(&Volume) -> Option<u64>| {
         let each = arms.iter().map(|arm| {
             let part = part(arm);
@@ -103,11 +115,9 @@ fn volumes(arms: &[&Arm], measure: Measure) -> Option<(Amount, Amount)> {
             sum(|a| Some(a.ledger.received), |v| Some(v.points_in))?,
             sum(|a| Some(a.ledger.exported), |v| Some(v.points_out))?,
         ),
-        // Points share their resource's bytes, also with points outside: whose these are cannot be said.
-        Measure::Bytes if arms.iter().any(|arm| part(arm).is_some()) => return None,
         Measure::Bytes => (
-            sum(|a| Some(a.bytes_in), |v| Some(v.bytes_in))?,
-            sum(|a| Some(a.bytes_out), |v| Some(v.bytes_out))?,
+            bytes(arms, |a| (a.bytes_in, a.compared_bytes_in))?,
+            bytes(arms, |a| (a.bytes_out, a.compared_bytes_out))?,
         ),
         Measure::Samples => (
             sum(|a| a.samples_in, |v| v.samples_in)?,

@@ -2,7 +2,8 @@
 
 use crate::world::*;
 use phoenix_analysis::{
-    Ask, Criteria, Criterion, Died, Latency, Measure, Mode, Outcome, Ruling, Verdict, Window, judge,
+    Arm, Ask, Criteria, Criterion, Died, Latency, Measure, Mode, Outcome, Ruling, Verdict, Window,
+    judge,
 };
 
 fn asked(ask: Ask, mode: Mode) -> Criteria {
@@ -186,12 +187,42 @@ fn series_outside_the_scope_are_outside_the_comparison_of_a_shadow() {
     for saving in [&verdict.savings.points, &verdict.savings.series] {
         assert!((saving.saving.unwrap() - 0.5).abs() < 1e-12, "{saving:?}");
     }
-    // A resource's bytes are shared with what is outside.
+    // A resource's bytes are shared with what is outside: agents that do not tell what is inside leave it open.
     assert_eq!(verdict.savings.bytes.saving, None);
     let mut bytes = asked(Ask::Goal, Mode::Shadow);
     bytes.goal.saving = Measure::Bytes;
     let verdict = judge(&bytes, &windows);
     assert_eq!(verdict.outcome, Outcome::Inconclusive, "{}", verdict.reason);
+    for window in &mut windows {
+        let inside = |arm: &mut Arm, left| {
+            (arm.compared_bytes_in, arm.compared_bytes_out) = (Some(90_000), Some(left));
+        };
+        inside(baseline(window), 90_000);
+        inside(candidate(window), 36_000);
+    }
+    let verdict = judge(&bytes, &windows);
+    assert_eq!(verdict.outcome, Outcome::Promote, "{}", verdict.reason);
+    assert!((verdict.savings.bytes.saving.unwrap() - 0.6).abs() < 1e-12);
+    // One report that does not tell is enough not to know.
+    baseline(&mut windows[3]).compared_bytes_out = None;
+    let verdict = judge(&bytes, &windows);
+    assert_eq!(verdict.savings.bytes.saving, None);
+}
+
+#[test]
+fn arms_that_did_not_get_the_same_bytes_of_what_is_compared_are_void() {
+    let mut windows = shadow(6, 500);
+    for window in &mut windows {
+        baseline(window).bytes_in = 500_000;
+        candidate(window).bytes_in = 90_100;
+        baseline(window).compared_bytes_in = Some(90_000);
+        candidate(window).compared_bytes_in = Some(90_000);
+    }
+    let asked = asked(Ask::Goal, Mode::Shadow);
+    let arms = |windows: &[Window]| found(&judge(&asked, windows), "arms").outcome;
+    assert_eq!(arms(&windows), Ruling::Pass);
+    candidate(&mut windows[2]).compared_bytes_in = Some(90_001);
+    assert_eq!(arms(&windows), Ruling::Void);
 }
 
 #[test]

@@ -28,8 +28,9 @@ pub struct Figures {
 pub struct ArmFigures {
     pub points_in: u64,
     pub points_out: u64,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
+    /// Null where a report does not tell the bytes that are compared from others.
+    pub bytes_in: Option<u64>,
+    pub bytes_out: Option<u64>,
     /// Distinct series of all agents in their newest comparable window; null: not known.
     pub series_in: Option<u64>,
     pub series_out: Option<u64>,
@@ -77,6 +78,8 @@ pub fn figures(
 fn arm(windows: &[&Window], newest: Option<u64>) -> ArmFigures {
     let mut sum = ArmFigures {
         cpu_seconds: Some(0.0).filter(|_| !windows.is_empty()),
+        bytes_in: Some(0),
+        bytes_out: Some(0),
         ..ArmFigures::default()
     };
     for w in windows {
@@ -86,8 +89,13 @@ fn arm(windows: &[&Window], newest: Option<u64>) -> ArmFigures {
             sum.points_in += ledger.received.saturating_sub(outside.points_in);
             sum.points_out += ledger.exported.saturating_sub(outside.points_out);
         }
-        sum.bytes_in += r.bytes_in.saturating_sub(outside.bytes_in);
-        sum.bytes_out += r.bytes_out.saturating_sub(outside.bytes_out);
+        // Points share their resource's bytes, also with points outside.
+        let all = outside.points_in == 0 && outside.points_out == 0;
+        let of = |inside: Option<u64>, bytes| inside.or(Some(bytes).filter(|_| all));
+        let came = of(r.compared_bytes_in, r.bytes_in);
+        let left = of(r.compared_bytes_out, r.bytes_out);
+        sum.bytes_in = sum.bytes_in.zip(came).map(|(a, b)| a + b);
+        sum.bytes_out = sum.bytes_out.zip(left).map(|(a, b)| a + b);
         sum.protected_points_in += r.protected_points_in;
         sum.protected_points_out += r.protected_points_out;
         sum.cpu_seconds = sum.cpu_seconds.zip(r.cpu_seconds).map(|(a, b)| a + b);

@@ -70,6 +70,57 @@ fn experiments_about_some_metrics_and_of_whole_nodes_see_what_the_model_says() {
     assert!(run >= 20, "{run} cases began with a scope");
 }
 
+/// A shadow of the same stages in a scope: both arms have the same bytes of what is in it.
+fn the_same_in_a_scope_takes_the_same_bytes(case: &Case) -> Result<(), String> {
+    let mut case = case.clone();
+    case.first.candidate = Some(case.first.baseline);
+    case.first.split = None;
+    if case.first.scope.is_empty() || plans(&case, &case.first).is_none() {
+        return Ok(());
+    }
+    COMPARED.fetch_add(1, Ordering::Relaxed);
+    run(&case, |engine, _| {
+        let figures = engine.figures();
+        let theirs = figures.candidate.ok_or("no candidate")?;
+        let (ours, theirs) = (figures.baseline.compared_bytes, theirs.compared_bytes);
+        let outside = figures.baseline.unassigned.map_or(0, |v| v.points_out);
+        OUTSIDE.fetch_add(u64::from(outside > 0), Ordering::Relaxed);
+        match ours == theirs {
+            true => Ok(()),
+            false => Err(format!("bytes in and out: {ours:?}, shadow {theirs:?}")),
+        }
+    })?;
+    Ok(())
+}
+
+static COMPARED: AtomicU64 = AtomicU64::new(0);
+static OUTSIDE: AtomicU64 = AtomicU64::new(0);
+
+#[test]
+fn arms_that_do_the_same_in_a_scope_have_the_same_bytes_of_it() {
+    // What has a place in them depends on what comes beside it.
+    let menu = Menu {
+        topk: false,
+        limit: false,
+        ..ALL
+    };
+    let wanted = Wanted {
+        menu,
+        arms: true,
+        scopes: true,
+        shapes: true,
+        ..PLAIN
+    };
+    for_all(
+        "bytes in a scope",
+        250,
+        wanted,
+        the_same_in_a_scope_takes_the_same_bytes,
+    );
+    let seen = [&COMPARED, &OUTSIDE].map(|n| n.load(Ordering::Relaxed));
+    assert!(seen[0] >= 20 && seen[1] >= 100, "{seen:?}");
+}
+
 #[test]
 fn arms_come_and_go_by_swaps() {
     let wanted = Wanted {

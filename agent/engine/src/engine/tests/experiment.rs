@@ -104,15 +104,84 @@ fn series_out_of_scope_are_the_baselines_alone_in_shadow_and_split() {
             Division::Shadow => assert_eq!([inside, candidate.ledger.received], [60, 60]),
             Division::Split { .. } => assert_eq!(inside + candidate.ledger.received, 60),
         }
+        let inside = baseline.compared_bytes.unwrap();
+        assert_eq!(inside.0, baseline.bytes_in - unassigned.bytes_in);
+        assert_eq!(inside.1, baseline.bytes_out - unassigned.bytes_out);
         if division == Division::Shadow {
-            assert_eq!(baseline.bytes_in - unassigned.bytes_in, candidate.bytes_in);
-            let all = baseline.bytes_out as f64 * 7.0 / 37.0;
-            let apart = (unassigned.bytes_out as f64 - all).abs();
-            assert!(
-                apart < 0.1 * all,
-                "a seventh of the bytes or so: {unassigned:?}"
-            );
+            // What a request of the points in scope alone takes.
+            let alone = 2 * request(&keys(0..30, 10)).len() as u64;
+            assert_eq!(baseline.bytes_in, 2 * sent.len() as u64);
+            assert_eq!(inside, (alone, alone));
+            assert_eq!(candidate.bytes_in, alone);
+            let left = candidate.bytes_out;
+            assert_eq!(candidate.compared_bytes, Some((alone, left)));
         }
+    }
+}
+
+#[test]
+fn arms_of_a_split_that_do_nothing_write_the_bytes_that_came() {
+    let points: Vec<P> = keys(0..30, 10)
+        .into_iter()
+        .chain(others(0..7, 10))
+        .collect();
+    for division in [by_key(10.0), by_key(50.0), by_node(0.0), by_node(100.0)] {
+        let mut engine = engine(plan(stages("[]"), division, ""));
+        let mut written = 0;
+        for time in [10, 11] {
+            let fed = engine.feed(&request(&points), time * S).unwrap();
+            written += fed.emitted.out.len() as u64;
+        }
+        let report = engine.cut();
+        // What surrounds points counts in both arms, and once in what came.
+        assert_eq!(report.bytes_in, 2 * request(&points).len() as u64);
+        assert_eq!(engine.cut().bytes_in, 0);
+        let arms = [report.baseline, report.candidate.unwrap()];
+        for arm in &arms {
+            assert_eq!(arm.bytes_in, arm.bytes_out);
+            assert_eq!(arm.compared_bytes, Some((arm.bytes_in, arm.bytes_out)));
+        }
+        assert_eq!(arms[0].bytes_out + arms[1].bytes_out, written);
+    }
+}
+
+/// Bytes of a shadow of the same stages over these requests, of the metric `c`: what the baseline has of it, and the
+/// candidate.
+fn bytes_of_the_same(same: &str, requests: &[Bytes]) -> [(u64, u64); 2] {
+    let mut engine = engine(scoped(
+        stages(same),
+        stages(same),
+        Division::Shadow,
+        "[{metric: c}]",
+    ));
+    for (second, request) in (10..).zip(requests) {
+        engine.feed(request, second * S).unwrap();
+    }
+    engine.tick(200 * S);
+    let report = engine.cut();
+    let of = |arm: ArmFigures| arm.compared_bytes.unwrap();
+    [of(report.baseline), of(report.candidate.unwrap())]
+}
+
+#[test]
+fn what_outputs_take_is_told_by_scope_wherever_a_stage_divides_what_it_writes() {
+    // More outputs than a piece, of one resource, those out of scope between the others.
+    let points = |time: u64| -> Vec<P> {
+        let both = (0..1500).map(|n| (keys(n..n + 1, time), others(n..n + 1, time)));
+        both.flat_map(|(inside, outside)| inside.into_iter().chain(outside))
+            .collect()
+    };
+    let requests = [request(&points(10)), request(&points(11))];
+    for same in [
+        "[{id: a, aggregate: {match: {}, without: [client], interval: 10s}}]",
+        "[{id: e, sample: {match: {}, every: 10s}}]",
+        "[{id: t, temporality: {match: {}, to: delta}}]",
+        "[{id: t, transform: {match: {}, ops: [{set: {attribute: env, value: x}}]}}]",
+        "[{id: d, filter: {drop: [{attributes: {k: e1*}}]}}]",
+    ] {
+        let [ours, theirs] = bytes_of_the_same(same, &requests);
+        assert_eq!(ours, theirs, "{same}");
+        assert!(theirs.1 > 1000, "{same}: {theirs:?}");
     }
 }
 

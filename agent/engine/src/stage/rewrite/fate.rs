@@ -91,8 +91,6 @@ pub enum Sink {
 pub enum Took {
     /// It waits in a buffer, unless its sink is nowhere.
     Written {
-        /// Bytes of its message.
-        bytes: usize,
         /// Prometheus samples that it is.
         samples: u64,
         /// What is to be counted.
