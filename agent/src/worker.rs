@@ -8,7 +8,9 @@ mod core;
 pub mod cuts;
 mod edges;
 mod helper;
+mod outlets;
 mod run;
+mod start;
 mod submit;
 mod team;
 
@@ -28,7 +30,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use helper::Helper;
-pub use run::{Outlets, Start, Worker, spawn};
+pub use outlets::Outlets;
+pub use run::Worker;
+pub use start::{Start, spawn};
 
 /// Requests that wait for the worker; more wait at the receivers, inside the in-flight budget.
 const REQUESTS: usize = 16;

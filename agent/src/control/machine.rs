@@ -5,15 +5,14 @@
 //! before it runs and as proven only after its bake; an older revision of the same store is refused;
 //! a candidate without a lease never runs.
 
+mod desired;
+mod harm;
 mod prepare;
 mod status;
 
 use super::plans::{Before, Harmed, Plans, Stored};
-use crate::guard::Breach;
 use phoenix_engine::compile::{Pipeline, Plan};
-use phoenix_proto::control::{
-    DesiredState, ExperimentAssignment, Guardrails, Harm, PlanState, Status,
-};
+use phoenix_proto::control::{ExperimentAssignment, Guardrails, PlanState, Status};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -228,165 +227,6 @@ impl Machine {
         effects
     }
 
-    /// The server's complete desired state, or the same again to renew a lease.
-    pub fn desired(&mut self, wanted: &DesiredState, now: Time) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        let before = self.outcomes.clone();
-        if wanted.store_id == self.store_id && wanted.revision < self.revision {
-            let text = format!(
-                "refused revision {} of the desired state: {} was taken before",
-                wanted.revision, self.revision
-            );
-            effects.push(say(true, text));
-            effects.extend(self.reports());
-            return effects;
-        }
-        let newer = wanted.store_id != self.store_id || wanted.revision != self.revision;
-        if newer {
-            self.store_id.clone_from(&wanted.store_id);
-            self.revision = wanted.revision;
-            self.refused.clear();
-            self.outcomes.clear();
-        }
-        self.bake_for = Duration::from_millis(wanted.bake_ms.into());
-        let wanted_id = wanted.experiment.as_ref().map(|e| &e.experiment);
-        self.harmed
-            .take_if(|harmed| wanted_id != Some(&harmed.experiment));
-        self.before
-            .take_if(|before| wanted_id != Some(&before.experiment));
-        if self.fleet_seed != wanted.fleet_seed {
-            self.fleet_seed = wanted.fleet_seed;
-            effects.push(Effect::Reseed(wanted.fleet_seed));
-        }
-        let swaps = match self.wanted_baseline(wanted) {
-            Some(baseline) => self.take(baseline, wanted, now, &mut effects),
-            None => {
-                self.save_if_changed(&mut effects);
-                false
-            }
-        };
-        // A swap reports when it is done; a mere renewal has nothing to say.
-        if !swaps && (newer || self.outcomes != before) {
-            effects.extend(self.reports());
-        }
-        effects
-    }
-
-    /// The baseline that is wanted, if it compiles and was not refused before.
-    fn wanted_baseline(&mut self, wanted: &DesiredState) -> Option<Baseline> {
-        let Some(pipeline) = &wanted.baseline else {
-            return Some(prepare::pass_through());
-        };
-        if pipeline.hash == self.baseline.hash() {
-            return Some(self.baseline.clone());
-        }
-        if self.refused.contains(&pipeline.hash) {
-            return None;
-        }
-        match prepare::baseline(&prepare::stored(pipeline)) {
-            Ok(baseline) => Some(baseline),
-            Err(problems) => {
-                self.refused.push(pipeline.hash.clone());
-                self.outcome(PlanState::Rejected, &pipeline.hash, problems, "");
-                None
-            }
-        }
-    }
-
-    /// Makes it what runs; false where it ran already.
-    fn take(
-        &mut self,
-        baseline: Baseline,
-        wanted: &DesiredState,
-        now: Time,
-        effects: &mut Vec<Effect>,
-    ) -> bool {
-        let lease = wanted.experiment.as_ref().map_or(0, |e| e.lease_ms);
-        let candidate = match lease {
-            0 => None,
-            _ => self.wanted_candidate(&baseline, wanted),
-        };
-        self.lease = now + Duration::from_millis(lease.into());
-        let new_baseline = baseline.hash() != self.baseline.hash();
-        let key = |c: &Option<Candidate>| c.as_ref().map(|c| c.key.clone());
-        let runs = if self.candidate_runs {
-            key(&self.candidate)
-        } else {
-            None
-        };
-        let new_candidate = runs != key(&candidate);
-        if new_baseline {
-            if baseline.stored.is_none() {
-                effects.push(say(true, PASS_THROUGH.into()));
-            }
-            let old = std::mem::replace(&mut self.baseline, baseline);
-            self.outcomes.retain(|o| o.hash != old.hash());
-            if old.proven {
-                self.previous = Some(old);
-            }
-            self.baseline_bake = None;
-            let hash = self.baseline.hash().to_owned();
-            self.validated(&hash, effects);
-        }
-        if new_candidate {
-            self.candidate_bake = None;
-            if let Some(candidate) = &candidate {
-                self.validated(&candidate.hash.clone(), effects);
-            }
-        }
-        self.candidate_runs = candidate.is_some();
-        self.candidate = candidate;
-        // On disk as baking before it runs: a crash in the swap must not boot it.
-        self.save_if_changed(effects);
-        if new_baseline || new_candidate {
-            self.order_swap(effects);
-        } else {
-            self.restate();
-        }
-        new_baseline || new_candidate
-    }
-
-    /// What is to run beside the baseline; what stands against it becomes an outcome.
-    fn wanted_candidate(
-        &mut self,
-        baseline: &Baseline,
-        wanted: &DesiredState,
-    ) -> Option<Candidate> {
-        let assignment = wanted.experiment.as_ref()?;
-        if let Some(harmed) = &self.harmed
-            && harmed.experiment == assignment.experiment
-            && assignment
-                .candidate
-                .as_ref()
-                .is_some_and(|c| c.hash == harmed.hash)
-        {
-            let status = harmed.status();
-            self.put(status);
-            return None;
-        }
-        let present = self.candidate.as_ref();
-        match prepare::candidate(baseline, assignment, present) {
-            Ok(candidate) => Some(candidate),
-            Err((hash, problems)) => {
-                self.outcome(PlanState::Rejected, &hash, problems, "");
-                None
-            }
-        }
-    }
-
-    fn order_swap(&mut self, effects: &mut Vec<Effect>) {
-        let candidate = self.candidate.as_ref().filter(|_| self.candidate_runs);
-        let trial = candidate.map(|c| c.trial.clone());
-        self.swapping = vec![self.baseline.hash().to_owned()];
-        if self.candidate_bake.is_none() {
-            self.swapping.extend(candidate.map(|c| c.hash.clone()));
-        }
-        effects.push(Effect::Swap {
-            plan: self.plan(),
-            trial,
-        });
-    }
-
     /// The swap that was ordered is done.
     pub fn applied(&mut self, generation: u64, now: Time) -> Vec<Effect> {
         self.generation = generation;
@@ -453,68 +293,6 @@ impl Machine {
         let bakes = [self.baseline_bake, self.candidate_bake];
         let due = bakes.into_iter().flatten().filter(|t| *t < Time::MAX);
         due.chain(lease).min()
-    }
-
-    /// The agent ended the candidate arm by itself and runs the baseline alone.
-    pub fn candidate_ended(
-        &mut self,
-        experiment: &str,
-        breach: &Breach,
-        generation: u64,
-    ) -> Vec<Effect> {
-        self.generation = generation;
-        let Some(candidate) = self.candidate.take_if(|c| c.trial.id == experiment) else {
-            return Vec::new();
-        };
-        self.candidate_runs = false;
-        self.candidate_bake = None;
-        self.swapping.retain(|hash| *hash != candidate.hash);
-        if candidate.hash != self.baseline.hash() {
-            self.outcomes.retain(|o| o.hash != candidate.hash);
-        }
-        let harmed = Harmed {
-            experiment: experiment.to_owned(),
-            revision: candidate.trial.revision,
-            hash: candidate.hash.clone(),
-            harm: breach.harm.into(),
-            measured: breach.measured,
-            threshold: breach.threshold,
-            reason: breach.reason.clone(),
-        };
-        self.put(harmed.status());
-        self.harmed = Some(harmed);
-        let mut effects = vec![say(true, format!("candidate ended: {}", breach.reason))];
-        self.save_if_changed(&mut effects);
-        effects.extend(self.report_of(&candidate.hash));
-        effects
-    }
-
-    /// The baseline does harm: inside its bake, the plan proven before it comes back.
-    pub fn harm(&mut self, reason: &str) -> Vec<Effect> {
-        if self.baseline_bake.take().is_none() {
-            return Vec::new();
-        }
-        let previous = self.previous.take().unwrap_or_else(prepare::pass_through);
-        let bad = std::mem::replace(&mut self.baseline, previous);
-        let hash = bad.hash().to_owned();
-        self.refused.push(hash.clone());
-        self.candidate = None;
-        self.candidate_runs = false;
-        self.candidate_bake = None;
-        self.outcomes.clear();
-        let mut effects = vec![say(
-            true,
-            format!("plan {} taken back: {reason}", bad.pipeline.name),
-        )];
-        self.save_if_changed(&mut effects);
-        self.order_swap(&mut effects);
-        // What became of the desired state is the last word, not that the old plan runs again.
-        self.swapping.clear();
-        self.outcome(PlanState::RolledBack, &hash, vec![], reason);
-        if let Some(status) = self.outcomes.last_mut() {
-            status.harm = Harm::Ledger.into();
-        }
-        effects
     }
 
     fn save_if_changed(&mut self, effects: &mut Vec<Effect>) {

@@ -1,6 +1,6 @@
 //! What every worker has: an engine, its lane to the next hop, its clock.
 
-use super::run::Outlets;
+use super::outlets::Outlets;
 use super::{Accepted, Refused, Request, Shared};
 use crate::clock::Clock;
 use crate::exporters::queue::Run;

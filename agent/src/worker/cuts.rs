@@ -6,7 +6,7 @@
 mod wire;
 
 use super::account::Account;
-use super::run::Outlets;
+use super::outlets::Outlets;
 use super::{Desired, Experiment, Stats};
 use crate::exporters::queue::Account as QueueAccount;
 use crate::limits;

@@ -5,126 +5,27 @@ use super::core::Core;
 use super::cuts::Cuts;
 use super::helper::Helper;
 use super::team::{Team, next_reply};
-use super::{
-    COMMANDS, Command, Desired, Experiment, Figures, Notice, REQUESTS, Request, Shared, Stats,
-    WorkerHandle, pass_through,
-};
-use crate::clock::Clock;
-use crate::exporters::queue::{Account as QueueAccount, Queue, Run};
+use super::{Command, Desired, Experiment, Figures, Notice, Request, pass_through};
+use crate::exporters::queue::Account as QueueAccount;
 use crate::guard::Breach;
-use arc_swap::ArcSwap;
-use bytes::Bytes;
 use phoenix_engine::Nanos;
 use phoenix_engine::compile::{Division, Plan};
-use phoenix_engine::engine::{Emitted, Engine, Place, Settings};
+use phoenix_engine::engine::{Engine, Settings};
 use phoenix_engine::report::Report;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 /// How often windows are looked at; a window's points leave at most this late.
 const TICK: Duration = Duration::from_millis(200);
-/// Orders to one of several workers: an edge, and what was decided at the one before.
-const ORDERS: usize = 4;
-/// Notices that the control client has not fetched yet.
-const NOTICES: usize = 256;
-
-/// Where the engine's output goes.
-#[derive(Debug, Clone)]
-pub struct Outlets {
-    /// The next hop; the ledger follows this one.
-    pub next_hop: Arc<Queue>,
-    /// Copies of the same stream.
-    pub copies: Vec<Arc<Queue>>,
-    /// A shadow candidate's output.
-    pub shadow: Option<Arc<Queue>>,
-    /// What baseline and candidate write while there are two arms, for a second account of it.
-    pub witness: Option<[Arc<Queue>; 2]>,
-}
-
-impl Outlets {
-    /// Puts what an engine wrote into a worker's lanes.
-    pub(super) fn emit(&self, lane: usize, emitted: Emitted, run: Option<&Run>) {
-        if let (Some(queues), Some(run)) = (&self.witness, run) {
-            let arms = by_arm(&emitted);
-            for (queue, (bytes, points)) in queues.iter().zip(arms) {
-                offer(queue, lane, bytes, points, Some(run.clone()));
-            }
-        }
-        for copy in &self.copies {
-            copy.push_to(lane, emitted.out.clone(), emitted.points);
-        }
-        self.next_hop.push_to(lane, emitted.out, emitted.points);
-        if let Some(shadow) = &self.shadow {
-            offer(shadow, lane, emitted.shadow, emitted.shadow_points, None);
-        }
-    }
-
-    /// Whether new requests must be refused.
-    pub(super) fn is_full(&self) -> bool {
-        self.next_hop.is_full() || self.copies.iter().any(|q| q.is_full())
-    }
-
-    /// Puts a sync into a worker's lanes of the streams that have marks.
-    pub(super) fn sync(&self, lane: usize, sync: u64) {
-        self.next_hop.sync(lane, sync);
-        if let Some(shadow) = &self.shadow {
-            shadow.sync(lane, sync);
-        }
-    }
-
-    /// No more will come from a worker.
-    pub(super) fn close(&self, lane: usize) {
-        let witness = self.witness.iter().flatten();
-        for queue in self.copies.iter().chain(&self.shadow).chain(witness) {
-            queue.close(lane);
-        }
-        self.next_hop.close(lane);
-    }
-}
-
-/// Must never slow the baseline: what does not fit is lost and counted.
-fn offer(queue: &Queue, lane: usize, bytes: Bytes, points: u64, run: Option<Run>) {
-    if queue.is_full() {
-        queue.lose(lane, points);
-    } else {
-        queue.push_of(lane, bytes, points, run);
-    }
-}
-
-/// Baseline and candidate: what each wrote.
-fn by_arm(emitted: &Emitted) -> [(Bytes, u64); 2] {
-    let (bytes, points) = emitted.candidate;
-    let at = emitted.out.len().saturating_sub(bytes);
-    let candidate = match bytes {
-        0 => (emitted.shadow.clone(), emitted.shadow_points),
-        _ => (emitted.out.slice(at..), points),
-    };
-    let baseline = (emitted.out.slice(..at), emitted.points - points);
-    [baseline, candidate]
-}
-
-/// What a worker begins with.
-#[derive(Debug)]
-pub struct Start {
-    /// For the engine.
-    pub engine: Settings,
-    /// The plan that was booted.
-    pub plan: Arc<Plan>,
-    /// Where output goes.
-    pub outlets: Outlets,
-    /// Random per process start.
-    pub incarnation: String,
-}
-
 /// Worker 0, ready to be run on its thread.
 pub struct Worker {
     pub(super) core: Core,
-    requests: mpsc::Receiver<Request>,
-    commands: mpsc::Receiver<Command>,
-    notices: mpsc::Sender<Notice>,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) notices: mpsc::Sender<Notice>,
     pub(super) settings: Settings,
     pub(super) running: Arc<Desired>,
     pub(super) account: Account,
@@ -133,104 +34,7 @@ pub struct Worker {
     pub(super) panics_seen: u64,
     /// The others, where there are any.
     pub(super) team: Option<Team>,
-    helpers: Vec<Helper>,
-}
-
-/// Makes worker 0 (and as many others as the engine's place says), the handle to them, and the
-/// channel of what it tells the control client.
-pub fn spawn(start: Start) -> (WorkerHandle, mpsc::Receiver<Notice>, Worker) {
-    let of = start.engine.place.of.max(1);
-    let desired = Arc::new(Desired {
-        plan: start.plan.clone(),
-        experiment: None,
-        generation: 0,
-        fleet_seed: start.engine.fleet_seed,
-    });
-    let shared = Arc::new(Shared {
-        desired: ArcSwap::new(desired.clone()),
-        wake: Notify::new(),
-        applied: watch::Sender::new(0),
-        stats: Stats::new(of),
-        incarnation: start.incarnation.clone(),
-        deal_seed: start.engine.memo_seed,
-    });
-    let (command_sender, commands) = mpsc::channel(COMMANDS);
-    let (notices, notice_receiver) = mpsc::channel(NOTICES);
-    let (request_sender, requests) = mpsc::channel(REQUESTS);
-    let mut core = core(&start, &shared, 0);
-    let now = core.clock.now();
-    let (mut request_senders, mut question_senders) = (vec![request_sender], Vec::new());
-    let (mut orders, mut helpers) = (Vec::new(), Vec::new());
-    let (reply_sender, replies) = mpsc::channel(of);
-    for number in 1..of {
-        let (request_sender, requests) = mpsc::channel(REQUESTS);
-        let (question_sender, questions) = mpsc::channel(COMMANDS);
-        let (order_sender, order_receiver) = mpsc::channel(ORDERS);
-        request_senders.push(request_sender);
-        question_senders.push(question_sender);
-        orders.push(order_sender);
-        helpers.push(Helper {
-            core: self::core(&start, &shared, number),
-            settings: placed(&start.engine, number),
-            requests,
-            orders: order_receiver,
-            questions,
-            replies: reply_sender.clone(),
-            rejected: 0,
-        });
-    }
-    let team = (of > 1).then(|| Team {
-        orders,
-        replies,
-        pending: None,
-        questions: Vec::new(),
-        tick: false,
-        draining: None,
-        syncs: 0,
-    });
-    let worker = Worker {
-        account: Account::default(),
-        cuts: Cuts::new(now, shared.incarnation.clone()),
-        settings: placed(&start.engine, 0),
-        running: desired,
-        core,
-        requests,
-        commands,
-        notices,
-        panics_seen: 0,
-        team,
-        helpers,
-    };
-    let handle = WorkerHandle {
-        shared,
-        requests: request_senders.into(),
-        commands: command_sender,
-        questions: question_senders.into(),
-        outlets: start.outlets,
-    };
-    (handle, notice_receiver, worker)
-}
-
-fn placed(settings: &Settings, worker: usize) -> Settings {
-    let of = settings.place.of.max(1);
-    Settings {
-        place: Place { worker, of },
-        ..settings.clone()
-    }
-}
-
-fn core(start: &Start, shared: &Arc<Shared>, lane: usize) -> Core {
-    let mut clock = Clock::default();
-    let now = clock.now();
-    Core {
-        engine: Engine::new(placed(&start.engine, lane), start.plan.clone(), now),
-        shared: shared.clone(),
-        outlets: start.outlets.clone(),
-        clock,
-        lane,
-        run: None,
-        looked: 0,
-    }
+    pub(super) helpers: Vec<Helper>,
 }
 
 impl Worker {
