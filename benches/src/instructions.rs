@@ -72,6 +72,7 @@ fn rows() -> Vec<Row> {
         row("aggregate add histograms", Histogram, LONG, What::Feed),
         row("aggregate add and write", Number, SHORT, What::Close),
         row("shadow of filter", Number, FILTER, What::Shadow),
+        row("shadow of aggregate", Number, LONG, What::Shadow),
         row("swap", Number, FILTER, What::Swap),
         row("first sight", Number, "", What::New),
         row("first sight in aggregate", Number, LONG, What::New),

@@ -75,8 +75,8 @@ impl Arm {
         around: &mut Around<'_>,
     ) -> bool {
         let guise = self.guise_of(route, event, around);
-        let came = event;
-        let event = &came.called(guise.as_ref());
+        let (came, called) = (event, guise.as_ref().map(|of| event.called(Some(of))));
+        let event = called.as_ref().unwrap_or(came);
         // A place can expire while the series lives: it is given anew, once.
         for again in [false, true] {
             if again {

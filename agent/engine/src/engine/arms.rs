@@ -9,8 +9,8 @@ use super::Engine;
 use super::Outs;
 use super::feed::{Incoming, Whole, event, leave, meet, series_of};
 use crate::arm::{Arm, Around, Event};
-use crate::input::Input;
 use crate::input::record::{Records, Seen};
+use crate::input::{Input, Scratch};
 use crate::route::Route;
 use crate::series::{Entry, Table};
 use crate::wire::index::Index;
@@ -83,6 +83,47 @@ struct Source<'a> {
     window: u32,
 }
 
+/// Looks at counters for both arms.
+struct Look<'e> {
+    /// Baseline and candidate; whether a split divides between them.
+    arms: (&'e Arm, Option<&'e Arm>, bool),
+    /// When this node began to observe.
+    began: crate::Nanos,
+    scratch: &'e mut Scratch,
+    records: &'e mut Records,
+    earlier: &'e mut Vec<Option<Input>>,
+}
+
+impl Look<'_> {
+    /// What a step's point says, for the arm that asks; false where a route is to be found before.
+    #[inline]
+    fn observe(&mut self, step: &mut Step, entry: &mut Entry, event: &Event<'_>) -> bool {
+        let (baseline, candidate, split) = self.arms;
+        let [ours, theirs] = [0, 1].map(|side| entry.routes.of(side));
+        let known = ours.generation == baseline.generation
+            && candidate.is_none_or(|arm| theirs.generation == arm.generation);
+        if !known {
+            return false;
+        }
+        if split && candidate.is_some_and(|arm| !arm.is_foreign(theirs)) {
+            step.earlier = self.earlier.len() as u32;
+            self.earlier.push(entry.input.clone());
+        }
+        let observes = baseline.observes(ours) || candidate.is_some_and(|arm| arm.observes(theirs));
+        let Some(input) = &mut entry.input else {
+            return true;
+        };
+        let view = event.view();
+        if observes {
+            let seen = input.observe(&view, self.began, event.now, self.scratch);
+            step.seen = self.records.keep(Seen::from(seen), self.scratch);
+        } else {
+            input.follow(&view, event.now);
+        }
+        true
+    }
+}
+
 macro_rules! source {
     ($engine:expr, $from:expr) => {
         Source {
@@ -105,18 +146,20 @@ impl Engine {
         self.reached = [false; 2];
         let mut pass = std::mem::take(&mut self.pass);
         pass.clear();
-        self.meet_all(from, &mut pass);
         // Who comes second finds the way trodden: a shadow's arms take turns.
         self.turn = !self.turn && self.split.is_none();
-        let mut at = 0;
-        while at < pass.steps.len() {
-            let until = self.observe_run(from, &mut pass, at);
+        let (mut next, mut at) = (0, 0);
+        loop {
+            let until = self.meet_run(from, &mut pass, &mut next, at);
             self.meter.share();
-            if until == at && !self.ensure_step(from, &mut pass, at) {
+            self.run_both(from, &mut pass, at..until);
+            at = until;
+            if at == pass.steps.len() {
+                break;
+            }
+            if !self.ensure_step(from, &mut pass, at) {
                 at += 1;
             }
-            self.run_both(from, &mut pass, at..until);
-            at = until.max(at);
         }
         let mut whole = [false; 2];
         if !self.turn {
@@ -141,14 +184,41 @@ impl Engine {
         }
     }
 
-    /// Finds every point's series.
-    fn meet_all(&mut self, from: Incoming<'_>, pass: &mut Pass) {
-        for number in 0..self.index.points.len() {
-            let Some(mut event) = event(&self.index, from.data, number, self.now, self.window)
-            else {
+    /// Finds the series of the points from `next` on, and looks at each counter once, for whoever asks for its
+    /// increment: up to a series without a route, whose step is the last then. The number of steps that both
+    /// arms can take. `at`: the first step that no arm has taken; it may have waited for its route.
+    fn meet_run(
+        &mut self,
+        from: Incoming<'_>,
+        pass: &mut Pass,
+        next: &mut usize,
+        at: usize,
+    ) -> usize {
+        let (source, split) = (source!(self, from), self.split.is_some());
+        let mut around = around!(self);
+        let candidate = self.candidate.as_ref().filter(|arm| !arm.dead);
+        let mut look = Look {
+            arms: (&self.baseline, candidate, split),
+            began: around.settings.began,
+            scratch: &mut self.scratch,
+            records: &mut pass.records,
+            earlier: &mut pass.earlier,
+        };
+        if let Some(step) = pass.steps.get_mut(at) {
+            let entry = entry_of(step, &mut self.table, &mut pass.loose);
+            let event = entry.as_ref().and_then(|e| event_of(step, &source, e));
+            if let (Some(entry), Some(event)) = (entry, event)
+                && !look.observe(step, entry, &event)
+            {
+                return at;
+            }
+        }
+        for number in *next..source.index.points.len() {
+            *next = number + 1;
+            let now = (self.now, self.window);
+            let Some(mut event) = event(source.index, source.data, number, now.0, now.1) else {
                 continue;
             };
-            let mut around = around!(self);
             let series = series_of(&event, &mut self.table, &mut self.transient, &mut around);
             let mut step = Step {
                 number: number as u32,
@@ -157,54 +227,20 @@ impl Engine {
                 seen: NOTHING,
                 earlier: NOTHING,
             };
-            if self.table.get(series).is_none() {
-                step.loose = pass.loose.len() as u32;
-                let transient = std::mem::replace(&mut self.transient, Entry::new(0, 0, None));
-                pass.loose.push(transient);
-            }
-            if let Some(entry) = entry_of(&step, &mut self.table, &mut pass.loose) {
-                meet(entry, &mut event, around.expiry);
-            }
+            let entry = match self.table.get_mut(series) {
+                Some(entry) => entry,
+                None => {
+                    step.loose = pass.loose.len() as u32;
+                    let transient = std::mem::replace(&mut self.transient, Entry::new(0, 0, None));
+                    pass.loose.push(transient);
+                    &mut pass.loose[step.loose as usize]
+                }
+            };
+            meet(entry, &mut event, around.expiry);
+            let known = look.observe(&mut step, entry, &event);
             pass.steps.push(step);
-        }
-    }
-
-    /// Looks at every counter once, for whoever asks for its increment, up to the first series without a
-    /// route.
-    fn observe_run(&mut self, from: Incoming<'_>, pass: &mut Pass, first: usize) -> usize {
-        let source = source!(self, from);
-        let split = self.split.is_some();
-        let candidate = self.candidate.as_ref().filter(|arm| !arm.dead);
-        let rest = pass.steps.iter_mut().enumerate().skip(first);
-        for (place, step) in rest {
-            let Some(entry) = entry_of(step, &mut self.table, &mut pass.loose) else {
-                continue;
-            };
-            let [ours, theirs] = [0, 1].map(|side| entry.routes.of(side));
-            let known = ours.generation == self.generation
-                && candidate.is_none_or(|arm| theirs.generation == arm.generation);
             if !known {
-                return place;
-            }
-            let Some(event) = event_of(step, &source, entry) else {
-                continue;
-            };
-            if split && candidate.is_some_and(|arm| !arm.is_foreign(theirs)) {
-                step.earlier = pass.earlier.len() as u32;
-                pass.earlier.push(entry.input.clone());
-            }
-            let observes =
-                self.baseline.observes(ours) || candidate.is_some_and(|arm| arm.observes(theirs));
-            let Some(input) = &mut entry.input else {
-                continue;
-            };
-            let view = event.view();
-            if observes {
-                let began = self.settings.began;
-                let seen = input.observe(&view, began, event.now, &mut self.scratch);
-                step.seen = pass.records.keep(Seen::from(seen), &mut self.scratch);
-            } else {
-                input.follow(&view, event.now);
+                return pass.steps.len() - 1;
             }
         }
         pass.steps.len()
@@ -389,7 +425,8 @@ fn take(
         return false;
     };
     let route = entry.routes.of_mut(side);
-    let own = !arm.is_foreign(route);
+    // Where nothing is divided, all is both arms'.
+    let own = arm.inside.is_none() || !arm.is_foreign(route);
     let seen = match step.seen {
         NOTHING => None,
         number => records.get(number),
