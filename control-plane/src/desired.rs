@@ -152,7 +152,7 @@ fn second_arm(e: &Experiment, agent: &Agent) -> Option<DesiredExperiment> {
                 .max_added_latency
                 .map(|span| span.0.saturating_mul(1_000_000)),
             protected_retention: Some(rails.protected_retention.0),
-            max_export_errors: rails.max_export_errors,
+            max_export_errors: rails.max_export_errors.limit(),
         },
     })
 }

@@ -8,8 +8,9 @@ mod units;
 
 pub use assignment::{AssignmentSpec, parse_assignment};
 pub use experiment::{
-    Book, By, ExperimentSpec, Goal, Guardrails, Kind, Mode, NameStyle, OnDisagreement, OnFailure,
-    OnSuccess, Portion, Prometheus, Saving, Scope, Share, Step, StepSpec, parse_experiment,
+    Book, By, ExperimentSpec, ExportErrors, Goal, Guardrails, Kind, Mode, NameStyle,
+    OnDisagreement, OnFailure, OnSuccess, Portion, Prometheus, Saving, Scope, Share, Step,
+    StepSpec, parse_experiment,
 };
 pub use parse::Document;
 pub use selector::Selector;

@@ -9,6 +9,7 @@ mod image;
 mod limits;
 mod manifest;
 mod money;
+mod outages;
 mod peers;
 mod promql;
 mod queries;

@@ -215,9 +215,11 @@ pub struct Guardrails {
     pub protects: bool,
     /// Share of protected points, and of protected series, that must leave unchanged.
     pub protected_retention: f64,
-    /// Failed exports of the candidate beyond the baseline's, in all windows together. Where the arms are
-    /// not told apart: of the agents.
+    /// Failed exports that the baseline does not share, in all windows together; where there is nothing to
+    /// compare with: failed exports.
     pub max_export_errors: Option<u64>,
+    /// Without such a number: failed exports are compared with the baseline's.
+    pub compare_exports: bool,
     /// Requests refused whole in all windows together.
     pub max_refused_requests: Option<u64>,
     /// CPU per point received, candidate against baseline.
@@ -268,6 +270,7 @@ impl Default for Guardrails {
             protects: false,
             protected_retention: 1.0,
             max_export_errors: None,
+            compare_exports: false,
             max_refused_requests: None,
             max_cpu_ratio: None,
             max_added_latency_ms: None,

@@ -4,6 +4,7 @@ mod aa;
 mod contrast;
 mod deaths;
 mod division;
+mod exports;
 mod fidelity;
 mod finding;
 mod goal;
@@ -22,7 +23,7 @@ use crate::verdict::{Criterion, Outcome, Ruling, Savings, Verdict};
 use crate::window::Window;
 
 /// Version of these rules; grows whenever the same windows could get another verdict.
-pub const JUDGE_VERSION: u32 = 3;
+pub const JUDGE_VERSION: u32 = 4;
 
 /// Judges an experiment on the windows that were stored of it.
 ///
@@ -47,7 +48,7 @@ pub fn judge(criteria: &Criteria, windows: &[Window]) -> Verdict {
     }
     found.extend([
         health::panics(criteria, &selection),
-        rare::export_errors(criteria, &selection),
+        exports::export_errors(criteria, &selection),
         rare::refused_requests(criteria, &selection),
         health::memory(criteria, &selection),
     ]);

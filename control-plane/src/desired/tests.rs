@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::documents::{AssignmentSpec, Selector, parse_experiment};
+use crate::documents::{AssignmentSpec, ExportErrors, Selector, parse_experiment};
 use crate::model::{AgentStatus, Quarantined};
 
 fn selector(pairs: &[(&str, &str)]) -> Selector {
@@ -159,6 +159,20 @@ fn a_running_experiment_adds_its_candidate_where_its_selector_matches() {
         .unwrap();
     assert_eq!((arm.candidate.as_str(), arm.window_ms), ("h2", 10_000));
     assert_eq!(desired(&all, &e, &agent(&[])).experiment, None);
+}
+
+#[test]
+fn an_agent_acts_on_failed_exports_only_where_the_document_has_a_number() {
+    let all = [assignment("a", &[], "a", 0)];
+    let limit = |written: ExportErrors| {
+        let mut e = running("{}", None, "c");
+        e.baseline_hash = Some("a".into());
+        e.spec.guardrails.max_export_errors = written;
+        let wanted = desired(&all, &[e], &agent(&[]));
+        wanted.experiment.unwrap().guardrails.max_export_errors
+    };
+    assert_eq!(limit(ExportErrors::default()), None);
+    assert_eq!(limit(ExportErrors::AtMost(0)), Some(0));
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! `kind: Experiment`: which agents compare which pipelines, in which steps, and what counts as success.
 
 mod check;
+mod exports;
 mod goal;
 mod prometheus;
 mod queries;
 mod steps;
 mod warnings;
 
+pub use exports::ExportErrors;
 pub use goal::{Book, Goal, Saving};
 pub use prometheus::{OnDisagreement, Prometheus};
 pub use queries::{Names, ProtectedQuery, Style as NameStyle};
@@ -58,8 +60,10 @@ pub struct Guardrails {
     /// Share of the protected points that must leave unchanged.
     #[schema(value_type = f64)]
     pub protected_retention: Ratio,
-    /// Failed exports in all windows together; null: not judged.
-    pub max_export_errors: Option<u64>,
+    /// Failed exports of the candidate on one agent; left out: compared with the baseline's; null: not judged.
+    #[schema(value_type = Option<u64>)]
+    #[serde(skip_serializing_if = "ExportErrors::is_compared")]
+    pub max_export_errors: ExportErrors,
     /// CPU of the candidate arm against the baseline arm; null: not judged.
     pub max_cpu_ratio: Option<f64>,
     /// Memory of the agent while the experiment runs against before; null: not judged.
@@ -86,7 +90,7 @@ impl Default for Guardrails {
         Guardrails {
             protect: Vec::new(),
             protected_retention: Ratio(1.0),
-            max_export_errors: Some(0),
+            max_export_errors: ExportErrors::default(),
             max_cpu_ratio: None,
             max_rss_ratio: None,
             max_rss: None,

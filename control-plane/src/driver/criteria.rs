@@ -72,7 +72,8 @@ fn guardrails(spec: &ExperimentSpec) -> judge::Guardrails {
     judge::Guardrails {
         protects: !rails.protect.is_empty(),
         protected_retention: rails.protected_retention.0,
-        max_export_errors: rails.max_export_errors,
+        max_export_errors: rails.max_export_errors.limit(),
+        compare_exports: rails.max_export_errors.is_compared(),
         max_cpu_ratio: rails.max_cpu_ratio,
         max_rss_ratio: rails.max_rss_ratio,
         max_rss_bytes: rails.max_rss.map(|bytes| bytes.0),

@@ -1,7 +1,9 @@
 //! Verdicts worked out by hand.
 
 use crate::world::*;
-use phoenix_analysis::{Criteria, Measure, Mode, Outcome, Ruling, Verdict, Window, judge};
+use phoenix_analysis::{
+    Ask, Criteria, Guardrails, Measure, Mode, Outcome, Ruling, Verdict, Window, judge,
+};
 
 fn points(target: f64) -> Criteria {
     criteria(Mode::Shadow, Measure::Points, target)
@@ -227,11 +229,23 @@ fn an_unknown_figure_under_a_guardrail_is_not_a_pass() {
 }
 
 #[test]
-fn export_errors_past_the_limit_reject_once_there_are_windows_enough() {
+fn export_errors_past_a_limit_reject_where_there_is_nothing_to_compare_with() {
     let mut windows = shadow(6, 100);
-    windows[2].export_errors = 1;
-    assert_eq!(outcome(&points(0.2), &windows), Outcome::Reject);
-    assert_eq!(outcome(&points(0.2), &windows[..4]), Outcome::Inconclusive);
+    windows[2].export_errors = 2;
+    let bake = |limit| Criteria {
+        ask: Ask::Bake,
+        guardrails: Guardrails {
+            max_export_errors: limit,
+            ..points(0.2).guardrails
+        },
+        ..points(0.2)
+    };
+    assert_eq!(outcome(&bake(Some(1)), &windows), Outcome::Reject);
+    assert_eq!(
+        outcome(&bake(Some(1)), &windows[..4]),
+        Outcome::Inconclusive
+    );
+    assert_eq!(outcome(&bake(Some(2)), &windows), Outcome::Promote);
 }
 
 #[test]

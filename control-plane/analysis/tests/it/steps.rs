@@ -247,37 +247,109 @@ fn what_leaves_late_outside_the_scope_is_outside_the_comparison_too() {
     assert!((saving.saving.unwrap() - 0.5).abs() < 1e-12, "{saving:?}");
 }
 
-/// A split in which the candidate's exports fail in `bad` windows and the baseline's in `shared` too.
-fn failing(bad: std::ops::Range<u64>, shared: std::ops::Range<u64>) -> Verdict {
-    let windows: Vec<Window> = (0..=20)
-        .map(|slot| {
-            let (mut b, mut c) = (arm(500, 500), arm(500, 300));
-            b.export_errors = Some(if shared.contains(&slot) { 9 } else { 0 });
-            c.export_errors = Some(if bad.contains(&slot) { 9 } else { 0 });
-            let mut window = report("a", slot, b, c);
-            window.export_errors = 9;
-            window
-        })
-        .collect();
-    judge(&asked(Ask::Goal, Mode::Split), &windows)
+/// The verdict on `count` nodes, the first `candidates` with the candidate, where the exports of some fail in some
+/// windows of 20.
+fn failing(count: usize, candidates: usize, failed: impl Fn(usize, u64) -> bool) -> Verdict {
+    let mut windows = nodes(20, count, candidates, 300);
+    for window in &mut windows {
+        let node = window.agent.strip_prefix('n').unwrap().parse().unwrap();
+        let slot = (window.start_ms - 1_000_000) / WINDOW_MS;
+        // Tries are no measure: pauses between them are random.
+        window.export_errors = u64::from(failed(node, slot)) * (1 + 9 * (node as u64 % 2));
+    }
+    let mut criteria = asked(Ask::Guardrails, Mode::Nodes);
+    criteria.min_windows = 3;
+    criteria.candidate_agents = (0..candidates).map(|n| format!("n{n}")).collect();
+    judge(&criteria, &windows)
+}
+
+fn exports(verdict: &Verdict) -> Ruling {
+    found(verdict, "export errors").outcome
 }
 
 #[test]
-fn a_candidate_is_blamed_for_failed_exports_that_the_baseline_does_not_share() {
-    let ruling = |verdict: &Verdict| found(verdict, "export errors").outcome;
-    assert_eq!(ruling(&failing(1..11, 1..11)), Ruling::Pass);
-    assert_eq!(ruling(&failing(1..4, 0..0)), Ruling::Unknown);
-    let verdict = failing(1..8, 0..0);
-    assert_eq!(ruling(&verdict), Ruling::Fail);
-    assert_eq!(verdict.outcome, Outcome::Reject);
-    // In shadow it exports nothing.
-    let mut windows = shadow(6, 500);
-    for window in &mut windows {
-        window.export_errors = 5;
-        baseline(window).export_errors = Some(5);
+fn an_outage_of_both_arms_is_nobodys_fault_however_their_tries_fall() {
+    let verdict = failing(4, 1, |node, slot| match node {
+        0 => (3..9).contains(&slot),
+        n => slot == 2 + n as u64,
+    });
+    assert_eq!(exports(&verdict), Ruling::Pass);
+    assert_eq!(verdict.outcome, Outcome::Promote, "{}", verdict.reason);
+}
+
+#[test]
+fn a_candidate_whose_exports_fail_where_the_baselines_do_not_is_harm() {
+    let verdict = failing(4, 2, |node, slot| node < 2 && slot > 12);
+    assert_eq!(exports(&verdict), Ruling::Harm);
+    assert!(verdict.outcome == Outcome::Reject && verdict.harm);
+    // A node of the baseline that fails all the time excuses nothing.
+    let verdict = failing(8, 2, |node, slot| node == 7 || (node < 2 && slot > 12));
+    assert_eq!(exports(&verdict), Ruling::Harm);
+}
+
+#[test]
+fn a_moment_without_the_next_hop_is_a_question_until_there_were_windows_without() {
+    let until = |last: u64| {
+        let verdict = failing(4, 2, |node, slot| {
+            node < 2 && (last - 1..=last).contains(&slot)
+        });
+        (exports(&verdict), verdict.outcome)
+    };
+    assert_eq!(until(15), (Ruling::Unknown, Outcome::Inconclusive));
+    assert_eq!(until(14), (Ruling::Pass, Outcome::Promote));
+}
+
+#[test]
+fn one_bad_node_of_the_candidates_is_named_and_does_not_bar_it() {
+    let verdict = failing(6, 3, |node, _| node == 1);
+    let found = found(&verdict, "export errors");
+    assert_eq!(found.outcome, Ruling::Unknown);
+    assert!(found.reason.contains("(only n1)"), "{}", found.reason);
+    assert_eq!(verdict.outcome, Outcome::Inconclusive);
+}
+
+#[test]
+fn without_a_baseline_failed_exports_are_asked_about_and_never_harm() {
+    let with = |ask: Ask, mode: Mode, last: u64| {
+        let mut windows = shadow(12, 500);
+        for window in &mut windows[..=last as usize] {
+            window.export_errors = 5;
+        }
+        judge(&asked(ask, mode), &windows)
+    };
+    for (ask, mode) in [(Ask::Bake, Mode::Nodes), (Ask::Goal, Mode::Split)] {
+        assert_eq!(exports(&with(ask, mode, 12)), Ruling::Unknown);
+        assert_eq!(exports(&with(ask, mode, 7)), Ruling::Unknown);
+        assert_eq!(exports(&with(ask, mode, 6)), Ruling::Pass);
+    }
+    // In shadow the candidate exports nothing, or to where nothing of the baseline goes.
+    let verdict = with(Ask::Goal, Mode::Shadow, 12);
+    assert_eq!(verdict.outcome, Outcome::Promote, "{}", verdict.reason);
+    let mut windows = shadow(12, 500);
+    for (n, window) in windows.iter_mut().enumerate() {
+        candidate(window).export_errors = Some(u64::from(n == 12));
     }
     let verdict = judge(&asked(Ask::Goal, Mode::Shadow), &windows);
-    assert_eq!(verdict.outcome, Outcome::Promote, "{}", verdict.reason);
+    assert_eq!(exports(&verdict), Ruling::Unknown);
+}
+
+#[test]
+fn where_some_nodes_divide_their_entities_they_are_held_against_those_that_do_not() {
+    let with = |failed: fn(&str) -> bool| {
+        let mut criteria = asked(Ask::Guardrails, Mode::Split);
+        criteria.candidate_agents = vec!["a".into()];
+        let windows: Vec<Window> = (0..=20)
+            .flat_map(|slot| {
+                ["a", "b"].map(|agent| Window {
+                    export_errors: u64::from(failed(agent)),
+                    ..report(agent, slot, arm(500, 500), arm(500, 300))
+                })
+            })
+            .collect();
+        exports(&judge(&criteria, &windows))
+    };
+    assert_eq!(with(|_| true), Ruling::Pass);
+    assert_eq!(with(|agent| agent == "a"), Ruling::Harm);
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub fn criteria(mode: Mode, saving: Measure, target: f64) -> Criteria {
     Criteria {
         guardrails: Guardrails {
             protects: true,
-            max_export_errors: Some(0),
+            compare_exports: true,
             ..Guardrails::default()
         },
         ..Criteria::new(mode, WINDOW_MS, 6, Goal::new(saving, target))

@@ -30,7 +30,7 @@ fn defaults_of_an_experiment_are_those_of_the_reference() {
     assert!((spec.goal.target.unwrap().0 - 0.2).abs() < 1e-12);
     assert!((spec.guardrails.protected_retention.0 - 1.0).abs() < 1e-12);
     assert!((spec.guardrails.max_missing.0 - 0.5).abs() < 1e-12);
-    assert_eq!(spec.guardrails.max_export_errors, Some(0));
+    assert_eq!(spec.guardrails.max_export_errors, ExportErrors::Compared);
     let course = spec.course();
     assert_eq!(course.len(), 1);
     assert_eq!(

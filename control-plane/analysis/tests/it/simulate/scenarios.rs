@@ -358,23 +358,32 @@ fn harm(add: &mut Add<'_>) {
         saving: 0.3,
         ..World::default()
     };
+    let half_of_12_nodes = || World {
+        mode: Mode::Nodes,
+        agents: 12,
+        candidates: 6,
+        saving: 0.35,
+        nodes: 0.05,
+        noise: 0.05,
+        ..World::default()
+    };
     let world = World {
         errors: Some((0.2, 0.0)),
-        ..split()
+        ..half_of_12_nodes()
     };
     add(
-        "export errors of both arms alike, in bursts",
+        "12 nodes, 6 with the candidate, the next hop away in a fifth of the windows",
         world,
-        &[Promise::RejectedAtMost(0.05)],
+        &[Promise::PromotedAtLeast(0.9), Promise::RejectedAtMost(0.0)],
     );
     let world = World {
         errors: Some((0.05, 0.5)),
-        ..split()
+        ..half_of_12_nodes()
     };
     add(
-        "harm: half of the candidate's windows fail to export",
+        "harm: half of the windows of nodes with the candidate fail to export",
         world,
-        &caught(30),
+        &caught(48),
     );
     let world = World {
         loses: Some(9),

@@ -42,7 +42,8 @@ pub struct World {
     pub cpu: Option<(f64, u64, f64)>,
     /// True latency beyond the baseline's in ms, and the limit.
     pub latency: Option<(f64, f64)>,
-    /// Probability a window that both arms fail to export, and that the candidate alone does.
+    /// By node: probability a window that the next hop is away, which most nodes notice, and that a node with
+    /// the candidate alone fails to export.
     pub errors: Option<(f64, f64)>,
     /// A protected point is lost in this window.
     pub loses: Option<u64>,
@@ -104,7 +105,7 @@ impl World {
             alpha: self.alpha,
             guardrails: Guardrails {
                 protects: true,
-                max_export_errors: self.errors.map(|_| 0),
+                compare_exports: self.errors.is_some(),
                 max_cpu_ratio: self.cpu.map(|(_, _, limit)| limit),
                 max_added_latency_ms: self.latency.map(|(_, limit)| limit),
                 ..Guardrails::default()
@@ -177,9 +178,13 @@ impl<'w> Fleet<'w> {
                 Mode::Nodes => [true, false],
                 _ => [true, true],
             };
-            let [b, c] = node.arms(world, common, slot, runs, outage, &mut self.noise);
+            let [b, c] = node.arms(world, common, slot, runs, &mut self.noise);
+            let failed = node.failed(world, runs[1], outage, &mut self.noise);
             if !self.noise.chance(world.missing) {
-                reports.push(report(&node.name, slot, b, c));
+                reports.push(Window {
+                    export_errors: failed,
+                    ..report(&node.name, slot, b, c)
+                });
             }
         }
         reports
@@ -193,7 +198,6 @@ impl Node {
         common: f64,
         slot: u64,
         runs: [bool; 2],
-        outage: bool,
         noise: &mut Noise,
     ) -> [Arm; 2] {
         let mut shared: Option<u64> = None;
@@ -219,16 +223,23 @@ impl Node {
             let mut arm = arm(received, exported);
             arm.entities = Some(count(self.entities[index]));
             self.costs(world, &mut arm, candidate, slot, noise);
-            if let Some((_, alone)) = world.errors {
-                let failed = candidate && noise.chance(alone);
-                let retries = 1 + (noise.unit() * 20.0) as u64;
-                arm.export_errors = Some(if outage || failed { retries } else { 0 });
-            }
             if candidate && world.loses == Some(slot) {
                 arm.protected.points_out -= 1;
             }
             arm
         })
+    }
+
+    /// Tries to export that failed.
+    fn failed(&self, world: &World, candidate: bool, outage: bool, noise: &mut Noise) -> u64 {
+        let Some((_, alone)) = world.errors else {
+            return 0;
+        };
+        let failed = candidate && noise.chance(alone);
+        match (outage && noise.chance(0.8)) || failed {
+            true => 1 + (noise.unit() * 20.0) as u64,
+            false => 0,
+        }
     }
 
     /// CPU with a fifth of noise a window, latency with a half.
