@@ -104,6 +104,12 @@ pub struct Agent {
     /// Its session ended. False: it has one, or had one when the server itself ended.
     #[serde(default)]
     pub away: bool,
+    /// When its session was lost; `None`: it has one, or had one when the server itself ended.
+    #[serde(default)]
+    pub lost_ms: Option<u64>,
+    /// Its present life says goodbye when it is told to stop.
+    #[serde(default)]
+    pub says_goodbye: bool,
     /// The life that said goodbye: it was stopped and did not die.
     #[serde(default)]
     pub stopped: String,

@@ -78,6 +78,7 @@ fn greeting(options: &Options, machine: &Machine, worker: &WorkerHandle) -> Hell
         labels: options.labels.clone().into_iter().collect(),
         store_id: store_id.to_owned(),
         revision,
+        says_goodbye: true,
     }
 }
 

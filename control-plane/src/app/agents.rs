@@ -1,10 +1,12 @@
 //! Agents: enrolment, what they say of themselves, and what is shown of them.
 
+mod deaths;
+
 use super::live::Session;
 use super::{App, Caller, Error};
 use crate::auth;
 use crate::desired::desired;
-use crate::model::{Agent, AgentShare, AgentStatus, Died, Identity, NewEvent, Quarantined};
+use crate::model::{Agent, AgentShare, AgentStatus, Identity, NewEvent, Quarantined};
 use crate::store::Change;
 use phoenix_engine::document::Problem;
 use phoenix_proto::control as proto;
@@ -66,8 +68,11 @@ impl App {
     ) -> Result<Session, Error> {
         let _lane = self.lane(identity).await;
         let now = self.now_ms();
+        // Of the session that this one may take the place of.
+        let heard = self.live.last(identity).map(|(_, seen)| seen);
         let mut session = self.live.open(identity, now);
-        match self.greet(identity, hello, session.superseded, now).await {
+        let times = (heard, now);
+        match self.greet(identity, hello, session.superseded, times).await {
             Ok(unsettled) => session.unsettled = unsettled,
             Err(e) => {
                 self.live.closed(identity, session.id);
@@ -82,7 +87,7 @@ impl App {
         identity: &Identity,
         hello: &proto::Hello,
         superseded: bool,
-        now: u64,
+        (heard, now): (Option<u64>, u64),
     ) -> Result<bool, Error> {
         let old = self.store.agent(identity).await?;
         let mut agent = old.unwrap_or_else(|| Agent {
@@ -100,10 +105,13 @@ impl App {
             healthy_hash: None,
             quarantine: Vec::new(),
             away: false,
+            lost_ms: None,
+            says_goodbye: false,
             stopped: String::new(),
             died: None,
         });
-        let died = self.died(&agent, hello).await?;
+        agent.last_seen_ms = agent.last_seen_ms.max(heard.unwrap_or_default());
+        let died = self.died(&agent, hello, now).await?;
         let known = agent.row > 0 && agent.revision > 0;
         let healthy = agent.status.state == "healthy" && agent.status.revision == agent.revision;
         let unsettled = known && agent.incarnation != hello.incarnation && !healthy;
@@ -114,6 +122,8 @@ impl App {
         agent.incarnation = hello.incarnation.clone();
         agent.last_seen_ms = now;
         agent.away = false;
+        agent.lost_ms = None;
+        agent.says_goodbye = hello.says_goodbye;
         agent.superseded += u64::from(superseded);
         agent.died = died.clone().or(agent.died);
         // The agent has seen a revision that this row forgot (deleted and enrolled again).
@@ -134,31 +144,6 @@ impl App {
             self.plan(agent).await?;
         }
         Ok(unsettled)
-    }
-
-    /// The process before this one ended without a goodbye while it had the candidate of an experiment.
-    async fn died(&self, agent: &Agent, hello: &proto::Hello) -> Result<Option<Died>, Error> {
-        let same = agent.incarnation == hello.incarnation || agent.stopped == agent.incarnation;
-        if agent.row == 0 || same {
-            return Ok(None);
-        }
-        let documents = self.current(&agent.identity.tenant).await?;
-        let wanted = desired(&documents.assignments, &documents.experiments, agent);
-        let Some(e) = wanted.experiment.filter(|e| {
-            let status = &agent.status;
-            let ran = status.experiment == e.id && status.candidate_hash == e.candidate;
-            // Its last word: it compiled, and was about to run.
-            let began = status.state == "validated" && status.hash == e.candidate;
-            e.share.has_candidate() && (ran || began) && e.candidate != status.active_hash
-        }) else {
-            return Ok(None);
-        };
-        let before = agent.died.as_ref().filter(|d| d.experiment == e.id);
-        Ok(Some(Died {
-            experiment: e.id,
-            times: before.map_or(0, |d| d.times) + 1,
-            last_ms: agent.last_seen_ms,
-        }))
     }
 
     /// The agent's process ends because it was told to.
@@ -190,6 +175,7 @@ impl App {
         };
         agent.last_seen_ms = seen.unwrap_or_else(|| self.now_ms());
         agent.away = away;
+        agent.lost_ms = away.then(|| self.now_ms());
         let event = about(identity, "agent.disconnected", json!({}));
         self.keep(agent, event).await.map(|_| ())
     }

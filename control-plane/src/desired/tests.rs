@@ -50,6 +50,8 @@ fn agent(labels: &[(&str, &str)]) -> Agent {
         healthy_hash: None,
         quarantine: Vec::new(),
         away: false,
+        lost_ms: None,
+        says_goodbye: false,
         stopped: String::new(),
         died: None,
     }

@@ -17,7 +17,10 @@ pub struct Lab {
 }
 
 pub async fn lab() -> Lab {
-    let plane = Plane::start().await;
+    lab_on(Plane::start().await).await
+}
+
+async fn lab_on(plane: Plane) -> Lab {
     let baseline = plane.pipeline("base", "debug.*").await;
     let candidate = plane.pipeline("cut", "trace.*").await;
     plane.assign("a", "base", 0).await;
@@ -344,7 +347,7 @@ fn reborn(agent: &mut FakeAgent, life: &str) {
 
 #[tokio::test]
 async fn a_death_with_the_candidate_is_told_from_a_stop_and_shown_at_once() {
-    let mut lab = lab().await;
+    let mut lab = lab_on(Plane::leasing(Duration::from_secs(60)).await).await;
     let given = lab.start().await;
     lab.agent
         .window(window(&given, &lab.baseline, 10_000, 40))
@@ -397,9 +400,48 @@ async fn a_death_with_the_candidate_is_told_from_a_stop_and_shown_at_once() {
     assert_eq!(deaths(&rest.get(at).await), Some(1));
 }
 
+/// An agent that has the candidate, is gone as `goes` says, and is back as another process: how often it died.
+async fn dies(lease: Duration, goes: impl AsyncFnOnce(&mut FakeAgent)) -> Option<u64> {
+    let mut lab = lab_on(Plane::leasing(lease).await).await;
+    lab.start().await;
+    let rest = &lab.plane.rest;
+    let at = "/experiments/e";
+    rest.until(at, |a| a.at("/agents/0/state") == "runs").await;
+    goes(&mut lab.agent).await;
+    reborn(&mut lab.agent, "the-next");
+    lab.agent.connect().await.unwrap();
+    let back = |a: &crate::support::Answer| a.body.to_string().contains("the-next");
+    rest.until("/events?limit=1000", back).await;
+    rest.get(at).await.at("/agents/0/deaths").as_u64()
+}
+
+#[tokio::test]
+async fn a_death_is_only_counted_where_nothing_else_can_be() {
+    let minute = Duration::from_secs(60);
+    assert_eq!(dies(minute, async |_: &mut FakeAgent| {}).await, Some(1));
+    // Its lease had lapsed when the connection was lost: it may have run the baseline.
+    let silent = async |_: &mut FakeAgent| tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(dies(Duration::from_millis(150), silent).await, Some(0));
+    // A life between, of which nothing is known.
+    let between = async |agent: &mut FakeAgent| {
+        reborn(agent, "between");
+        agent.connect().await.unwrap();
+        agent.desired(|_| true).await;
+    };
+    assert_eq!(dies(minute, between).await, Some(1), "the first of them");
+    // One of a version that does not say goodbye may have been told to stop.
+    let old = async |agent: &mut FakeAgent| {
+        agent.disconnect();
+        agent.says_goodbye = false;
+        agent.connect().await.unwrap();
+        agent.desired(|_| true).await;
+    };
+    assert_eq!(dies(minute, old).await, Some(0));
+}
+
 #[tokio::test]
 async fn an_agent_that_dies_of_it_before_the_step_begins_is_harm_the_third_time() {
-    let mut lab = lab().await;
+    let mut lab = lab_on(Plane::leasing(Duration::from_secs(60)).await).await;
     let rest = &lab.plane.rest;
     rest.put("/experiments/e", &experiment("e", "cut")).await;
     rest.post("/experiments/e/start", "").await;

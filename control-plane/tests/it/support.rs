@@ -12,6 +12,7 @@ use phoenix_control_plane::serve::{ServeArgs, Server};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,17 +23,26 @@ pub struct Plane {
     pub address: SocketAddr,
     pub rest: Rest,
     pub app: Arc<phoenix_control_plane::app::App>,
+    lease: Duration,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Plane {
     pub async fn start() -> Plane {
-        Plane::on(Arc::new(TempDir::new().unwrap()), "127.0.0.1:0").await
+        Plane::leasing(Duration::from_millis(600)).await
     }
 
-    async fn on(dir: Arc<TempDir>, listen: &str) -> Plane {
-        let args = args(dir.path(), listen);
+    /// With leases of this length.
+    pub async fn leasing(lease: Duration) -> Plane {
+        Plane::on(Arc::new(TempDir::new().unwrap()), "127.0.0.1:0", lease).await
+    }
+
+    async fn on(dir: Arc<TempDir>, listen: &str, lease: Duration) -> Plane {
+        let args = ServeArgs {
+            lease,
+            ..args(dir.path(), listen)
+        };
         let server = Server::bind(&args).await.unwrap();
         let (address, app) = (server.address(), server.app());
         let shutdown = CancellationToken::new();
@@ -43,6 +53,7 @@ impl Plane {
             dir,
             address,
             app,
+            lease,
             shutdown,
             task,
         }
@@ -57,9 +68,9 @@ impl Plane {
 
     /// Ends, and starts again on the same folder and port.
     pub async fn restart(self) -> Plane {
-        let address = self.address.to_string();
+        let (address, lease) = (self.address.to_string(), self.lease);
         let dir = self.stop().await;
-        Plane::on(dir, &address).await
+        Plane::on(dir, &address, lease).await
     }
 
     pub fn enrol_token(&self) -> String {
@@ -96,8 +107,8 @@ pub fn args(dir: &Path, listen: &str) -> ServeArgs {
         tls_cert: None,
         tls_key: None,
         tls_client_ca: None,
-        lease: std::time::Duration::from_millis(600),
-        bake: std::time::Duration::from_secs(1),
+        lease: Duration::from_millis(600),
+        bake: Duration::from_secs(1),
     }
 }
 

@@ -44,7 +44,7 @@ pub mod agent_message {
         Goodbye(super::Goodbye),
     }
 }
-/// The last message of a process that was told to stop: who ends without it has died.
+/// The last message of a process that was told to stop: who says so in Hello and ends without it has died.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Goodbye {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -82,6 +82,9 @@ pub struct Hello {
     pub store_id: ::prost::alloc::string::String,
     #[prost(uint64, tag = "6")]
     pub revision: u64,
+    /// This process says Goodbye when it is told to stop, so that its end without one is a death.
+    #[prost(bool, tag = "7")]
+    pub says_goodbye: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pipeline {

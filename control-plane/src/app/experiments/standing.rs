@@ -45,7 +45,10 @@ pub fn standing(
     let (agent, status) = (&member.agent, &member.agent.status);
     let share = e.share_of(step, &agent.identity);
     let second = e.second(step).unwrap_or_default();
-    let has_second = status.experiment == e.id && status.candidate_hash == second;
+    // What a process of before said tells nothing of this one.
+    let has_second = status.incarnation == agent.incarnation
+        && status.experiment == e.id
+        && status.candidate_hash == second;
     let tried = step.kind != Kind::Aa && share.as_ref().is_some_and(AgentShare::has_candidate);
     let goodbye = agent.stopped == agent.incarnation;
     let gone = if member.connected {
@@ -62,10 +65,7 @@ pub fn standing(
         .as_ref()
         .filter(|d| tried && d.experiment == e.id);
     Standing {
-        // What a process of before said tells nothing of this one.
-        runs: has_second
-            && status.experiment_revision == e.revision
-            && status.incarnation == agent.incarnation,
+        runs: has_second && status.experiment_revision == e.revision,
         share,
         gone,
         deaths: died.map_or(0, |d| d.times),

@@ -22,6 +22,7 @@ pub struct FakeAgent {
     pub incarnation: String,
     pub version: String,
     pub labels: Vec<(String, String)>,
+    pub says_goodbye: bool,
     /// The last desired state taken.
     pub desired: DesiredState,
     out: Option<mpsc::Sender<AgentMessage>>,
@@ -72,6 +73,7 @@ impl FakeAgent {
             incarnation: format!("{node}-1"),
             version: "1".into(),
             labels: vec![("env".into(), "prod".into())],
+            says_goodbye: true,
             desired: DesiredState::default(),
             out: None,
             inbound: None,
@@ -88,6 +90,7 @@ impl FakeAgent {
             labels: self.labels.iter().cloned().collect(),
             store_id: self.desired.store_id.clone(),
             revision: self.desired.revision,
+            says_goodbye: self.says_goodbye,
         };
         let mut client = ControlClient::new(channel(self.address).await);
         let mut request = Request::new(ReceiverStream::new(stream));
@@ -151,7 +154,9 @@ impl FakeAgent {
     pub async fn report(&self, state: PlanState, hash: &str) {
         let d = &self.desired;
         let e = d.experiment.as_ref();
+        // What was only read does not run yet.
         let candidate = e.and_then(|e| e.candidate.as_ref());
+        let candidate = candidate.filter(|_| state != PlanState::Validated);
         // What it refused does not run.
         let refused = matches!(state, PlanState::Rejected | PlanState::RolledBack);
         let runs = |p: &&phoenix_proto::control::Pipeline| !refused || p.hash != hash;
