@@ -5,6 +5,7 @@ mod choose;
 pub use choose::choose;
 
 use crate::model::{Agent, AgentShare, Assignment, Experiment, Identity, Phase};
+use phoenix_analysis::query::Asked;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -31,6 +32,8 @@ pub struct DesiredExperiment {
     pub protect: String,
     /// JSON of what is evaluated on both arms' outputs; empty: nothing.
     pub queries: String,
+    /// What they wrote is counted as well.
+    pub query_volume: bool,
     /// JSON array of matchers; empty: every metric.
     pub scope: String,
     pub guardrails: Rails,
@@ -129,15 +132,17 @@ fn second_arm(e: &Experiment, agent: &Agent) -> Option<DesiredExperiment> {
     let share = e.share_of(&step, &agent.identity)?;
     let candidate = e.second(&step).filter(|hash| !barred(agent, hash))?;
     let rails = &e.spec.guardrails;
+    // Compared where both arms see everything; with a second account arm by arm, wherever there are two.
+    let asked = match share {
+        AgentShare::Split { .. } if e.spec.prometheus.is_none() => Asked::default(),
+        _ => e.spec.asked(),
+    };
     Some(DesiredExperiment {
         id: e.id.clone(),
         revision: e.revision,
         candidate: candidate.into(),
-        // Compared where both arms see everything; with a second account arm by arm, wherever there are two.
-        queries: match share {
-            AgentShare::Split { .. } if e.spec.prometheus.is_none() => String::new(),
-            _ => e.spec.asked().for_agents(),
-        },
+        queries: asked.for_agents(),
+        query_volume: asked.inner.volume,
         share,
         window_ms: e.spec.window.0,
         protect: serde_json::Value::Array(rails.protect.clone()).to_string(),

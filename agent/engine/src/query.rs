@@ -36,8 +36,9 @@ pub struct Queries {
     pub names: Names,
     /// Reports name them by their place here.
     pub inner: Vec<Inner>,
-    /// Count the samples that an arm writes, and their series, as Prometheus has them.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// Count the samples that an arm writes, and their series, as Prometheus has them. Sent beside this JSON and
+    /// not in it: agents of before refuse a field that they do not know.
+    #[serde(default, skip_serializing)]
     pub volume: bool,
 }
 

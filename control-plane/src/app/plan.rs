@@ -113,6 +113,7 @@ fn assignment(
         window_ms: u32::try_from(e.window_ms).unwrap_or(u32::MAX),
         protect: e.protect.clone(),
         queries: e.queries.clone(),
+        query_volume: e.query_volume,
         lease_ms,
         scope: e.scope.clone(),
         guardrails: Some(proto::Guardrails {

@@ -316,6 +316,32 @@ async fn windows_are_stored_once_and_acknowledged_always() {
     lab.agent.window(stray).await;
 }
 
+/// `Queries` as agents of before read it.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Queries1 {
+    step_ms: u64,
+    names: serde_json::Value,
+    inner: Vec<serde_json::Value>,
+}
+
+#[tokio::test]
+async fn what_agents_of_before_do_not_know_is_not_in_what_they_read() {
+    let mut lab = lab().await;
+    let asks = "prometheus: { url: 'http://127.0.0.1:1' }, onSuccess";
+    let text = experiment("e", "cut").replace("onSuccess", asks);
+    let rest = &lab.plane.rest;
+    assert_eq!(rest.put("/experiments/e", &text).await.status, 201);
+    rest.post("/experiments/e/start", "").await;
+    let state = lab.agent.desired(|d| d.experiment.is_some()).await;
+    let given = state.experiment.unwrap();
+    assert!(given.query_volume);
+    let read: Queries1 = serde_json::from_str(&given.queries).unwrap();
+    assert_eq!((read.step_ms, read.inner.len()), (1000, 0));
+    assert!(read.names["promote"].is_array() && read.names["style"].is_string());
+    assert_eq!(read.names.as_object().map(|names| names.len()), Some(2));
+}
+
 #[tokio::test]
 async fn a_restart_in_the_middle_goes_on_with_the_experiment_and_its_windows() {
     let mut lab = lab().await;

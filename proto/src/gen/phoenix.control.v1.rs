@@ -155,6 +155,10 @@ pub struct ExperimentAssignment {
     /// (`phoenix_engine::query::Queries`); empty: none.
     #[prost(string, tag = "12")]
     pub queries: ::prost::alloc::string::String,
+    /// Count the samples that each arm writes and their series, in steps of `queries`. Not in that JSON: agents of
+    /// before would refuse it.
+    #[prost(bool, tag = "13")]
+    pub query_volume: bool,
 }
 /// What makes an agent go back to the baseline by itself. A panic of the candidate and a ledger that does not
 /// balance always do; a limit that is absent is not watched.

@@ -87,7 +87,7 @@ pub(super) fn candidate(
         scope: matchers("scope", &assignment.scope).map_err(refuse)?,
     };
     let plan = Plan::new(baseline.pipeline.clone(), Some(arm)).map_err(refuse)?;
-    let plan = plan.asked(queries(&assignment.queries).map_err(refuse)?);
+    let plan = plan.asked(queries(assignment).map_err(refuse)?);
     let plan = plan.map_err(under_queries).map_err(refuse)?;
     let window = Duration::from_millis(assignment.window_ms.into());
     if window.is_zero() {
@@ -141,8 +141,13 @@ fn matchers(field: &str, text: &str) -> Result<Vec<Matcher>, Problems> {
     })
 }
 
-fn queries(text: &str) -> Result<Queries, Problems> {
-    Queries::parse(text).map_err(under_queries)
+fn queries(assignment: &ExperimentAssignment) -> Result<Queries, Problems> {
+    let queries = Queries::parse(&assignment.queries).map_err(under_queries)?;
+    let steps = queries.step_ms > 0;
+    Ok(Queries {
+        volume: queries.volume || (steps && assignment.query_volume),
+        ..queries
+    })
 }
 
 fn under_queries(problems: Problems) -> Problems {

@@ -289,6 +289,24 @@ fn killed_before_it_could_say_so_it_says_unproven_at_the_next_start() {
 }
 
 #[test]
+fn what_is_counted_beside_queries_comes_beside_their_json_and_is_taken_from_it_too() {
+    let asked = |queries: &str, query_volume: bool| {
+        let mut agent = Agent::boot(Plans::default());
+        let mut state = with_candidate(state(1, Some(pipeline("a"))), pipeline("b"));
+        let e = state.experiment.as_mut().unwrap();
+        (e.queries, e.query_volume) = (queries.into(), query_volume);
+        agent.desired(&state);
+        assert!(agent.candidate().is_some(), "{queries}");
+        let queries = agent.running.queries.as_ref();
+        queries.is_some_and(|q| q.queries.volume)
+    };
+    assert!(asked(r#"{"stepMs":1000,"inner":[]}"#, true));
+    assert!(!asked(r#"{"stepMs":1000,"inner":[]}"#, false));
+    assert!(asked(r#"{"stepMs":1000,"inner":[],"volume":true}"#, false));
+    assert!(!asked("", true), "steps of no length");
+}
+
+#[test]
 fn a_candidate_runs_on_a_lease_that_lapses_and_comes_back() {
     let mut agent = Agent::boot(Plans::default());
     let (a, b) = (pipeline("a"), pipeline("b"));

@@ -70,7 +70,10 @@ mod tests {
             "content": "", "status": AgentStatus::default(), "healthyHash": null, "quarantine": [],
         });
         let mut agent: Agent = serde_json::from_value(agent).expect("a row of before");
-        assert!(!ended_in_lease(&agent, HEARD, LEASE), "it may have been told to stop");
+        assert!(
+            !ended_in_lease(&agent, HEARD, LEASE),
+            "it may have been told to stop"
+        );
         agent.says_goodbye = true;
         agent
     }
@@ -108,6 +111,7 @@ mod tests {
             window_ms: 1_000,
             protect: String::new(),
             queries: String::new(),
+            query_volume: false,
             scope: String::new(),
             guardrails: Default::default(),
         };
