@@ -4,6 +4,7 @@ mod choose;
 
 pub use choose::choose;
 
+use crate::documents::{Guardrails, Span};
 use crate::model::{Agent, AgentShare, Assignment, Experiment, Identity, Phase};
 use phoenix_analysis::query::Asked;
 use sha2::{Digest, Sha256};
@@ -131,7 +132,6 @@ fn second_arm(e: &Experiment, agent: &Agent) -> Option<DesiredExperiment> {
     let step = e.current()?;
     let share = e.share_of(&step, &agent.identity)?;
     let candidate = e.second(&step).filter(|hash| !barred(agent, hash))?;
-    let rails = &e.spec.guardrails;
     // Compared where both arms see everything; with a second account arm by arm, wherever there are two.
     let asked = match share {
         AgentShare::Split { .. } if e.spec.prometheus.is_none() => Asked::default(),
@@ -143,23 +143,30 @@ fn second_arm(e: &Experiment, agent: &Agent) -> Option<DesiredExperiment> {
         candidate: candidate.into(),
         queries: asked.for_agents(),
         query_volume: asked.inner.volume,
+        // A node that runs the baseline alone would blame the candidate for what it does not do.
+        guardrails: match share.has_candidate() {
+            true => rails_of(&e.spec.guardrails),
+            false => Rails::default(),
+        },
         share,
         window_ms: e.spec.window.0,
-        protect: serde_json::Value::Array(rails.protect.clone()).to_string(),
+        protect: serde_json::Value::Array(e.spec.guardrails.protect.clone()).to_string(),
         scope: match e.spec.scope.metrics.as_slice() {
             [] => String::new(),
             some => serde_json::Value::Array(some.to_vec()).to_string(),
         },
-        guardrails: Rails {
-            max_memory_ratio: rails.max_rss_ratio,
-            max_memory_bytes: rails.max_rss.map(|bytes| bytes.0),
-            max_added_latency_ns: rails
-                .max_added_latency
-                .map(|span| span.0.saturating_mul(1_000_000)),
-            protected_retention: Some(rails.protected_retention.0),
-            max_export_errors: rails.max_export_errors.limit(),
-        },
     })
+}
+
+fn rails_of(rails: &Guardrails) -> Rails {
+    let nanos = |span: Span| span.0.saturating_mul(1_000_000);
+    Rails {
+        max_memory_ratio: rails.max_rss_ratio,
+        max_memory_bytes: rails.max_rss.map(|bytes| bytes.0),
+        max_added_latency_ns: rails.max_added_latency.map(nanos),
+        protected_retention: Some(rails.protected_retention.0),
+        max_export_errors: rails.max_export_errors.limit(),
+    }
 }
 
 fn barred(agent: &Agent, hash: &str) -> bool {

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::documents::{AssignmentSpec, ExportErrors, Selector, parse_experiment};
+use crate::documents::{AssignmentSpec, ExportErrors, Kind, Selector, StepSpec, parse_experiment};
 use crate::model::{AgentStatus, Quarantined};
 
 fn selector(pairs: &[(&str, &str)]) -> Selector {
@@ -164,17 +164,21 @@ fn a_running_experiment_adds_its_candidate_where_its_selector_matches() {
 }
 
 #[test]
-fn an_agent_acts_on_failed_exports_only_where_the_document_has_a_number() {
+fn an_agent_acts_on_failed_exports_where_the_document_has_a_number_and_it_runs_the_candidate() {
     let all = [assignment("a", &[], "a", 0)];
-    let limit = |written: ExportErrors| {
+    let limit = |written: ExportErrors, chosen: &[&str]| {
         let mut e = running("{}", None, "c");
         e.baseline_hash = Some("a".into());
         e.spec.guardrails.max_export_errors = written;
+        e.spec.steps = vec![StepSpec::plain(Kind::Ramp)];
+        e.chosen = chosen.iter().map(|c| (*c).into()).collect();
         let wanted = desired(&all, &[e], &agent(&[]));
         wanted.experiment.unwrap().guardrails.max_export_errors
     };
-    assert_eq!(limit(ExportErrors::default()), None);
-    assert_eq!(limit(ExportErrors::AtMost(0)), Some(0));
+    let it = ["default/default/n1"];
+    assert_eq!(limit(ExportErrors::default(), &it), None);
+    assert_eq!(limit(ExportErrors::AtMost(0), &it), Some(0));
+    assert_eq!(limit(ExportErrors::AtMost(0), &[]), None, "the baseline's");
 }
 
 #[test]
