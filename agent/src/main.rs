@@ -122,31 +122,29 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     for line in settings.warnings() {
         tracing::warn!("{line}");
     }
+    let drain = settings.drain;
     let mut agent = Agent::start(settings).await?;
     announce(&agent);
     tokio::select! {
-        _ = term.recv() => tracing::info!("SIGTERM: draining"),
-        _ = int.recv() => tracing::info!("SIGINT: draining"),
+        _ = term.recv() => tracing::info!("SIGTERM: draining for at most {drain:?}"),
+        _ = int.recv() => tracing::info!("SIGINT: draining for at most {drain:?}"),
         reason = agent.failed() => {
             tracing::error!("{reason}; the agent ends so that it is started anew");
             return Ok(ExitCode::from(70));
         }
     }
     let drained = agent.drain().await;
-    if drained.lost > 0 {
+    let (accepted, refused, lost) = (drained.accepted, drained.refused, drained.lost);
+    if lost > 0 {
         tracing::error!(
-            accepted = drained.accepted,
-            refused = drained.refused,
-            lost = drained.lost,
-            "the next hop did not take everything within the drain time"
+            accepted,
+            refused,
+            lost,
+            "points are lost: the next hop did not take them within {drain:?} (`drain`)"
         );
         return Ok(ExitCode::FAILURE);
     }
-    tracing::info!(
-        accepted = drained.accepted,
-        refused = drained.refused,
-        "drained; nothing is left behind"
-    );
+    tracing::info!(accepted, refused, "drained: nothing waits for the next hop");
     Ok(ExitCode::SUCCESS)
 }
 

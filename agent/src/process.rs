@@ -226,7 +226,7 @@ impl Agent {
         self.stop_receivers.cancel();
         while self.receivers.join_next().await.is_some() {}
         if self.worker.drain().await.is_err() {
-            tracing::error!("the worker had stopped before the drain");
+            tracing::error!("the worker had stopped before the drain: its open windows are lost");
         }
         while let Ok(Some(ended)) =
             tokio::time::timeout_at(deadline.into(), self.data.join_next()).await

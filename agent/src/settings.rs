@@ -334,7 +334,8 @@ impl Settings {
         let otlp = self.exporters.otlp.as_ref().map(|o| o.queue_bytes);
         let queue = otlp.or(remote).unwrap_or(crate::process::FILE_QUEUE);
         let mut lines = vec![format!(
-            "what is held in memory is lost if this process is killed: open windows and up to {queue} bytes of queue; SIGTERM and SIGINT write both"
+            "open windows and up to {queue} bytes of queue are in memory: lost if this process is killed. SIGTERM and SIGINT write them, and what the next hop does not take within {:?} (`drain`) is lost",
+            self.drain
         )];
         if let Some(otlp) = &self.receivers.otlp {
             for address in [otlp.grpc, otlp.http].into_iter().flatten() {

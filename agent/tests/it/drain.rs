@@ -1,7 +1,6 @@
 //! SIGTERM: nothing accepted is left behind, and the process says when that was not possible.
 
 use crate::support::{Fault, Process, Sink, agent, client, request, to};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
@@ -33,6 +32,30 @@ async fn a_drain_ends_in_time_with_a_next_hop_that_is_away() {
 }
 
 #[tokio::test]
+async fn the_process_says_what_can_be_lost_and_then_what_is() {
+    let settings = to("127.0.0.1:1".parse().unwrap(), "").replace("drain: 5s", "drain: 1s");
+    let process = Process::told(&settings);
+    let endpoint = format!("http://{}", process.address("grpc"));
+    type Client = opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient<tonic::transport::Channel>;
+    let mut client = Client::connect(endpoint).await.unwrap();
+    client.export(request(0..7)).await.unwrap();
+    process.terminate();
+    let (status, said) = tokio::task::spawn_blocking(move || process.end())
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(1), "{said}");
+    for line in [
+        "lost if this process is killed",
+        "what the next hop does not take within 1s (`drain`) is lost",
+        "SIGTERM: draining for at most 1s",
+        "points are lost: the next hop did not take them within 1s (`drain`)",
+        "lost=7",
+    ] {
+        assert!(said.contains(line), "{line} in {said}");
+    }
+}
+
+#[tokio::test]
 async fn the_process_drains_on_sigterm_under_load_and_exits_0() {
     let (sink, address) = Sink::start().await;
     let mut process = Process::start(&to(address, ""), &[]);
@@ -44,7 +67,6 @@ async fn the_process_drains_on_sigterm_under_load_and_exits_0() {
     let endpoint = format!("http://{}", process.address("grpc"));
     type Client = opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient<tonic::transport::Channel>;
     let mut client = Client::connect(endpoint).await.unwrap();
-    let pid = process.child.id();
     let sender = tokio::spawn(async move {
         let mut accepted = 0;
         // Until the drain turns it away.
@@ -58,12 +80,7 @@ async fn the_process_drains_on_sigterm_under_load_and_exits_0() {
         accepted * 50
     });
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let killed = Command::new("kill")
-        .arg("-TERM")
-        .arg(pid.to_string())
-        .status()
-        .unwrap();
-    assert!(killed.success());
+    process.terminate();
     let accepted = sender.await.unwrap();
     let status = tokio::task::spawn_blocking(move || process.child.wait().unwrap())
         .await

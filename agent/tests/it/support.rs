@@ -18,9 +18,9 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use phoenix_agent::process::Agent;
 use phoenix_agent::settings;
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -309,6 +309,15 @@ pub struct Process {
 
 impl Process {
     pub fn start(settings: &str, env: &[(&str, &str)]) -> Process {
+        Process::spawn(settings, env, Stdio::inherit())
+    }
+
+    /// What it says is kept for `end`.
+    pub fn told(settings: &str) -> Process {
+        Process::spawn(settings, &[], Stdio::piped())
+    }
+
+    fn spawn(settings: &str, env: &[(&str, &str)], said: Stdio) -> Process {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("s.yaml");
         std::fs::write(&file, settings).unwrap();
@@ -317,6 +326,7 @@ impl Process {
             .arg(&file)
             .envs(env.iter().copied())
             .stdout(Stdio::piped())
+            .stderr(said)
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -324,6 +334,21 @@ impl Process {
             .read_line(&mut line)
             .unwrap();
         Process { child, line }
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for its end; what it said.
+    pub fn end(mut self) -> (ExitStatus, String) {
+        let mut said = String::new();
+        let stderr = self.child.stderr.as_mut().unwrap();
+        stderr.read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap(), said)
     }
 
     pub fn address(&self, name: &str) -> String {

@@ -9,7 +9,6 @@ use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, metric, number_da
 use phoenix_agent::process::Agent;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -301,7 +300,6 @@ async fn two_workers_drain_on_sigterm() {
     let endpoint = format!("http://{}", process.address("grpc"));
     type Client = opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient<tonic::transport::Channel>;
     let mut client = Client::connect(endpoint).await.unwrap();
-    let pid = process.child.id();
     let start = now();
     let sender = tokio::spawn(async move {
         let mut accepted = 0;
@@ -311,12 +309,7 @@ async fn two_workers_drain_on_sigterm() {
         accepted as usize
     });
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let killed = Command::new("kill")
-        .arg("-TERM")
-        .arg(pid.to_string())
-        .status()
-        .unwrap();
-    assert!(killed.success());
+    process.terminate();
     let accepted = sender.await.unwrap();
     let status = tokio::task::spawn_blocking(move || process.child.wait().unwrap())
         .await
