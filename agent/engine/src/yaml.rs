@@ -3,9 +3,11 @@
 
 mod node;
 mod typed;
+mod words;
 
 pub use node::Node;
 pub use typed::{Mended, from_yaml, mend};
+pub(crate) use words::number_in;
 
 use crate::document::Problem;
 use node::Budget;

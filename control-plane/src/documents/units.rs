@@ -1,6 +1,7 @@
 //! Durations, sizes and ratios as people write them.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde_json::Value;
 use std::time::Duration;
 
 /// A duration: `10s`, `5m`, `1h 30m`. Milliseconds inside.
@@ -22,12 +23,15 @@ impl Serialize for Span {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let span = humantime::parse_duration(&text)
-            .map_err(|_| D::Error::custom(format!("{text:?} is no duration: write 10s, 5m, 1h")))?;
+        let written = Value::deserialize(deserializer)?;
+        let span = written.as_str().map(humantime::parse_duration);
+        let Some(Ok(span)) = span else {
+            let wrong = format!("{written} is no duration: write 10s, 5m, 1h");
+            return Err(D::Error::custom(wrong));
+        };
         u64::try_from(span.as_millis())
             .map(Span)
-            .map_err(|_| D::Error::custom(format!("{text:?} is too long")))
+            .map_err(|_| D::Error::custom(format!("{written} is too long")))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading one value of the tree: says what is wrong with it and goes on.
 
 use super::{Problem, Span};
-use crate::yaml::{Node, path_key};
+use crate::yaml::{Node, number_in, path_key};
 
 /// The conditions of a rule.
 pub(super) const CONDITIONS: [&str; 6] = [
@@ -261,15 +261,11 @@ pub(super) fn near<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     close.map(|(_, near)| near)
 }
 
-/// The number that a text says: a share in per cent, or a number in quotes.
 fn as_number(node: &Node) -> Option<f64> {
-    let Node::Text(text) = node else { return None };
-    let meant = match text.trim().strip_suffix('%') {
-        // Not further than it was written: 33.3 / 100 has more digits than that.
-        Some(percent) => (percent.trim().parse::<f64>().ok()? * 1e10).round() / 1e12,
-        None => text.trim().parse().ok()?,
-    };
-    meant.is_finite().then_some(meant)
+    match node {
+        Node::Text(text) => number_in(text),
+        _ => None,
+    }
 }
 
 /// Edits (insert, remove, replace a character) between two words; case does not count.

@@ -111,7 +111,7 @@ fn explain(mut steps: Vec<Step>, text: &str) -> (Vec<Step>, String) {
         }
         return (steps, format!("there is no field `{field}` here: {rest}"));
     }
-    (steps, text.to_string())
+    (steps, super::words::plain(text))
 }
 
 fn join(steps: &[Step]) -> String {

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 type Problems = Vec<Problem>;
 
+/// No agent takes less memory.
+const LEAST_RSS: u64 = 1 << 20;
+
 pub(super) fn check(document: &Document<ExperimentSpec>) -> Problems {
     let mut problems = Vec::new();
     let spec = &document.spec;
@@ -215,10 +218,16 @@ fn check_criteria(spec: &ExperimentSpec, problems: &mut Problems) {
             ));
         }
     }
-    if rails.max_rss == Some(Bytes(0)) {
+    if let Some(Bytes(size)) = rails.max_rss.filter(|size| size.0 < LEAST_RSS) {
+        // A number without a unit is bytes, and was hardly meant so.
+        let meant = if size > 0 && size < 100_000 {
+            size
+        } else {
+            300
+        };
         problems.push(problem(
             "spec.guardrails.maxRss",
-            "write a size above 0, such as 300MiB",
+            format!("{size} bytes are less than any agent takes: write {meant}MiB"),
         ));
     }
     if rails.max_added_latency == Some(Span(0)) {

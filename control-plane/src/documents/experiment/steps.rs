@@ -3,6 +3,7 @@
 use super::Mode;
 use crate::documents::Span;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde_json::Value;
 
 /// What a step does.
 #[derive(
@@ -95,8 +96,8 @@ impl Serialize for Portion {
 
 impl<'de> Deserialize<'de> for Portion {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Portion, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let trimmed = text.trim();
+        let written = Value::deserialize(deserializer)?;
+        let trimmed = written.as_str().unwrap_or_default().trim();
         let nodes = trimmed
             .strip_suffix("nodes")
             .or_else(|| trimmed.strip_suffix("node"));
@@ -105,7 +106,7 @@ impl<'de> Deserialize<'de> for Portion {
             (None, Some(p)) => p.trim().parse().ok().map(Portion::Percent),
             (None, None) => None,
         };
-        read.ok_or_else(|| D::Error::custom(format!("{text:?}: write \"1 node\" or \"25%\"")))
+        read.ok_or_else(|| D::Error::custom(format!("{written}: write \"1 node\" or \"25%\"")))
     }
 }
 

@@ -169,6 +169,73 @@ fn a_word_that_is_unknown_and_a_goal_that_is_missing_hide_nothing_else() {
 }
 
 #[test]
+fn a_value_of_another_kind_is_told_with_what_to_write() {
+    for (rails, path, told) in [
+        (
+            "maxCpuRatio: 150%",
+            "maxCpuRatio",
+            "expected a number, found the text `150%`: write 1.5",
+        ),
+        (
+            "protect: { metric: a }",
+            "protect",
+            "expected a list (`[...]`), found a mapping: put it in brackets, `[ ... ]`",
+        ),
+        (
+            "maxExportErrors: few",
+            "maxExportErrors",
+            "expected a whole number, 0 or more, found the text `few`",
+        ),
+        (
+            "maxAddedLatency: 5",
+            "maxAddedLatency",
+            "5 is no duration: write 10s, 5m, 1h",
+        ),
+        (
+            "maxRss: 300",
+            "maxRss",
+            "300 bytes are less than any agent takes: write 300MiB",
+        ),
+        (
+            "maxRss: 512KiB",
+            "maxRss",
+            "524288 bytes are less than any agent takes: write 300MiB",
+        ),
+        (
+            "maxRss: 300MB",
+            "maxRss",
+            "not a size: write 300MiB, 1GiB, or a number of bytes",
+        ),
+    ] {
+        let text = document(&format!(", guardrails: {{ {rails} }}"));
+        let problems = parse_experiment(&text).unwrap_err();
+        let found = (problems[0].path.as_str(), problems[0].message.as_str());
+        assert_eq!(found, (format!("spec.guardrails.{path}").as_str(), told));
+        assert_eq!(problems.len(), 1, "{problems:?}");
+    }
+    let text = document(", steps: [ { step: ramp, to: [ 50 ] } ]");
+    let problems = parse_experiment(&text).unwrap_err();
+    assert_eq!(problems[0].message, "50: write \"1 node\" or \"25%\"");
+    let least = spec(", guardrails: { maxRss: 1MiB }").guardrails.max_rss;
+    assert_eq!(least, Some(Bytes(1 << 20)));
+}
+
+#[test]
+fn a_limit_of_failed_exports_that_is_left_out_is_neither_none_nor_a_number() {
+    for (written, read) in [
+        ("", ExportErrors::Compared),
+        ("maxExportErrors: null", ExportErrors::NotJudged),
+        ("maxExportErrors: 0", ExportErrors::AtMost(0)),
+    ] {
+        let spec = spec(&format!(", guardrails: {{ {written} }}"));
+        assert_eq!(spec.guardrails.max_export_errors, read);
+        let json = serde_json::to_string(&spec).unwrap();
+        let again: ExperimentSpec = serde_json::from_str(&json).unwrap();
+        assert_eq!(again.guardrails.max_export_errors, read, "{json}");
+    }
+}
+
+#[test]
 fn a_backend_is_named_by_its_address_and_everything_else_has_a_default() {
     let read = spec(", prometheus: { url: 'http://127.0.0.1:9090' }")
         .prometheus
