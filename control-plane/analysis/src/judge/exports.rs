@@ -14,7 +14,7 @@ use crate::stats::binomial_evidence;
 use crate::verdict::{Criterion, Ruling};
 use crate::window::{Arm, Window};
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 const NAME: &str = "export errors";
 
@@ -22,13 +22,16 @@ const NAME: &str = "export errors";
 /// hop show in both arms within this.
 const PAUSE_MS: u64 = 30_000;
 
+/// An agent cuts its window, sends it, and it is stored.
+const ON_THE_WAY_MS: u64 = 5_000;
+
 pub fn export_errors(criteria: &Criteria, selection: &Selection<'_>) -> Criterion {
     let rails = &criteria.guardrails;
     if !rails.compare_exports && rails.max_export_errors.is_none() {
         let count = selection.all.iter().map(|w| w.export_errors).sum();
         return counted(NAME, "failed exports", count, None);
     }
-    match (criteria.ask, criteria.mode) {
+    let found = match (criteria.ask, criteria.mode) {
         (Ask::Bake, _) => alone(criteria, selection, |w| w.export_errors),
         (_, Mode::Shadow) => shadow(criteria, selection),
         // One stream holds both arms; agents that run the baseline alone can be held against those.
@@ -39,7 +42,49 @@ pub fn export_errors(criteria: &Criteria, selection: &Selection<'_>) -> Criterio
                 _ => compared(criteria, selection, &sides),
             }
         }
+    };
+    match late(criteria, selection).filter(|_| found.outcome == Ruling::Pass) {
+        Some(agent) => Criterion {
+            outcome: Ruling::Unknown,
+            reason: format!("{agent} is late with its reports: its exports may fail."),
+            ..found
+        },
+        None => found,
     }
+}
+
+/// An agent with the candidate whose reports lag behind those of others: it keeps them back while it tries again.
+fn late<'a>(criteria: &Criteria, selection: &Selection<'a>) -> Option<&'a str> {
+    let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
+    for window in &selection.all {
+        newest.insert(&window.agent, window.start_ms);
+    }
+    let latest = newest.values().max().copied()?;
+    let lag = criteria
+        .window_ms
+        .saturating_mul(2)
+        .saturating_add(ON_THE_WAY_MS);
+    let away = |agent: &str| {
+        let died = criteria.died.as_ref().and_then(|all| all.get(agent));
+        criteria.left_ms.contains_key(agent) || died.is_some_and(|d| d.away)
+    };
+    let late = |agent: &&str| {
+        let newest = newest.get(agent).copied().unwrap_or(latest);
+        newest.saturating_add(lag) < latest && !away(agent)
+    };
+    selection.candidates.iter().copied().find(late)
+}
+
+/// Comparable windows that each agent has reported itself since it last failed.
+fn since<'a>(selection: &Selection<'_>, failed: &BTreeMap<&'a str, u64>) -> BTreeMap<&'a str, u64> {
+    let mut since: BTreeMap<&str, u64> = failed.keys().map(|agent| (*agent, 0)).collect();
+    for window in selection.comparable() {
+        let agent = window.agent.as_str();
+        if let (Some(failed), Some(n)) = (failed.get(agent), since.get_mut(agent)) {
+            *n += u64::from(window.start_ms > *failed);
+        }
+    }
+    since
 }
 
 /// A shadow candidate exports nothing, or to a destination of its own.
@@ -69,24 +114,10 @@ fn alone(
         return counted(NAME, "failed exports", count, limit);
     }
     let mut last: BTreeMap<&str, u64> = BTreeMap::new();
-    let stays = |w: &&&Window| !criteria.left_ms.contains_key(&w.agent);
-    for window in selection
-        .all
-        .iter()
-        .filter(|w| failures(w) > 0)
-        .filter(stays)
-    {
+    for window in selection.all.iter().filter(|w| failures(w) > 0) {
         last.insert(&window.agent, window.start_ms);
     }
-    let mut since: BTreeMap<&str, u64> = last.keys().map(|agent| (*agent, 0)).collect();
-    for window in selection.comparable() {
-        if let (Some(failed), Some(n)) = (
-            last.get(window.agent.as_str()),
-            since.get_mut(window.agent.as_str()),
-        ) {
-            *n += u64::from(window.start_ms > *failed);
-        }
-    }
+    let since = since(selection, &last);
     let least = u64::from(criteria.min_windows);
     let figures = json!({ "count": count, "agents": last.len(), "windowsSince": since });
     let told = format!("{count} exports failed, and there is no baseline to compare with");
@@ -110,6 +141,8 @@ fn alone(
 struct Sides<'a> {
     failed: [BTreeMap<u64, BTreeMap<&'a str, u64>>; 2],
     agents: [usize; 2],
+    /// Start of the newest report of each agent.
+    newest: [BTreeMap<&'a str, u64>; 2],
 }
 
 /// The windows in which exports failed on a larger share of an arm's agents than of the other's.
@@ -117,8 +150,8 @@ struct Sides<'a> {
 struct Apart<'a> {
     windows: u64,
     tries: u64,
-    agents: BTreeSet<&'a str>,
-    last_ms: u64,
+    /// When each of the agents failed so for the last time.
+    agents: BTreeMap<&'a str, u64>,
     /// Of these windows, those that the time around them does not excuse.
     evidence: u64,
 }
@@ -128,11 +161,11 @@ impl<'a> Sides<'a> {
     /// outage is a reason to be void.
     fn new(selection: &Selection<'a>) -> Sides<'a> {
         let mut failed: [BTreeMap<u64, BTreeMap<&str, u64>>; 2] = Default::default();
-        let mut agents: [BTreeSet<&str>; 2] = Default::default();
+        let mut newest: [BTreeMap<&str, u64>; 2] = Default::default();
         for window in &selection.all {
             let agent = window.agent.as_str();
             let side = usize::from(selection.candidates.contains(agent));
-            agents[side].insert(agent);
+            newest[side].insert(agent, window.start_ms);
             if window.export_errors > 0 {
                 let here = failed[side].entry(window.start_ms).or_default();
                 *here.entry(agent).or_default() += window.export_errors;
@@ -140,7 +173,8 @@ impl<'a> Sides<'a> {
         }
         Sides {
             failed,
-            agents: agents.map(|a| a.len()),
+            agents: [0, 1].map(|side: usize| newest[side].len()),
+            newest,
         }
     }
 
@@ -157,6 +191,12 @@ impl<'a> Sides<'a> {
         agents.len()
     }
 
+    /// Half of an arm's agents have reported past this window: what failed there is known.
+    fn told(&self, side: usize, start: u64) -> bool {
+        let past = self.newest[side].values().filter(|newest| **newest > start);
+        past.count() * 2 >= self.agents[side]
+    }
+
     fn apart(&self, side: usize, around_ms: u64) -> Apart<'a> {
         let other = 1 - side;
         let larger =
@@ -168,11 +208,13 @@ impl<'a> Sides<'a> {
             }
             apart.windows += 1;
             apart.tries += agents.values().sum::<u64>();
-            apart.agents.extend(agents.keys());
-            apart.last_ms = *start;
+            apart
+                .agents
+                .extend(agents.keys().map(|agent| (*agent, *start)));
             let [ours, theirs] = [side, other].map(|side| self.near(side, *start, around_ms));
             let half = ours * 2 >= self.agents[side] && theirs * 2 < self.agents[other];
-            apart.evidence += u64::from(half && larger(ours, theirs));
+            let known = self.told(other, *start);
+            apart.evidence += u64::from(known && half && larger(ours, theirs));
         }
         apart
     }
@@ -189,15 +231,12 @@ fn compared(criteria: &Criteria, selection: &Selection<'_>, sides: &Sides<'_>) -
     let evidence = binomial_evidence(more.evidence, fewer.evidence, chance.clamp(0.5, 0.99));
     let needed = 1.0 / criteria.alpha;
     let least = u64::from(criteria.min_windows).saturating_mul(more.evidence.max(1));
-    let since = selection
-        .used
-        .keys()
-        .filter(|(start, _)| *start > more.last_ms);
-    let since = since.count() as u64;
+    let since = since(selection, &more.agents);
+    let since = since.into_values().min().unwrap_or_default();
     let [baseline, candidate] = [0, 1].map(|side| sides.tries(side));
     let figures = json!({
         "baseline": baseline, "candidate": candidate,
-        "candidateAlone": more.tries, "limit": limit, "agents": more.agents,
+        "candidateAlone": more.tries, "limit": limit, "agents": more.agents.keys().collect::<Vec<_>>(),
         "windowsCandidateAlone": more.windows, "windowsBaselineAlone": fewer.windows,
         "windowsSince": since, "evidence": evidence, "evidenceNeeded": needed,
     });
@@ -216,14 +255,14 @@ fn compared(criteria: &Criteria, selection: &Selection<'_>, sides: &Sides<'_>) -
         (Ruling::Pass, reason)
     } else if evidence >= needed {
         (Ruling::Harm, format!("{alone}, and no chance."))
-    } else if since < least {
-        let agents: Vec<&str> = more.agents.iter().take(5).copied().collect();
+    } else if since < least || criteria.guardrails.max_export_errors.is_some() {
+        let agents: Vec<&str> = more.agents.keys().take(5).copied().collect();
         let which = match more.agents.len() * 2 < candidates {
             true => format!(" (only {})", agents.join(", ")),
             false => String::new(),
         };
         let reason = format!(
-            "{alone}{which}; it can be chance: {since} windows have passed since, {least} are asked for."
+            "{alone}{which}; it can be chance: they have reported {since} windows since, {least} are asked for."
         );
         (Ruling::Unknown, reason)
     } else {

@@ -308,6 +308,62 @@ fn one_bad_node_of_the_candidates_is_named_and_does_not_bar_it() {
     assert_eq!(verdict.outcome, Outcome::Inconclusive);
 }
 
+/// As `failing`, where not every report has come; `n0` has the candidate.
+fn reported(failed: impl Fn(usize, u64) -> bool, came: impl Fn(usize, u64) -> bool) -> Ruling {
+    let number = |w: &Window| w.agent.strip_prefix('n').unwrap().parse::<usize>().unwrap();
+    let slot = |w: &Window| (w.start_ms - 1_000_000) / WINDOW_MS;
+    let mut windows = nodes(20, 4, 1, 300);
+    windows.retain(|w| came(number(w), slot(w)));
+    for window in &mut windows {
+        window.export_errors = u64::from(failed(number(window), slot(window)));
+    }
+    let mut criteria = asked(Ask::Guardrails, Mode::Nodes);
+    criteria.min_windows = 3;
+    criteria.candidate_agents = vec!["n0".into()];
+    exports(&judge(&criteria, &windows))
+}
+
+#[test]
+fn what_the_baseline_has_not_told_yet_is_no_evidence() {
+    // The next hop is away for all; the candidate's node was the first to be heard of again.
+    let away = |_, slot| slot > 12;
+    assert_eq!(
+        reported(away, |node, slot| node == 0 || slot < 14),
+        Ruling::Unknown
+    );
+    assert_eq!(reported(away, |_, _| true), Ruling::Pass);
+    let alone = |node, slot| node == 0 && slot > 12;
+    assert_eq!(reported(alone, |_, _| true), Ruling::Harm);
+}
+
+#[test]
+fn reports_that_are_kept_back_are_no_windows_without_failures() {
+    // Retried for a minute: nothing is heard of it, and the others go on.
+    let late = |node, slot| node > 0 || slot < 15;
+    assert_eq!(reported(|_, _| false, late), Ruling::Unknown);
+    assert_eq!(
+        reported(|node, slot| node == 0 && slot == 10, late),
+        Ruling::Unknown
+    );
+    assert_eq!(
+        reported(|node, slot| node == 0 && slot == 10, |_, _| true),
+        Ruling::Pass
+    );
+}
+
+#[test]
+fn an_agent_that_failed_and_left_stays_a_question() {
+    let mut windows = shadow(12, 500);
+    let left = report("b", 0, arm(1000, 1000), arm(1000, 500));
+    windows.push(Window {
+        export_errors: 3,
+        ..left
+    });
+    let mut criteria = asked(Ask::Bake, Mode::Nodes);
+    criteria.left_ms = [("b".into(), windows[1].start_ms)].into();
+    assert_eq!(exports(&judge(&criteria, &windows)), Ruling::Unknown);
+}
+
 #[test]
 fn without_a_baseline_failed_exports_are_asked_about_and_never_harm() {
     let with = |ask: Ask, mode: Mode, last: u64| {
