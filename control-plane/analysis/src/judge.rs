@@ -16,6 +16,7 @@ mod queries;
 mod rare;
 mod saving;
 mod select;
+mod unknown;
 mod volume;
 
 use crate::criteria::{Ask, Criteria, Measure, Mode};

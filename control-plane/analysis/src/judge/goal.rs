@@ -3,6 +3,7 @@
 use super::finding::{finding, ratio_text};
 use super::saving::Measured;
 use super::select::Selection;
+use super::unknown;
 use crate::confidence::MIN_WINDOWS;
 use crate::criteria::{Ask, Criteria, Measure, Mode};
 use crate::verdict::{Criterion, Ruling};
@@ -27,7 +28,16 @@ pub fn goal(criteria: &Criteria, selection: &Selection<'_>, measured: &Measured)
             "standardErrorOverAgents": found.over_agents,
         });
     }
-    let (ruling, reason) = rule(criteria, measured, windows, reachable);
+    let (ruling, reason) = match (saving.saving, unknown::why(selection, criteria.goal.saving)) {
+        (None, Some(why)) => (
+            Ruling::Unknown,
+            format!(
+                "The saving of {} is not known: {why}.",
+                criteria.goal.saving.name()
+            ),
+        ),
+        _ => rule(criteria, measured, windows, reachable),
+    };
     let asked = match criteria.mode {
         Mode::Shadow => format!("at least {}, counted", ratio_text(target)),
         Mode::Split | Mode::Nodes => format!(

@@ -6,6 +6,7 @@
 use super::finding::{finding, ratio_text};
 use super::saving::measure;
 use super::select::Selection;
+use super::unknown;
 use crate::criteria::{Ask, Criteria, Goal, Measure, Mode};
 use crate::prices::{Counts, Estimate, PriceBook, Range, Usage, estimate, seen};
 use crate::verdict::{Criterion, Ruling, Saving, Savings};
@@ -80,7 +81,12 @@ pub fn goal(criteria: &Criteria, selection: &Selection<'_>) -> Criterion {
         "before": found.before, "binds": found.binds, "bindsAfter": found.binds_after,
         "windows": selection.windows.used, "hours": found.hours,
     });
-    let (ruling, reason) = rule(&found, &demands);
+    let (ruling, mut reason) = rule(&found, &demands);
+    if found.unknown.is_some() {
+        let mut lacking = volumes(&criteria.goal).into_iter();
+        let why = lacking.find_map(|volume| unknown::why(selection, volume));
+        reason.extend(why.map(|why| format!(" It is because {why}.")));
+    }
     let ruling = match (criteria.ask, ruling) {
         // A step of a ramp: the goal is shown, and only a clear miss counts.
         (Ask::Guardrails, Ruling::Unknown) => Ruling::NotAsked,

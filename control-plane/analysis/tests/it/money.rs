@@ -274,3 +274,35 @@ fn series_outside_the_scope_do_not_make_the_saving_look_larger() {
     assert_eq!(verdict.savings.series.lower, None, "{}", verdict.reason);
     assert_eq!(verdict.outcome, Outcome::Inconclusive, "{}", verdict.reason);
 }
+
+#[test]
+fn a_bill_by_bytes_or_samples_says_who_does_not_tell_them() {
+    let bytes = "[ { name: ingest, counts: bytes, how: all, per: 1000000000, unit: 1 GB, tiers: [ { price: 0.1 } ] } ]";
+    let mut windows = shadow(6, 500);
+    for window in &mut windows {
+        let arm = baseline(window);
+        arm.ledger.received += 10;
+        arm.ledger.exported += 10;
+        let outside = arm.unassigned.as_mut().unwrap();
+        (outside.points_in, outside.points_out) = (10, 10);
+    }
+    let verdict = judge(&asked(Mode::Shadow, bytes, 0.2, None), &windows);
+    let (ruling, reason) = goal(&verdict);
+    assert_eq!(ruling, Ruling::Unknown);
+    assert!(
+        reason.ends_with("with points outside, which is not counted apart by default/default/a."),
+        "{reason}"
+    );
+
+    let mut windows = shadow(6, 500);
+    for window in &mut windows {
+        baseline(window).samples_out = None;
+    }
+    let verdict = judge(&asked(Mode::Shadow, SAMPLES, 0.2, None), &windows);
+    let (ruling, reason) = goal(&verdict);
+    assert_eq!(ruling, Ruling::Unknown);
+    assert!(
+        reason.ends_with("Prometheus samples are not counted by default/default/a."),
+        "{reason}"
+    );
+}

@@ -193,6 +193,8 @@ fn series_outside_the_scope_are_outside_the_comparison_of_a_shadow() {
     bytes.goal.saving = Measure::Bytes;
     let verdict = judge(&bytes, &windows);
     assert_eq!(verdict.outcome, Outcome::Inconclusive, "{}", verdict.reason);
+    let share = "share their resource's bytes with points outside, which is not counted apart by default/default/a";
+    assert!(verdict.reason.contains(share), "{}", verdict.reason);
     for window in &mut windows {
         let inside = |arm: &mut Arm, left| {
             (arm.compared_bytes_in, arm.compared_bytes_out) = (Some(90_000), Some(left));
