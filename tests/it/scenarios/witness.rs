@@ -47,10 +47,10 @@ spec:
       - {{ name: latency, expr: "histogram_quantile(0.9, sum by (le) (rate(http_server_request_duration_seconds_bucket[3s])))" }}
     rules: |
       groups:
-      - name: processes
+      - name: requests
         rules:
-        - {{ alert: Threads, expr: "sum by (host_name) (process_threads{LONG}) > 0", for: 3s }}
-        - {{ alert: None, expr: "sum by (host_name) (process_threads{LONG}) < 0" }}
+        - {{ alert: Requests, expr: "sum(rate(http_server_request_duration_seconds_count[3s])) > 0", for: 3s }}
+        - {{ alert: None, expr: "sum(rate(http_server_request_duration_seconds_count[3s])) < 0" }}
   onSuccess: promote
 "#
     )
@@ -180,16 +180,16 @@ async fn prometheus_holds_what_the_agents_say_that_both_arms_wrote() {
         "query io",
         "query threads",
         "query latency",
-        "alert Threads",
+        "alert Requests",
         "alert None",
     ] {
         for arm in ["baseline", "candidate"] {
             let found = figure(&heard, what, arm);
             assert_eq!(found["word"], "agrees", "{found:#}");
             if what.starts_with("alert") {
-                let hosts = if what == "alert Threads" { 2.0 } else { 0.0 };
-                assert_eq!(found["agents"], hosts, "{found:#}");
-                assert_eq!(found["backend"], hosts, "{found:#}");
+                let fired = if what == "alert Requests" { 1.0 } else { 0.0 };
+                assert_eq!(found["agents"], fired, "{found:#}");
+                assert_eq!(found["backend"], fired, "{found:#}");
                 continue;
             }
             let error = found["error"].as_f64().expect("a difference");
