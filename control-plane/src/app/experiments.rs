@@ -14,7 +14,7 @@ mod witness;
 pub use abort::Aborted;
 pub use figures::{ArmFigures, Figures, figures};
 pub use lifecycle::baseline_of;
-pub use standing::{Gone, Standing, standing};
+pub use standing::{Gone, RETURN_MS, Standing, standing};
 
 use super::{App, Caller, Error, event};
 use crate::desired::labels;

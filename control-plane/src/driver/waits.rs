@@ -1,7 +1,7 @@
 //! What an experiment that is not over waits for, and how its agents stand: for people who look while it runs.
 
 use super::next::{Fact, Facts, INITIALIZE_MS, Look, Memory};
-use crate::app::experiments::{Gone, Standing, standing};
+use crate::app::experiments::{Gone, RETURN_MS, Standing, standing};
 use crate::app::{App, Error};
 use crate::documents::Kind;
 use crate::model::{Experiment, Phase};
@@ -61,12 +61,19 @@ pub(super) fn waits(e: &Experiment, facts: &Facts, now_ms: u64) -> Option<String
     };
     let memory = Memory::of(e);
     let returning = facts.agents.iter();
-    let returning = returning
+    let returning: Vec<&str> = returning
         .filter(|a| a.gone == Some(Gone::Returning))
-        .count();
-    if returning > 0 {
+        .map(|a| a.agent.as_str())
+        .collect();
+    if !returning.is_empty() {
+        let more = if returning.len() > 5 { ", ..." } else { "" };
+        let some: Vec<&str> = returning.iter().take(5).copied().collect();
         return Some(format!(
-            "The control plane began anew: {returning} agents are on their way back to it."
+            "The control plane began anew: {} agents are on their way back to it, and waited for until {} at most: \
+             {}{more}.",
+            returning.len(),
+            clock(facts.began_ms.saturating_add(RETURN_MS)),
+            some.join(", ")
         ));
     }
     Some(match (e.phase, step.kind) {

@@ -314,6 +314,12 @@ async fn windows_are_stored_once_and_acknowledged_always() {
     let mut stray = window(&given, &lab.baseline, 13_000, 40);
     stray.experiment = "unknown".into();
     lab.agent.window(stray).await;
+    // A new run leaves nothing of the last one behind.
+    let rest = &lab.plane.rest;
+    rest.post("/experiments/e/abort", "").await;
+    rest.put("/experiments/e", &experiment("e", "cut")).await;
+    let left = lab.plane.app.windows("default", &given.experiment).await;
+    assert_eq!(left.unwrap().len(), 0);
 }
 
 /// `Queries` as agents of before read it.
@@ -468,6 +474,8 @@ async fn a_death_is_only_counted_where_nothing_else_can_be() {
 #[tokio::test]
 async fn an_agent_that_dies_of_it_before_the_step_begins_is_harm_the_third_time() {
     let mut lab = lab_on(Plane::leasing(Duration::from_secs(60)).await).await;
+    // It never takes its part, so that the step does not begin.
+    let _other = lab.plane.agent("n2").await;
     let rest = &lab.plane.rest;
     rest.put("/experiments/e", &experiment("e", "cut")).await;
     rest.post("/experiments/e/start", "").await;

@@ -113,12 +113,22 @@ pub fn verdict(experiment: &Value) {
     }
     for unit in ["points", "series", "bytes", "samples"] {
         let saving = &verdict["savings"][unit];
+        // Series are distinct in a window: their sum over windows means nothing to people.
+        let (label, windows) = match unit {
+            "series" => ("series a window", verdict["windows"]["used"].as_f64()),
+            other => (other, Some(1.0)),
+        };
         let number = |key: &str| saving[key].as_f64();
-        if let (Some(baseline), Some(candidate), Some(part)) =
-            (number("baseline"), number("candidate"), number("saving"))
-        {
+        if let (Some(baseline), Some(candidate), Some(part), Some(n)) = (
+            number("baseline"),
+            number("candidate"),
+            number("saving"),
+            windows,
+        ) {
             println!(
-                "   {unit:<18} {baseline:>12.0} -> {candidate:>12.0}   saving {:.2} %",
+                "   {label:<18} {:>12.0} -> {:>12.0}   saving {:.2} %",
+                baseline / n,
+                candidate / n,
                 100.0 * part
             );
         }
@@ -133,7 +143,7 @@ pub fn money(experiment: &Value) -> anyhow::Result<()> {
     let (known, unknown): (Vec<_>, Vec<_>) = estimates.iter().partition(|e| e.unknown.is_none());
     let hours = estimates.first().map_or(0.0, |e| e.hours);
     println!(
-        "   worth in a month, for what these nodes send; extrapolated from {}:",
+        "   worth in a month (saved of the bill), for what these nodes send; extrapolated from {}:",
         seen(hours)
     );
     for estimate in known {

@@ -99,6 +99,20 @@ async fn put_assignment(tx: &mut Tx, a: &Assignment) -> Result<(), Error> {
 }
 
 async fn put_experiment(tx: &mut Tx, e: &Experiment) -> Result<(), Error> {
+    // Another run in the place of one that ended: nobody can ask for what that one measured any more.
+    for sql in [
+        "DELETE FROM windows WHERE tenant = ?1 AND experiment IN
+           (SELECT id FROM experiments WHERE tenant = ?1 AND name = ?2 AND id <> ?3)",
+        "DELETE FROM evidence WHERE tenant = ?1 AND experiment IN
+           (SELECT id FROM experiments WHERE tenant = ?1 AND name = ?2 AND id <> ?3)",
+    ] {
+        sqlx::query(sql)
+            .bind(&e.tenant)
+            .bind(&e.name)
+            .bind(&e.id)
+            .execute(&mut *tx)
+            .await?;
+    }
     let sql = match e.row {
         0 => {
             "INSERT INTO experiments (id, phase, body, tenant, name, row)
