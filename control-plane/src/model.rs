@@ -71,7 +71,7 @@ pub struct AssignmentChange {
     pub pipeline: String,
     pub hash: String,
     pub priority: i64,
-    /// `applied`, `new-version`, `rolled-back`, `promoted`, `aborted` (a promotion taken back), `deleted`.
+    /// `applied`, `new-version`, `rolled-back`, `rolled-back-to` (a hash that was named), `promoted`, `aborted` (a promotion taken back), `deleted`.
     pub cause: String,
     pub actor: String,
     pub time_ms: u64,

@@ -71,8 +71,8 @@ pub struct GetArgs {
     /// Events only: those of this kind (experiment.phase), or of all that begin so (agent.*). Can be repeated.
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
-    /// Events only: also experiment.window, one for each report of an agent, which is left out unless it is asked for
-    /// by `--kind experiment.window`.
+    /// Events only: also experiment.window, one for each report of an agent, which is left out unless `--kind` covers
+    /// it.
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -114,7 +114,11 @@ fn range(args: &GetArgs) -> anyhow::Result<String> {
     if !args.kind.is_empty() {
         query.push_str(&format!("&kind={}", args.kind.join(",")));
     }
-    if !args.all && !args.kind.iter().any(|kind| kind == WINDOW) {
+    let covers = |kind: &String| match kind.strip_suffix('*') {
+        Some(begin) => WINDOW.starts_with(begin),
+        None => kind == WINDOW,
+    };
+    if !args.all && !args.kind.iter().any(covers) {
         query.push_str(&format!("&except={WINDOW}"));
     }
     let Some(since) = &args.since else {

@@ -164,7 +164,7 @@ pub struct ChangeBody {
     /// The name of the pipeline that `hash` is; null: there is none (any more).
     pub pipeline_name: Option<String>,
     pub priority: i64,
-    /// `applied`, `new-version`, `rolled-back`, `promoted`, `aborted` (a promotion taken back), `deleted`.
+    /// `applied`, `new-version`, `rolled-back`, `rolled-back-to` (a hash that was named), `promoted`, `aborted` (a promotion taken back), `deleted`.
     pub cause: String,
     pub actor: String,
     pub time: String,

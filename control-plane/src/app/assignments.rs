@@ -13,6 +13,9 @@ const WHAT: &str = "the assignment";
 
 /// Cause of a change that a promotion made.
 pub(super) const PROMOTED: &str = "promoted";
+/// Cause of a rollback to the pipeline before, and of one to a pipeline that a person named.
+const ROLLED_BACK: &str = "rolled-back";
+const ROLLED_BACK_TO: &str = "rolled-back-to";
 /// Cause of a change that took a promotion back.
 pub(super) const ABORTED: &str = "aborted";
 
@@ -261,6 +264,7 @@ impl App {
     ) -> Result<RolledBack, Error> {
         let _turn = self.turn.lock().await;
         let current = self.assignment(&caller.tenant, name).await?;
+        let cause = to.map_or(ROLLED_BACK, |_| ROLLED_BACK_TO);
         let to = self.rollback_target(&current, to).await?;
         self.refuse_quarantined(&caller.tenant, &to).await?;
         let from = current.hash.clone();
@@ -271,7 +275,7 @@ impl App {
             name: name.into(),
             spec,
             hash: to.clone(),
-            cause: "rolled-back",
+            cause,
         };
         self.edit(caller, &before, edit).await?;
         let agents = self.connected_under(&caller.tenant, name).await?;
@@ -294,12 +298,16 @@ impl App {
             None => {
                 let barred = self.store.quarantine(tenant).await?;
                 let mut barred: BTreeSet<String> = barred.into_iter().map(|q| q.hash).collect();
+                let experiments = self.store.experiments(Some(tenant)).await?;
+                let taken = experiments.into_iter().filter(|e| e.taken_back);
+                barred.extend(taken.map(|e| e.candidate_hash));
                 for change in &history {
                     if self.by_hash(tenant, &change.hash).await?.is_none() {
                         barred.insert(change.hash.clone());
                     }
                 }
-                earlier(current, &history, barred)?
+                let now = self.named(tenant, &current.hash).await?;
+                earlier(current, &now, &history, barred)?
             }
             Some(hash) if is_hash(hash) => hash.to_owned(),
             Some(prefix) => history
@@ -332,17 +340,19 @@ impl App {
     }
 }
 
-/// The pipeline before the present one that neither an abort nor a quarantine took away. `barred`: hashes that
-/// are quarantined, or of pipelines that were deleted.
+/// The pipeline before the present one that neither an abort, a quarantine nor a rollback took away: said twice it
+/// does not lead forward again. `now`: what people are told of the present one; `barred`: hashes that are
+/// quarantined or were taken back, or of pipelines that were deleted.
 fn earlier(
     current: &Assignment,
+    now: &str,
     history: &[AssignmentChange],
     mut barred: BTreeSet<String>,
 ) -> Result<String, Error> {
     let mut passed: Vec<String> = Vec::new();
     let mut after: Option<&AssignmentChange> = None;
     for change in history {
-        if after.is_some_and(|a| a.cause == ABORTED) {
+        if after.is_some_and(|a| a.cause == ABORTED || a.cause == ROLLED_BACK) {
             barred.insert(change.hash.clone());
         }
         after = Some(change);
@@ -362,8 +372,9 @@ fn earlier(
         some => {
             let some: Vec<&str> = some.iter().map(|hash| short(hash)).collect();
             format!(
-                "there is nothing before the present pipeline of assignment {name} but what was deleted, or taken \
-                 away by an abort or a quarantine ({}): apply what it is to lead to",
+                "assignment {name} leads to {now}, and before that to nothing but what was deleted, or taken away by \
+                 an abort, a quarantine or a rollback ({}): `phoenix rollback {name} --to HASH` leads where you \
+                 want it",
                 some.join(", ")
             )
         }

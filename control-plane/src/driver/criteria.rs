@@ -55,8 +55,8 @@ pub fn criteria(e: &Experiment, step: &Step, memory: &Memory, ask: Ask, until_ms
     );
     asked.agents.clone_from(&memory.agents);
     if some {
-        let chosen = memory.agents.iter().filter(|a| e.chosen.contains(a));
-        asked.candidate_agents = chosen.cloned().collect();
+        // Also those that were away when the step began: they have the candidate when they are back.
+        asked.candidate_agents.clone_from(&e.chosen);
     }
     asked.until_ms = (until_ms < u64::MAX).then_some(until_ms);
     // Nothing assigned: the agents pass everything through.

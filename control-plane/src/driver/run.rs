@@ -151,20 +151,16 @@ impl Look<'_> {
         self.step.dwell_ms.saturating_sub(self.seen_ms())
     }
 
-    /// The time that the reports of agents with the second arm cover.
+    /// The time that comparable reports of one agent with the second arm cover, of the one that has most: the
+    /// clocks of two are not one.
     fn seen_ms(&self) -> u64 {
-        let some = self.by_node();
+        let mut spans: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
         let windows = self.facts.windows.iter();
-        let has = windows.filter(|w| !some || self.e.chosen.contains(&w.agent));
-        let mut spans: Vec<(u64, u64)> = has.map(|w| (w.start_ms, w.end_ms)).collect();
-        spans.sort_unstable();
-        let mut until = 0;
-        let mut seen = 0;
-        for (start, end) in spans {
-            seen += end.saturating_sub(start.max(until));
-            until = until.max(end);
+        for w in windows.filter(|w| w.void_reason.is_empty() && self.e.chosen.contains(&w.agent)) {
+            let of = spans.entry(&w.agent).or_default();
+            of.push((w.start_ms, w.end_ms));
         }
-        seen
+        spans.into_values().map(covered).max().unwrap_or(0)
     }
 
     /// The end of the whole run.
@@ -210,4 +206,15 @@ impl Look<'_> {
             },
         }
     }
+}
+
+/// How much time these spans cover together.
+fn covered(mut spans: Vec<(u64, u64)>) -> u64 {
+    spans.sort_unstable();
+    let (mut seen, mut until) = (0, 0);
+    for (start, end) in spans {
+        seen += end.saturating_sub(start.max(until));
+        until = until.max(end);
+    }
+    seen
 }

@@ -84,6 +84,14 @@ async fn a_rollback_goes_to_the_pipeline_before_and_back_again() {
     );
     assert_eq!(back.at("/agents").as_u64(), Some(1));
     agent.baseline(&one).await;
+    // Said again (the answer may have been lost) it does not lead forward to what was bad.
+    let again = rest.post("/assignments/a/rollback", "").await;
+    again.refused(409, "no-earlier-pipeline");
+    let said = again.text("/error/message");
+    assert!(
+        said.contains(&format!("leads to p ({})", &one[..12])) && said.contains("--to"),
+        "{said}"
+    );
     // Pinned: a new version of the name does not move it.
     let three = plane.pipeline("p", "three").await;
     assert!(agent.quiet(Duration::from_millis(300)).await);
@@ -94,6 +102,11 @@ async fn a_rollback_goes_to_the_pipeline_before_and_back_again() {
         three
     );
     agent.baseline(&three).await;
+    // What a person named is no way back, and can be left again.
+    let back = rest.post("/assignments/a/rollback", "").await;
+    assert_eq!(back.text("/to"), one);
+    let forth = rest.post("/assignments/a/rollback", &to).await;
+    assert_eq!(forth.text("/to"), three);
     let unknown = format!("{{ \"to\": \"{}\" }}", "0".repeat(64));
     rest.post("/assignments/a/rollback", &unknown)
         .await
@@ -108,7 +121,14 @@ async fn a_rollback_goes_to_the_pipeline_before_and_back_again() {
         .collect();
     assert_eq!(
         causes,
-        ["rolled-back", "rolled-back", "new-version", "applied"]
+        [
+            "rolled-back-to",
+            "rolled-back",
+            "rolled-back-to",
+            "rolled-back",
+            "new-version",
+            "applied"
+        ]
     );
 }
 

@@ -124,9 +124,13 @@ async fn a_rollback_goes_to_nothing_that_an_abort_or_a_quarantine_took_away() {
     lab.ends("e", good(false), true).await;
     let rest = &lab.plane.rest;
     assert_eq!(rest.delete("/pipelines/base").await.status, 204);
-    rest.post("/experiments/e/abort", "")
-        .await
-        .refused(409, "no-earlier-pipeline");
+    let did = rest.post("/experiments/e/abort", "").await;
+    assert_eq!(did.at("/changed").as_bool(), Some(false), "{did:?}");
+    let said = did.text("/did");
+    assert!(
+        said.contains("was deleted") && said.contains("rollback a --to"),
+        "{said}"
+    );
     assert_eq!(lab.plane.pipeline("base", "debug.*").await, lab.baseline);
     rest.post("/experiments/e/abort", "").await;
 
@@ -160,6 +164,7 @@ async fn a_candidate_that_is_assigned_already_is_promoted_without_a_change() {
     assert_eq!(history.text("/0/cause"), "applied");
     // Nor is it taken away by who takes nothing but the promotion back.
     let did = rest.post("/experiments/e/abort", "").await;
-    assert!(did.text("/did").contains("before"), "{did:?}");
+    assert!(did.text("/did").contains("rollback a --to"), "{did:?}");
+    assert_eq!(did.at("/changed").as_bool(), Some(false), "{did:?}");
     assert_eq!(rest.get("/assignments/a").await.text("/hash"), candidate);
 }

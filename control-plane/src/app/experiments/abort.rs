@@ -103,9 +103,18 @@ impl App {
             return Ok(nothing(e, did));
         };
         let (mut changes, mut events) = (Vec::new(), Vec::new());
-        let did = self
+        let undone = self
             .undo(caller, &e, current, &mut changes, &mut events)
             .await?;
+        let did = match undone {
+            Ok(did) => did,
+            Err(why) => {
+                let did = format!(
+                    "nothing was changed: {why}; `phoenix rollback {name} --to HASH` leads it elsewhere"
+                );
+                return Ok(nothing(e, did));
+            }
+        };
         e.promoted_to = None;
         e.taken_back = true;
         let change = PhaseChange {
@@ -123,6 +132,7 @@ impl App {
         })
     }
 
+    /// What was done, or why the assignment still leads to the candidate.
     async fn undo(
         &self,
         caller: &Caller,
@@ -130,36 +140,36 @@ impl App {
         current: Assignment,
         changes: &mut Vec<Change>,
         events: &mut Vec<NewEvent>,
-    ) -> Result<String, Error> {
+    ) -> Result<Result<String, String>, Error> {
         let name = current.name.clone();
         let history = self.store.assignment_history(&e.tenant, &name).await?;
         // Newest first.
         let mut led = history.iter().take_while(|h| h.hash == e.candidate_hash);
         if !led.any(|h| h.cause == PROMOTED) {
-            return Ok(format!(
-                "assignment {name} led to the candidate before and still does"
-            ));
+            return Ok(Err(format!(
+                "assignment {name} led to the candidate before the promotion"
+            )));
         }
         // What it led to before the promotion; a deletion leads nowhere.
         let mut before = history.iter().skip_while(|h| h.hash == e.candidate_hash);
         let Some(before) = before.next().filter(|h| !h.hash.is_empty()) else {
             self.dropped(caller, current, ABORTED, changes, events)
                 .await?;
-            return Ok(format!(
+            return Ok(Ok(format!(
                 "assignment {name}, which the promotion made, was deleted"
-            ));
+            )));
         };
         let to = &before.hash;
         if self.by_hash(&e.tenant, to).await?.is_none() {
-            return Err(Error::refused(
-                "no-earlier-pipeline",
-                format!(
-                    "the pipeline that assignment {name} led to before the promotion was deleted: apply what it is \
-                     to lead to"
-                ),
-            ));
+            return Ok(Err(format!(
+                "the pipeline that assignment {name} led to before the promotion was deleted"
+            )));
         }
-        self.refuse_quarantined(&e.tenant, to).await?;
+        if let Err(Error::Refused { message, .. }) = self.refuse_quarantined(&e.tenant, to).await {
+            return Ok(Err(format!(
+                "what assignment {name} led to before the promotion cannot be given to agents: {message}"
+            )));
+        }
         // By the name that was written, while that still leads there.
         let newest = self.resolve(&e.tenant, &before.pipeline).await?;
         let same = newest.is_some_and(|p| p.hash == *to);
@@ -179,6 +189,6 @@ impl App {
         self.moved(caller, &all, edit, None, changes, events)
             .await?;
         let what = self.named(&e.tenant, to).await?;
-        Ok(format!("assignment {name} was rolled back to {what}"))
+        Ok(Ok(format!("assignment {name} was rolled back to {what}")))
     }
 }

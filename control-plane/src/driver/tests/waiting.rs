@@ -166,6 +166,59 @@ fn nobody_is_waited_for_by_no_name() {
 }
 
 #[test]
+fn a_chosen_node_that_is_away_when_the_step_begins_has_the_candidate_when_it_is_back() {
+    let text =
+        "maxDuration: 10m, steps: [ { step: ramp, by: node, to: [2 nodes], minWindows: 2 } ]";
+    let mut story = Story::of(text, 3);
+    let away = story.experiment.chosen.first().cloned().unwrap();
+    let agents = &mut story.facts.agents;
+    let away = agents.iter().position(|a| a.agent == away).unwrap();
+    (agents[away].connected, agents[away].gone) = (false, Some(Gone::Left(START)));
+    story.take();
+    story.look();
+    assert_eq!(story.phase(), Phase::Running);
+    let back = &mut story.facts.agents[away];
+    (back.connected, back.gone, back.runs) = (true, None, true);
+    for _ in 0..4 {
+        story.window(50);
+    }
+    let said = waits(&story);
+    assert!(!said.contains("not divided"), "{said}");
+    let rows = rows(&story);
+    let found = figures(
+        &story.experiment,
+        &rows,
+        &compared(&story.experiment, &rows),
+    )
+    .unwrap();
+    assert_eq!(found.comparable, 9, "three agents after the warm-up");
+}
+
+#[test]
+fn a_dwell_is_of_one_agents_clock_and_of_windows_that_are_not_void() {
+    let text = "maxDuration: 1h, steps: [ { step: shadow, minWindows: 2, dwell: 1m } ]";
+    let mut story = Story::of(text, 2);
+    story.take();
+    story.look();
+    for n in 0..4 {
+        story.window(50);
+        // The other agent's clock is half a window ahead, and one window of each is void.
+        for w in story.facts.windows.iter_mut().rev().take(2) {
+            let ahead = u64::from(w.agent.ends_with("n2")) * 5_000;
+            (w.start_ms, w.end_ms) = (w.start_ms + ahead, w.end_ms + ahead);
+            if n == 2 {
+                w.void_reason = "stalled".into();
+            }
+        }
+    }
+    let look = waits(&story);
+    assert!(
+        look.contains("dwells for another 30 s of windows"),
+        "{look}"
+    );
+}
+
+#[test]
 fn a_step_dwells_in_windows_and_not_while_none_came() {
     let text = "maxDuration: 1h, steps: [ { step: shadow, minWindows: 2, dwell: 1m } ]";
     let mut story = Story::of(text, 1);
