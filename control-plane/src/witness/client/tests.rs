@@ -61,18 +61,24 @@ fn client(url: &str, backends: &str) -> Client {
     Client::new(&document, &backends.of(url)).unwrap()
 }
 
-/// The version, once the server is up.
+/// The version, once the server is up and answers queries: it tells its version before it has opened its storage.
 async fn up(client: &Client) -> Result<Option<String>, Silence> {
     let began = Instant::now();
     loop {
-        match client.version().await {
-            Err(Silence::Away(why))
-                if why.contains("refused") && began.elapsed() < Duration::from_secs(60) =>
-            {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            other => return other,
+        let version = client.version().await;
+        let why = match &version {
+            Ok(_) => match client.ask("vector(1)", (0, 0), 10_000, Named::No).await {
+                Err(Silence::Away(why)) => why,
+                _ => return version,
+            },
+            Err(Silence::Away(why)) => why.clone(),
+            Err(_) => return version,
+        };
+        let starting = why.contains("refused") || why.contains("503");
+        if !starting || began.elapsed() > Duration::from_secs(60) {
+            return version;
         }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
