@@ -59,6 +59,8 @@ pub enum Outcome {
         reason: String,
         /// Parts of it may be taken.
         divide: bool,
+        /// For what is in it, not for who sends it, or how.
+        content: bool,
     },
     /// Worth another try, not before `after` if the next hop said so.
     Retry {
@@ -70,11 +72,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Refused, and no part of it would fare better.
-    pub fn refused(reason: String) -> Outcome {
+    /// Refused, and no part of it would fare better. `content`: for what is in it.
+    pub fn refused(reason: String, content: bool) -> Outcome {
         Outcome::Refused {
             reason,
             divide: false,
+            content,
         }
     }
 }
@@ -168,10 +171,15 @@ impl Exporter {
                         self.complain(&message);
                     }
                     self.queue.resolve(request, rejected, sent);
+                    self.queue.count_unwanted(request.lane, rejected);
                     self.queue.count_unfit(request.lane, unfit);
                     return Vec::new();
                 }
-                Outcome::Refused { reason, divide } => {
+                Outcome::Refused {
+                    reason,
+                    divide,
+                    content,
+                } => {
                     self.queue.count_error(request.lane);
                     let halves = divide.then(|| divide::halve(request)).flatten();
                     if let Some(halves) = halves.filter(|h| h.len() <= pieces) {
@@ -179,6 +187,8 @@ impl Exporter {
                     }
                     self.complain(&format!("{} points refused: {reason}", request.points));
                     self.queue.resolve(request, request.points, 0);
+                    let unwanted = if content { request.points } else { 0 };
+                    self.queue.count_unwanted(request.lane, unwanted);
                     self.queue.count_unfit(request.lane, unfit);
                     return Vec::new();
                 }

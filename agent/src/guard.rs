@@ -3,7 +3,11 @@
 //!
 //! A panic is dealt with by the worker at once. What must never be (an account that does not balance, a
 //! protected point lost, a failed export too many) counts when it is seen; what varies (memory, latency)
-//! when it is seen at two looks, one after the other.
+//! when it is seen at two looks, one after the other; so does a next hop that refuses what the candidate writes.
+
+mod refusals;
+
+pub use refusals::{Answers, Refusals};
 
 use phoenix_engine::report::{ArmFigures, Protected, Report};
 use phoenix_proto::control::{Guardrails, Harm};
@@ -90,6 +94,8 @@ pub struct Sample {
     pub rss_bytes: Option<u64>,
     /// Failed exports of the stream that holds the candidate's points, since the process began.
     pub export_errors: Option<u64>,
+    /// What the next hop has said, since the process began.
+    pub answers: Answers,
 }
 
 /// The guardrails of one candidate.
@@ -122,6 +128,11 @@ impl Guard {
     /// Resident bytes before the candidate ran.
     pub fn rss_before(&self) -> Option<u64> {
         self.rss_before
+    }
+
+    /// Whether it ends where the next hop refuses what it writes.
+    pub fn ends_if_refused(&self) -> bool {
+        self.limits.end_if_refused
     }
 
     /// Looks once; what is too much.

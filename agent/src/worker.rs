@@ -15,7 +15,7 @@ mod submit;
 mod team;
 
 use crate::exporters::queue::Run;
-use crate::guard::{Breach, Watched};
+use crate::guard::{Answers, Breach, Watched};
 use crate::receivers::budget::Reservation;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -397,6 +397,15 @@ impl WorkerHandle {
             shadow
         };
         queue.map(|queue| queue.account().errors)
+    }
+
+    /// What the next hop has said of what was written, since the process began.
+    pub fn answers(&self) -> Answers {
+        let account = self.outlets.next_hop.account();
+        Answers {
+            taken: account.accepted,
+            unwanted: account.unwanted,
+        }
     }
 
     /// Takes what waits in the channel, writes every window's last point to the queue, and stops.

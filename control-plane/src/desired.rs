@@ -4,7 +4,7 @@ mod choose;
 
 pub use choose::choose;
 
-use crate::documents::{Guardrails, Span};
+use crate::documents::{Guardrails, Kind, Share, Span, Step};
 use crate::model::{Agent, AgentShare, Assignment, Experiment, Identity, Phase};
 use phoenix_analysis::query::Asked;
 use sha2::{Digest, Sha256};
@@ -48,6 +48,7 @@ pub struct Rails {
     pub max_added_latency_ns: Option<u64>,
     pub protected_retention: Option<f64>,
     pub max_export_errors: Option<u64>,
+    pub end_if_refused: bool,
 }
 
 /// The labels that selectors see: the agent's own, and its node and cluster.
@@ -145,7 +146,7 @@ fn second_arm(e: &Experiment, agent: &Agent) -> Option<DesiredExperiment> {
         query_volume: asked.inner.volume,
         // A node that runs the baseline alone would blame the candidate for what it does not do.
         guardrails: match share.has_candidate() {
-            true => rails_of(&e.spec.guardrails),
+            true => rails_of(&e.spec.guardrails, &step),
             false => Rails::default(),
         },
         share,
@@ -158,7 +159,9 @@ fn second_arm(e: &Experiment, agent: &Agent) -> Option<DesiredExperiment> {
     })
 }
 
-fn rails_of(rails: &Guardrails) -> Rails {
+fn rails_of(rails: &Guardrails, step: &Step) -> Rails {
+    // Where other agents run the baseline alone, the judge compares.
+    let alone = matches!(step.share, Share::Everything | Share::Entities { .. });
     let nanos = |span: Span| span.0.saturating_mul(1_000_000);
     Rails {
         max_memory_ratio: rails.max_rss_ratio,
@@ -166,6 +169,7 @@ fn rails_of(rails: &Guardrails) -> Rails {
         max_added_latency_ns: rails.max_added_latency.map(nanos),
         protected_retention: Some(rails.protected_retention.0),
         max_export_errors: rails.max_export_errors.limit(),
+        end_if_refused: rails.max_export_errors.is_compared() && alone && step.kind != Kind::Aa,
     }
 }
 

@@ -2,13 +2,14 @@
 
 use super::machine::{Time, Trial};
 use super::plans::Before;
-use crate::guard::{Breach, Guard, Sample};
+use crate::guard::{Answers, Breach, Guard, Refusals, Sample};
 use std::time::Duration;
 
 /// The candidate that is watched.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     guard: Option<Guard>,
+    refusals: Refusals,
     /// Of the last experiment, before its first candidate ran. Later steps are held against the same.
     before: Option<Before>,
     /// When the present candidate's end was ordered.
@@ -27,6 +28,7 @@ impl Watch {
     /// Another plan is about to run. `before`: the agent without its candidate.
     pub fn begin(&mut self, trial: Option<&Trial>, before: &Sample, now: Time) {
         self.ordered = None;
+        self.idle(before.answers, now);
         let Some(trial) = trial else {
             self.guard = None;
             return;
@@ -54,9 +56,17 @@ impl Watch {
         self.guard.is_some()
     }
 
+    /// Looks once at what the next hop says without a candidate that would be ended for it.
+    pub fn idle(&mut self, answers: Answers, now: Time) {
+        self.refusals.look(answers, false, now);
+    }
+
     /// Looks once; what is too much, and then no more.
     pub fn look(&mut self, sample: &Sample, now: Time) -> Option<Breach> {
-        let breach = self.guard.as_mut()?.look(sample, now)?;
+        let guard = self.guard.as_mut()?;
+        let ends = guard.ends_if_refused();
+        let refused = self.refusals.look(sample.answers, ends, now);
+        let breach = guard.look(sample, now).or(refused)?;
         self.guard = None;
         self.ordered = Some(now);
         Some(breach)

@@ -271,6 +271,7 @@ impl Session {
         Sample {
             rss_bytes: (self.options.vitals)().rss_bytes,
             export_errors: self.worker.export_errors(is_split(plan)),
+            answers: self.worker.answers(),
             ..Sample::default()
         }
     }
@@ -278,6 +279,7 @@ impl Session {
     /// Looks for harm that a candidate does, whether or not anybody listens.
     async fn look(&mut self) -> Result<(), Gone> {
         if !self.watch.runs() {
+            self.watch.idle(self.worker.answers(), self.now());
             return Ok(());
         }
         let figures = self.worker.figures().await?;

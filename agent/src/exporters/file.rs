@@ -45,7 +45,7 @@ impl FileSink {
     pub fn write(&mut self, request: &Outgoing) -> Outcome {
         let message = match self.message(request) {
             Ok(message) => message,
-            Err(error) => return Outcome::refused(error.to_string()),
+            Err(error) => return Outcome::refused(error.to_string(), false),
         };
         match self.append(&message) {
             Ok(()) => Outcome::Accepted {

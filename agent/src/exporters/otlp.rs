@@ -199,7 +199,7 @@ fn refusal(status: Status) -> Outcome {
     if Code(status.code).is_retryable(after.is_some()) {
         Outcome::Retry { reason, after }
     } else {
-        Outcome::refused(reason)
+        Outcome::refused(reason, status.code == Code::INVALID_ARGUMENT.0)
     }
 }
 
@@ -235,8 +235,13 @@ fn http_refusal(retry: bool, status: StatusCode, after: Option<Duration>, said: 
     if retry {
         Outcome::Retry { reason, after }
     } else {
-        Outcome::refused(reason)
+        Outcome::refused(reason, is_of_content(status))
     }
+}
+
+/// An answer to what a request holds; others (credentials, path, a hop that fails) any request would get.
+pub fn is_of_content(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 413 | 415 | 422)
 }
 
 /// Reads partial success; an answer that is none (some hops answer "OK") accepts everything.

@@ -69,7 +69,9 @@ pub struct Account {
     pub accepted: u64,
     /// Points that it refused for good, and those that have no form there.
     pub refused: u64,
-    /// Of these, points that have no form there, by `Unfit as usize`.
+    /// Of these, points that it refused for what they are: not for a lack of credentials, nor given up.
+    pub unwanted: u64,
+    /// Of the refused, points that have no form there, by `Unfit as usize`.
     pub unfit: [u64; Unfit::ALL.len()],
     /// Bytes that wait or are being sent.
     pub bytes: usize,
@@ -89,6 +91,7 @@ impl Account {
         self.written += other.written;
         self.accepted += other.accepted;
         self.refused += other.refused;
+        self.unwanted += other.unwanted;
         add_unfit(&mut self.unfit, other.unfit);
         self.bytes += other.bytes;
         self.errors += other.errors;
@@ -275,6 +278,11 @@ impl Queue {
     /// Whether a drain has begun.
     pub fn is_closed(&self) -> bool {
         (0..self.lanes.len()).any(|lane| self.state(lane).closed)
+    }
+
+    /// Says of refused points that it was for what they are; once they were counted as refused.
+    pub fn count_unwanted(&self, lane: usize, points: u64) {
+        self.state(lane).account.unwanted += points;
     }
 
     /// Says of refused points that they have no form there; once they were counted as refused.

@@ -10,6 +10,7 @@ mod told;
 mod wire;
 
 use super::Outcome;
+use super::otlp::is_of_content;
 use super::queue::{Outgoing, Run};
 use super::transport::{self, Chunks, Connection};
 use crate::remote_write::{self, Family, Series, Translation};
@@ -299,6 +300,7 @@ impl RemoteWriteSink {
             reason,
             // A sample that is late or twice there; most receivers then take none of the request.
             divide: answer.status == StatusCode::BAD_REQUEST,
+            content: is_of_content(answer.status),
         }
     }
 

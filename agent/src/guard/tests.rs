@@ -34,6 +34,7 @@ fn without_limits_only_an_account_that_does_not_balance_is_harm() {
         rss_bytes: Some(u64::MAX),
         export_errors: Some(1_000),
         imbalance: 0,
+        answers: Answers::default(),
     };
     for seconds in 1..5 {
         assert_eq!(look(&mut guard, seconds, bad), None);

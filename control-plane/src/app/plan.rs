@@ -122,6 +122,7 @@ fn assignment(
             max_added_latency_ns: e.guardrails.max_added_latency_ns,
             protected_retention: e.guardrails.protected_retention,
             max_export_errors: e.guardrails.max_export_errors,
+            end_if_refused: e.guardrails.end_if_refused,
         }),
     }
 }

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::documents::{AssignmentSpec, ExportErrors, Kind, Selector, StepSpec, parse_experiment};
+use crate::documents::{
+    AssignmentSpec, By, ExportErrors, Kind, Selector, StepSpec, parse_experiment,
+};
 use crate::model::{AgentStatus, Quarantined};
 
 fn selector(pairs: &[(&str, &str)]) -> Selector {
@@ -179,6 +181,35 @@ fn an_agent_acts_on_failed_exports_where_the_document_has_a_number_and_it_runs_t
     assert_eq!(limit(ExportErrors::default(), &it), None);
     assert_eq!(limit(ExportErrors::AtMost(0), &it), Some(0));
     assert_eq!(limit(ExportErrors::AtMost(0), &[]), None, "the baseline's");
+}
+
+#[test]
+fn a_candidate_that_is_refused_ends_by_itself_where_no_other_agent_runs_the_baseline() {
+    let all = [assignment("a", &[], "a", 0)];
+    let ends = |step: StepSpec, written: ExportErrors| {
+        let mut e = running("{}", None, "c");
+        e.baseline_hash = Some("a".into());
+        e.spec.guardrails.max_export_errors = written;
+        e.spec.steps = vec![step];
+        let wanted = desired(&all, &[e], &agent(&[]));
+        wanted.experiment.unwrap().guardrails.end_if_refused
+    };
+    let compared = ExportErrors::default();
+    let ramp = |by| StepSpec {
+        by: Some(by),
+        entity: vec!["host.name".into()],
+        ..StepSpec::plain(Kind::Ramp)
+    };
+    assert!(ends(StepSpec::plain(Kind::Bake), compared));
+    assert!(ends(ramp(By::Entity), compared));
+    assert!(!ends(ramp(By::Node), compared), "the judge compares");
+    assert!(!ends(StepSpec::plain(Kind::Shadow), compared));
+    assert!(!ends(StepSpec::plain(Kind::Aa), compared));
+    assert!(!ends(StepSpec::plain(Kind::Bake), ExportErrors::NotJudged));
+    assert!(
+        !ends(StepSpec::plain(Kind::Bake), ExportErrors::AtMost(9)),
+        "a number of its own"
+    );
 }
 
 #[test]

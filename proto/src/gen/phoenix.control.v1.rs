@@ -179,6 +179,9 @@ pub struct Guardrails {
     /// Resident memory of the agent while the candidate runs, bytes.
     #[prost(uint64, optional, tag = "5")]
     pub max_memory_bytes: ::core::option::Option<u64>,
+    /// The next hop refuses for what they are at least half of the points that it answers for, and did not before.
+    #[prost(bool, tag = "6")]
+    pub end_if_refused: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Problem {

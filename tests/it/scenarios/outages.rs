@@ -1,5 +1,5 @@
 //! A next hop that is away while a ramp runs is nobody's fault; one that takes only the baseline's points is the
-//! candidate's.
+//! candidate's, and so is one that refuses what it took before.
 
 use super::world::{World, agent_settings, pipeline, sink};
 use axum::Router;
@@ -18,11 +18,17 @@ const PIPELINES: [(&str, &str); 2] = [
     ),
 ];
 
-const EXPERIMENT: &str = "---\napiVersion: phoenix/v1\nkind: Experiment\nmetadata: { name: thin }\nspec: { candidate: thin, \
-     window: 1s, maxDuration: 90s, goal: { saving: points, target: 5% }, onSuccess: promote, \
-     steps: [ { step: shadow, minWindows: 2 }, { step: ramp, by: node, to: [1 node], minWindows: 3, dwell: 15s } ] }\n";
+const RAMP: &str = "step: ramp, by: node, to: [1 node], minWindows: 3, dwell: 15s";
 
-/// Two nodes under load, each before a hop of its own or both before one; one of them has the candidate.
+fn experiment(step: &str) -> String {
+    format!(
+        "---\napiVersion: phoenix/v1\nkind: Experiment\nmetadata: {{ name: thin }}\nspec: {{ candidate: thin, \
+         window: 1s, maxDuration: 90s, goal: {{ saving: points, target: 5% }}, onSuccess: promote, \
+         steps: [ {{ step: shadow, minWindows: 2 }}, {{ {step} }} ] }}\n"
+    )
+}
+
+/// Two nodes under load, each before a hop of its own or both before one, in a shadow step and another.
 struct Ramp {
     world: World,
     other: Agent,
@@ -31,7 +37,7 @@ struct Ramp {
 
 impl Ramp {
     /// `exporter`: of OTLP, without its address.
-    async fn start(hops: [SocketAddr; 2], exporter: &str) -> Ramp {
+    async fn start(hops: [SocketAddr; 2], exporter: &str, step: &str) -> Ramp {
         let folder = tempfile::tempdir().expect("folder");
         let control = ControlPlane::start(&folder.path().join("server"), "127.0.0.1:0").await;
         let (sink, shadow) = (sink().await, sink().await);
@@ -58,7 +64,7 @@ impl Ramp {
         let documents = PIPELINES.map(|(name, spec)| pipeline(name, spec)).concat();
         world.apply(&documents).await;
         world.assign("all").await;
-        world.apply(EXPERIMENT).await;
+        world.apply(&experiment(step)).await;
         let start = "/experiments/thin/start";
         world.control.api.post(start, None).await;
         Ramp {
@@ -113,7 +119,7 @@ async fn a_next_hop_that_is_away_for_a_moment_in_a_ramp_ends_nothing() {
     let mut hop = sink_at("127.0.0.1:0").await;
     let address = hop.address("otlp");
     let exporter = "protocol: grpc, compression: none, retry: { initial: 200ms, max: 500ms }";
-    let ramp = Ramp::start([address; 2], exporter).await;
+    let ramp = Ramp::start([address; 2], exporter, RAMP).await;
     ramp.runs().await;
     hop.kill().await;
     ramp.noticed().await;
@@ -140,13 +146,38 @@ async fn a_candidate_whose_points_alone_are_refused_is_ended_and_barred() {
         [hop().await, hop().await],
         "protocol: http, compression: none",
     );
-    let ramp = Ramp::start([hops[0].0, hops[1].0], refuses).await;
+    let ramp = Ramp::start([hops[0].0, hops[1].0], refuses, RAMP).await;
     let chosen = ramp.runs().await;
     hops[chosen].1.store(true, Ordering::Relaxed);
     let ended = ramp.world.ended("thin").await;
     assert_eq!(ended["verdict"]["outcome"], "reject", "{ended:#}");
     assert_eq!(exports(&ended)["outcome"], "harm", "{ended:#}");
     let barred = ramp.world.control.api.get("/quarantine").await;
+    assert_eq!(barred[0]["hash"], ended["candidateHash"], "{barred:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_that_runs_everywhere_and_is_refused_is_ended_and_barred() {
+    let (address, refuses) = hop().await;
+    let exporter = "protocol: http, compression: none";
+    let bake = "step: bake, minWindows: 3, dwell: 60s";
+    let fleet = Ramp::start([address; 2], exporter, bake).await;
+    let api = &fleet.world.control.api;
+    eventually("both to report in the bake", async || {
+        let e = api.try_get("/experiments/thin").await?;
+        let runs = e["step"] == "bake" && e["live"]["agents"] == 2;
+        runs.then_some(())
+    })
+    .await;
+    refuses.store(true, Ordering::Relaxed);
+    let ended = fleet.world.ended("thin").await;
+    assert_eq!(ended["phase"], "Failed", "{ended:#}");
+    let reason = ended["reason"].as_str().expect("reason");
+    assert!(
+        reason.contains("refuses what the candidate writes"),
+        "{reason}"
+    );
+    let barred = api.get("/quarantine").await;
     assert_eq!(barred[0]["hash"], ended["candidateHash"], "{barred:#}");
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::receivers::budget::Budget;
+use crate::settings::Batch;
 use phoenix_engine::engine::Fault;
 use phoenix_engine::engine::meter::Reading;
 use phoenix_proto::control::{Guardrails, Harm};
@@ -33,6 +34,7 @@ struct Lonely {
     client: Client,
     rss: Arc<AtomicU64>,
     shadow: Arc<Queue>,
+    next_hop: Arc<Queue>,
     assigned: DesiredState,
 }
 
@@ -60,6 +62,7 @@ impl Lonely {
         });
         let boot = Boot::read(&options.state);
         let shadow = Arc::new(Queue::new(1 << 20));
+        let next_hop = Arc::new(Queue::new(1 << 24));
         let (worker, notices, task) = worker::spawn(Start {
             engine: phoenix_engine::engine::Settings {
                 clock: Some(slow),
@@ -68,7 +71,7 @@ impl Lonely {
             },
             plan: boot.plan(),
             outlets: Outlets {
-                next_hop: Arc::new(Queue::new(1 << 24)),
+                next_hop: next_hop.clone(),
                 copies: vec![],
                 shadow: Some(shadow.clone()),
                 witness: None,
@@ -98,6 +101,7 @@ impl Lonely {
             client,
             rss,
             shadow,
+            next_hop,
             assigned,
         }
     }
@@ -212,6 +216,40 @@ async fn failed_exports_of_its_points_end_the_candidate() {
     (0..3).for_each(|_| agent.shadow.count_error(0));
     let status = agent.ended(Harm::Export).await;
     assert_eq!((status.measured, status.threshold), (Some(3.0), Some(2.0)));
+}
+
+#[tokio::test]
+async fn a_next_hop_that_refuses_what_it_writes_ends_the_candidate() {
+    let limits = Guardrails {
+        end_if_refused: true,
+        ..Guardrails::default()
+    };
+    let whole = |experiment: &mut ExperimentAssignment| {
+        (experiment.mode, experiment.percent) = (Mode::Split.into(), 100.0);
+    };
+    let agent = Lonely::with(limits, whole).await;
+    agent.next_hop.push("taken".into(), 10);
+    let batch = Batch {
+        points: 1,
+        bytes: 1,
+        timeout: Duration::ZERO,
+    };
+    let request = agent.next_hop.next(&batch).await.unwrap();
+    agent.next_hop.resolve(&request, 0, 1);
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert!(agent.runs());
+    let queue = agent.next_hop.clone();
+    let refuses = tokio::spawn(async move {
+        loop {
+            queue.lose(0, 10);
+            queue.count_unwanted(0, 10);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let status = agent.ended(Harm::Export).await;
+    refuses.abort();
+    assert_eq!((status.measured, status.threshold), (Some(1.0), Some(0.5)));
+    assert!(status.reason.contains("refuses what"), "{}", status.reason);
 }
 
 #[tokio::test]
