@@ -124,8 +124,9 @@ pub struct Agent {
 pub struct Died {
     /// Id of the experiment.
     pub experiment: String,
+    /// Those that nothing else can have ended; others are remembered without being counted.
     pub times: u32,
-    /// When it was last heard of before the last of them.
+    /// When it was last heard of before the last that ended without a goodbye, counted or not.
     pub last_ms: u64,
 }
 

@@ -117,7 +117,8 @@ pub enum Ask {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Died {
-    /// Its processes that ended so, in the whole experiment, and were followed by another.
+    /// Its processes that ended so, in the whole experiment, and were followed by another. 0: it is another process,
+    /// and how the one before ended is not known.
     pub times: u32,
     /// When it was last heard of before that, Unix epoch milliseconds.
     pub last_ms: u64,

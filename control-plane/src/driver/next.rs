@@ -58,7 +58,7 @@ pub struct Fact {
     pub connected: bool,
     /// It is not connected, and how that came.
     pub gone: Option<Gone>,
-    /// Its processes that died with the candidate, and when the last of them was last heard of.
+    /// Its processes that died with the candidate, and when the last that may have was last heard of (0: none).
     pub deaths: u32,
     pub died_ms: u64,
     /// It has a part in the present step.

@@ -128,7 +128,7 @@ impl Look<'_> {
                 Some(Gone::Silent(since)) if memory.agents.contains(&a.agent) => Some(since),
                 _ => None,
             };
-            (silent.is_some() || a.deaths > 0).then_some(Died {
+            (silent.is_some() || a.deaths > 0 || a.died_ms > 0).then_some(Died {
                 times: a.deaths,
                 last_ms: silent.unwrap_or(a.died_ms),
                 away: silent.is_some(),

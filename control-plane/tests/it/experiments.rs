@@ -433,8 +433,9 @@ async fn a_death_with_the_candidate_is_told_from_a_stop_and_shown_at_once() {
     assert_eq!(deaths(&rest.get(at).await), Some(1));
 }
 
-/// An agent that has the candidate, is gone as `goes` says, and is back as another process: how often it died.
-async fn dies(lease: Duration, goes: impl AsyncFnOnce(&mut FakeAgent)) -> Option<u64> {
+/// An agent that has the candidate, is gone as `goes` says, and is back as another process: how often it died, and
+/// whether it is asked about.
+async fn dies(lease: Duration, goes: impl AsyncFnOnce(&mut FakeAgent)) -> (Option<u64>, bool) {
     let mut lab = lab_on(Plane::leasing(lease).await).await;
     lab.start().await;
     let rest = &lab.plane.rest;
@@ -445,23 +446,36 @@ async fn dies(lease: Duration, goes: impl AsyncFnOnce(&mut FakeAgent)) -> Option
     lab.agent.connect().await.unwrap();
     let back = |a: &crate::support::Answer| a.body.to_string().contains("the-next");
     rest.until("/events?limit=1000", back).await;
-    rest.get(at).await.at("/agents/0/deaths").as_u64()
+    let deaths = rest.get(at).await.at("/agents/0/deaths").as_u64();
+    let events = rest.get("/events?limit=1000").await;
+    let asked = |e: &serde_json::Value| e["body"]["died"].is_object();
+    (deaths, events.body.as_array().unwrap().iter().any(asked))
 }
 
 #[tokio::test]
 async fn a_death_is_only_counted_where_nothing_else_can_be() {
     let minute = Duration::from_secs(60);
-    assert_eq!(dies(minute, async |_: &mut FakeAgent| {}).await, Some(1));
+    assert_eq!(
+        dies(minute, async |_: &mut FakeAgent| {}).await,
+        (Some(1), true)
+    );
     // Its lease had lapsed when the connection was lost: it may have run the baseline.
     let silent = async |_: &mut FakeAgent| tokio::time::sleep(Duration::from_millis(400)).await;
-    assert_eq!(dies(Duration::from_millis(150), silent).await, Some(0));
+    assert_eq!(
+        dies(Duration::from_millis(150), silent).await,
+        (Some(0), true)
+    );
     // A life between, of which nothing is known.
     let between = async |agent: &mut FakeAgent| {
         reborn(agent, "between");
         agent.connect().await.unwrap();
         agent.desired(|_| true).await;
     };
-    assert_eq!(dies(minute, between).await, Some(1), "the first of them");
+    assert_eq!(
+        dies(minute, between).await,
+        (Some(1), true),
+        "the first of them"
+    );
     // One of a version that does not say goodbye may have been told to stop.
     let old = async |agent: &mut FakeAgent| {
         agent.disconnect();
@@ -469,7 +483,7 @@ async fn a_death_is_only_counted_where_nothing_else_can_be() {
         agent.connect().await.unwrap();
         agent.desired(|_| true).await;
     };
-    assert_eq!(dies(minute, old).await, Some(0));
+    assert_eq!(dies(minute, old).await, (Some(0), false));
 }
 
 #[tokio::test]

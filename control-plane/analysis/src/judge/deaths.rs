@@ -29,8 +29,8 @@ pub fn agents(criteria: &Criteria, selection: &Selection<'_>) -> Criterion {
     let waited = died
         .iter()
         .filter(|(_, d)| !d.away)
-        .map(|(agent, d)| (agent, since(agent, d)))
-        .find(|(_, windows)| *windows < least);
+        .map(|(agent, d)| (agent, ended(d), since(agent, d)))
+        .find(|(_, _, windows)| *windows < least);
     let (ruling, reason) = if let Some((agent, d)) = often {
         (
             Ruling::Harm,
@@ -44,22 +44,19 @@ pub fn agents(criteria: &Criteria, selection: &Selection<'_>) -> Criterion {
                 silent.join(", ")
             ),
         )
-    } else if let Some((agent, windows)) = waited {
+    } else if let Some((agent, how, windows)) = waited {
         (
             Ruling::Unknown,
-            format!(
-                "{agent} died while it had the candidate; {windows} comparable windows since, {least} are asked for."
-            ),
+            format!("{agent} {how}; {windows} comparable windows since, {least} are asked for."),
         )
     } else if died.is_empty() {
         let reason = "No agent died while it had the candidate.".to_string();
         (Ruling::Pass, reason)
     } else {
-        let back = those(died, |d| !d.away);
-        let mut told = Vec::new();
-        if !back.is_empty() {
-            told.push(format!("{} died and runs it again", back.join(", ")));
-        }
+        let back = died.iter().filter(|(_, d)| !d.away);
+        let mut told: Vec<String> = back
+            .map(|(agent, d)| format!("{agent} {} and runs it again", ended(d)))
+            .collect();
         if !silent.is_empty() {
             told.push(format!(
                 "{} fell silent, which is allowed",
@@ -73,6 +70,13 @@ pub fn agents(criteria: &Criteria, selection: &Selection<'_>) -> Criterion {
         Died::MOST,
         criteria.guardrails.max_silent
     ))
+}
+
+fn ended(died: &Died) -> &'static str {
+    match died.times {
+        0 => "ended unseen while it may have had the candidate",
+        _ => "died while it had the candidate",
+    }
 }
 
 fn those(died: &BTreeMap<String, Died>, which: impl Fn(&Died) -> bool) -> Vec<&str> {

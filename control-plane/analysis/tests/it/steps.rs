@@ -476,6 +476,12 @@ fn a_death_with_the_candidate_is_asked_about_and_the_third_of_one_agent_is_harm(
     let (outcome, _, reason) = with(died(1, late, false), |_| {});
     assert_eq!(outcome, Outcome::Inconclusive, "{reason}");
     assert!(reason.contains("4 comparable windows since"), "{reason}");
+    // How it ended is not known: no death, and asked about all the same.
+    let (outcome, harm, reason) = with(died(0, late, false), |_| {});
+    assert_eq!((outcome, harm), (Outcome::Inconclusive, false), "{reason}");
+    assert!(reason.contains("ended unseen"), "{reason}");
+    let (outcome, _, reason) = with(died(0, early, false), |_| {});
+    assert_eq!(outcome, Outcome::Promote, "{reason}");
     let (outcome, harm, reason) = with(died(3, early, false), |_| {});
     assert_eq!((outcome, harm), (Outcome::Reject, true), "{reason}");
     let (outcome, harm, reason) = with(died(0, late, true), |_| {});

@@ -1,6 +1,7 @@
 //! Deaths: an agent's process that ended without a goodbye while it had the candidate of an experiment.
 //!
 //! Nobody sees one. It is only counted where nothing else can be: what is not known is no death under the candidate.
+//! But it is remembered, and asked about: the node may have lost its power.
 
 use super::{App, Error};
 use crate::desired::{DesiredExperiment, desired};
@@ -16,7 +17,7 @@ impl App {
         now: u64,
     ) -> Result<Option<Died>, Error> {
         let same = agent.incarnation == hello.incarnation;
-        if agent.row == 0 || same || !ended_in_lease(agent, now, self.timing.lease_ms) {
+        if agent.row == 0 || same || !ended_unseen(agent) {
             return Ok(None);
         }
         let documents = self.current(&agent.identity.tenant).await?;
@@ -24,22 +25,27 @@ impl App {
         let Some(e) = wanted.experiment.filter(|e| had(agent, e)) else {
             return Ok(None);
         };
+        let certain = ended_in_lease(agent, now, self.timing.lease_ms);
         let before = agent.died.as_ref().filter(|d| d.experiment == e.id);
         Ok(Some(Died {
             experiment: e.id,
-            times: before.map_or(0, |d| d.times) + 1,
+            times: before.map_or(0, |d| d.times) + u32::from(certain),
             last_ms: agent.last_seen_ms,
         }))
     }
 }
 
-/// The present life has ended by `now`: without the goodbye that it would have said, and before its lease can have
-/// sent it back to the baseline. When it ended is not known, but by when: when its connection was lost, or else
+/// The present life ended without the goodbye that it would have said.
+fn ended_unseen(agent: &Agent) -> bool {
+    agent.says_goodbye && agent.stopped != agent.incarnation
+}
+
+/// One that ended unseen did so before its lease can have sent it back to the baseline. When it ended is not known, but by when: when its connection was lost, or else
 /// when the next one spoke.
 fn ended_in_lease(agent: &Agent, now: u64, lease_ms: u32) -> bool {
     let by = agent.lost_ms.unwrap_or(now).min(now);
     let lapses = agent.last_seen_ms.saturating_add(lease_ms.into());
-    agent.says_goodbye && agent.stopped != agent.incarnation && by <= lapses
+    by <= lapses
 }
 
 /// The last that the present life said is that it has this candidate.
@@ -70,10 +76,7 @@ mod tests {
             "content": "", "status": AgentStatus::default(), "healthyHash": null, "quarantine": [],
         });
         let mut agent: Agent = serde_json::from_value(agent).expect("a row of before");
-        assert!(
-            !ended_in_lease(&agent, HEARD, LEASE),
-            "it may have been told to stop"
-        );
+        assert!(!ended_unseen(&agent), "it may have been told to stop");
         agent.says_goodbye = true;
         agent
     }
@@ -95,9 +98,9 @@ mod tests {
     fn a_life_that_said_goodbye_did_not_die() {
         let mut agent = agent();
         agent.stopped = "zero".into();
-        assert!(ended_in_lease(&agent, HEARD, LEASE));
+        assert!(ended_unseen(&agent));
         agent.stopped = "one".into();
-        assert!(!ended_in_lease(&agent, HEARD, LEASE));
+        assert!(!ended_unseen(&agent));
     }
 
     #[test]

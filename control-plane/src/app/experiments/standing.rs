@@ -17,8 +17,8 @@ pub struct Standing {
     pub runs: bool,
     /// `None`: it is connected.
     pub gone: Option<Gone>,
-    /// Its processes that ended without a goodbye while they had the candidate, and when the last of them was
-    /// last heard of. A/A has no candidate.
+    /// Its processes that ended without a goodbye while they had the candidate, and when the last that may have
+    /// died of it was last heard of (0: none). A/A has no candidate.
     pub deaths: u32,
     pub died_ms: u64,
 }

@@ -380,13 +380,18 @@ fn an_agent_that_falls_silent_with_the_candidate_is_waited_for_and_then_told_of(
     story.look();
     let waits = super::waits(&story);
     assert!(waits.contains("n2 died"), "{waits}");
+    // Nor is it passed over where it is not known how it ended.
+    story.facts.agents[1].deaths = 0;
+    story.look();
+    let waits = super::waits(&story);
+    assert!(waits.contains("n2 ended unseen"), "{waits}");
     let back = story.experiment.clone();
     carry(&mut story, "", &nothing);
     assert_eq!(story.outcome, Some(Outcome::Promote));
 
     // It does not: the baseline stays, and the verdict says why.
     story.experiment = back;
-    story.facts.agents[1].deaths = 0;
+    story.facts.agents[1].died_ms = 0;
     silent(&mut story, since);
     carry(&mut story, "", &nothing);
     assert_eq!(story.outcome, Some(Outcome::Inconclusive));
