@@ -60,7 +60,7 @@ impl App {
         let all = self.store.experiments(Some(&caller.tenant)).await?;
         let old = all.iter().find(|e| e.name == name);
         if let Some(old) = old.filter(|e| e.is_live()) {
-            if old.spec == document.spec {
+            if old.spec.reads_as(&document.spec) {
                 return Ok((old.clone(), false));
             }
             return Err(Error::refused(

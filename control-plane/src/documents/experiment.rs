@@ -154,6 +154,17 @@ impl ExperimentSpec {
     pub fn course(&self) -> Vec<Step> {
         course(&self.steps)
     }
+
+    /// What is stored is what `written` says. Servers before judge version 4 stored `maxExportErrors: 0` where nothing
+    /// was written.
+    pub fn reads_as(&self, written: &ExperimentSpec) -> bool {
+        let mut stored = self.clone();
+        let limit = &mut stored.guardrails.max_export_errors;
+        if *limit == ExportErrors::AtMost(0) && written.guardrails.max_export_errors.is_compared() {
+            *limit = ExportErrors::Compared;
+        }
+        stored == *written
+    }
 }
 
 fn default_window() -> Span {

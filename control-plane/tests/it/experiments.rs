@@ -223,6 +223,28 @@ async fn the_candidate_comes_with_its_terms_and_its_lease_is_renewed() {
 }
 
 #[tokio::test]
+async fn a_running_experiment_of_a_server_before_takes_its_file_again() {
+    let lab = lab().await;
+    let rest = &lab.plane.rest;
+    let file = experiment("e", "cut");
+    // As it was stored where nothing was written.
+    let stored = file.replacen("window", "guardrails: { maxExportErrors: 0 }, window", 1);
+    rest.put("/experiments/e", &stored).await;
+    let id = rest.post("/experiments/e/start", "").await.text("/id");
+    let again = rest.put("/experiments/e", &file).await;
+    assert_eq!((again.status, again.text("/id")), (200, id), "{again:?}");
+    for other in [
+        "maxExportErrors: 1",
+        "maxExportErrors: null",
+        "maxSilent: 1",
+    ] {
+        let other = file.replacen("window", &format!("guardrails: {{ {other} }}, window"), 1);
+        let refused = rest.put("/experiments/e", &other).await;
+        refused.refused(409, "experiment-running");
+    }
+}
+
+#[tokio::test]
 async fn aborting_takes_the_candidate_back_at_once() {
     let mut lab = lab().await;
     lab.start().await;
