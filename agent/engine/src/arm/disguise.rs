@@ -234,7 +234,8 @@ impl Arm {
         };
         let samples = self.samples_of(&written);
         self.goes_out(route, &written, samples, outside);
-        self.leaving.add_under(&guise.around, |out| {
+        let came = (event.index, event.point);
+        self.leaving.add_under(&guise.around, came, |out| {
             guise.put_body(event.point, event.data, out);
         });
         if outside {

@@ -1,7 +1,9 @@
 //! Bytes inside the comparison, where a plan compares a part of what comes (a split, a scope): those of a
 //! request that holds nothing but points inside it. What surrounds points that are inside and points that are
 //! not counts as if there were only the former, so that two arms that do the same have the same bytes,
-//! whatever one of them has beside.
+//! whatever one of them has beside. It is measured as it is sent: a resource that comes again and again counts as often, in
+//! what came and in what is written point by point, so that nobody saves what is sent all the same. Only the pieces in
+//! which a stage writes count as one.
 
 use super::Arm;
 use crate::engine::Incoming;
@@ -20,7 +22,9 @@ pub struct Inside {
     outside: Kept,
     /// Memory of those inside.
     inside: [Kept; 2],
-    ruler: Ruler,
+    /// Of what stages wrote and no later one changed, and of points written anew: where a piece ends depends on
+    /// what else is in it, so neither must part the other.
+    rulers: [Ruler; 2],
     /// Bytes that came in and that were written.
     pub bytes: (u64, u64),
 }
@@ -34,13 +38,14 @@ impl Inside {
 
     /// Points written anew are about to leave the arm.
     pub fn add_runs(&mut self, runs: &Runs) {
-        runs.measure(&mut self.ruler);
+        runs.measure(&mut self.rulers[1]);
     }
 
-    /// All that is written at a time is. It counts as one request: how it is divided and ordered is not the same
-    /// in an arm that writes more.
+    /// All that is written at a time is. It counts as one request: how it is divided is not the same in an arm
+    /// that writes more.
     pub fn all_written(&mut self) {
-        self.bytes.1 += self.ruler.take() as u64;
+        let written: usize = self.rulers.iter_mut().map(Ruler::take).sum();
+        self.bytes.1 += written as u64;
     }
 
     /// The request has been written in `written` bytes: how many came of it.
@@ -121,7 +126,7 @@ impl Arm {
             };
             known = frame.map(|frame| (point.metric, frame));
             if let Some(frame) = frame {
-                inside.ruler.add(&frame, point.at.field.len());
+                inside.rulers[0].add(&frame, point.at.field.len());
             }
         }
     }

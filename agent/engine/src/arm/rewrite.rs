@@ -114,7 +114,9 @@ impl Arm {
         let mut bytes = Vec::new();
         let mut runs = Runs::default();
         let rewriter = self.rewriter(number)?;
-        runs.add_under(&anew, |out| rewriter.preview(event, out));
+        runs.add_under(&anew, (event.index, event.point), |out| {
+            rewriter.preview(event, out)
+        });
         runs.write(&mut bytes);
         let running = self.stages.get_mut(usize::from(number))?;
         let mut index = Index::default();

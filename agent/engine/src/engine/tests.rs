@@ -58,6 +58,11 @@ fn attributes(keys: &[(&'static str, String)]) -> Vec<common::KeyValue> {
 
 /// A request of one resource (`host.name: h`), one scope, a metric a point.
 fn request(points: &[P]) -> Bytes {
+    request_of("h", points)
+}
+
+/// The same of another host.
+fn request_of(host: &str, points: &[P]) -> Bytes {
     let metrics = points.iter().map(|p| {
         let point = pb::NumberDataPoint {
             attributes: attributes(&p.keys),
@@ -86,7 +91,7 @@ fn request(points: &[P]) -> Bytes {
     pb::MetricsData {
         resource_metrics: vec![pb::ResourceMetrics {
             resource: Some(opentelemetry_proto::tonic::resource::v1::Resource {
-                attributes: attributes(&[("host.name", "h".into())]),
+                attributes: attributes(&[("host.name", host.into())]),
                 ..Default::default()
             }),
             scope_metrics: vec![pb::ScopeMetrics {

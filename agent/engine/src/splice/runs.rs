@@ -1,10 +1,11 @@
 //! Points written anew, gathered with what surrounds them, put together once at the end.
 //!
 //! A run is a row of points under one resource, scope and metric. Points keep the order in which they
-//! come; lengths are known when the request is written, so that every byte moves once. Reused.
+//! come, and what they came apart in: a resource that a sender repeats is repeated, whatever lay between and goes
+//! another way. Lengths are known when the request is written, so that every byte moves once. Reused.
 
 use super::assemble::Surroundings;
-use super::ruler::{Frame, Ruler};
+use super::ruler::{Frame, Place, Ruler};
 use crate::wire::fields;
 use crate::wire::index::{Index, PointEntry, Span};
 use crate::wire::otlp::{data, metric, request, resource_metrics, scope_metrics};
@@ -27,8 +28,7 @@ pub struct Runs {
 /// What surrounds the points of a run, in `frames`; the points, in `bodies`.
 #[derive(Debug, Clone, Copy)]
 struct Run {
-    /// Memo keys of resource, scope and metric.
-    keys: [u128; 3],
+    place: Place,
     resource: Span,
     scope: Span,
     head: Span,
@@ -66,17 +66,25 @@ impl Runs {
         let Some(of) = index.metrics.get(point.metric as usize) else {
             return;
         };
-        if self.runs.last().is_none_or(|run| run.keys[2] != of.key) {
+        let metric = (point.metric, of.key);
+        if !self.runs.last().is_some_and(|run| run.place.has(metric)) {
             self.begin_as_it_came(index, point, bytes);
         }
         self.put(put);
     }
 
-    /// A point goes under other surroundings: `put` writes its body.
-    pub fn add_under(&mut self, of: &Surroundings, put: impl FnOnce(&mut Vec<u8>)) {
-        if self.runs.last().is_none_or(|run| run.keys != of.keys()) {
+    /// A point of a request goes under other surroundings: `put` writes its body.
+    pub fn add_under(
+        &mut self,
+        of: &Surroundings,
+        (index, point): (&Index, &PointEntry),
+        put: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let metric = (point.metric, of.key());
+        let same = |run: &Run| run.place.has(metric) && run.place.keys == of.keys();
+        if !self.runs.last().is_some_and(same) {
             let run = Run {
-                keys: of.keys(),
+                place: Place::of(index, point, of.keys()),
                 resource: self.part(0, of.keys(), |out| out.extend_from_slice(of.resource())),
                 scope: self.part(1, of.keys(), |out| out.extend_from_slice(of.scope())),
                 head: self.frame(|out| out.extend_from_slice(of.head())),
@@ -110,7 +118,7 @@ impl Runs {
         };
         let keys = [resource.key, scope.key, of.key];
         let run = Run {
-            keys,
+            place: Place::of(index, point, keys),
             resource: self.part(0, keys, |out| {
                 let body = resource.at.body().of(bytes);
                 put_without(body, resource_metrics::SCOPE_METRICS, out);
@@ -140,7 +148,7 @@ impl Runs {
         let same = self
             .runs
             .last()
-            .filter(|run| run.keys[..=level] == keys[..=level]);
+            .filter(|run| run.place.keys[..=level] == keys[..=level]);
         match same {
             Some(run) if level == 0 => run.resource,
             Some(run) => run.scope,
@@ -169,7 +177,7 @@ impl Runs {
             let bytes = run.bodies.len() - run.outside as usize;
             if bytes > 0 {
                 let frame = Frame {
-                    keys: run.keys,
+                    place: run.place,
                     resource: run.resource.len(),
                     scope: run.scope.len(),
                     metric: run.head.len() + run.tail.len(),
@@ -182,8 +190,8 @@ impl Runs {
 
     /// Appends a request of all points and forgets them.
     pub fn write(&mut self, out: &mut Vec<u8>) {
-        for of_resource in self.runs.chunk_by(|a, b| a.keys[0] == b.keys[0]) {
-            let scopes = of_resource.chunk_by(|a, b| a.keys[1] == b.keys[1]);
+        for of_resource in self.runs.chunk_by(|a, b| b.place.goes_on(&a.place, 0)) {
+            let scopes = of_resource.chunk_by(|a, b| b.place.goes_on(&a.place, 1));
             let length: usize = scopes.clone().map(|runs| field_len(scope_len(runs))).sum();
             let Some(first) = of_resource.first() else {
                 continue;
@@ -217,6 +225,9 @@ impl Runs {
 
     fn clear(&mut self) {
         self.points = 0;
+        if self.runs.capacity() * size_of::<Run>() > KEEP {
+            self.runs = Vec::new();
+        }
         self.runs.clear();
         for buffer in [&mut self.bodies, &mut self.frames] {
             if buffer.capacity() > KEEP {

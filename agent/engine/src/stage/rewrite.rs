@@ -217,9 +217,10 @@ impl Rewriter {
                 samples = samples_of(kind, out.get(before..).unwrap_or_default());
             }
         };
+        let came = (event.index, event.point);
         match (around, event.guise) {
-            (Some(around), _) => runs.add_under(around, put),
-            (None, Some(guise)) => runs.add_under(&guise.around, put),
+            (Some(around), _) => runs.add_under(around, came, put),
+            (None, Some(guise)) => runs.add_under(&guise.around, came, put),
             (None, None) => runs.add_as_it_came(event.index, event.point, event.data, put),
         }
         said.reason = verdict.reason().or(said.reason);

@@ -185,6 +185,114 @@ fn what_outputs_take_is_told_by_scope_wherever_a_stage_divides_what_it_writes() 
     }
 }
 
+/// A request in which every host comes four times, not next to each other: of each its counters `c`, then what is
+/// out of scope.
+fn repeated(hosts: &[&str], time: u64) -> Bytes {
+    let called = |p: P| P {
+        keys: vec![("client", "a".into()), p.keys[0].clone()],
+        ..p
+    };
+    let mut sent = Vec::new();
+    for row in 0..4 {
+        let numbers = || 3 * row..3 * row + 3;
+        let points = keys(numbers(), time)
+            .into_iter()
+            .chain(others(numbers(), time));
+        let points: Vec<P> = points.map(called).collect();
+        for host in hosts {
+            for part in points.chunks(3) {
+                sent.extend_from_slice(&request_of(host, part));
+            }
+        }
+    }
+    sent.into()
+}
+
+/// What pipelines do that write the points of a scope anew, in as many bytes.
+const IN_AS_MANY_BYTES: [&str; 3] = [
+    "[{id: t, transform: {match: {}, ops: [{rename_attribute: {from: client, to: person}}]}}]",
+    "[{id: t, transform: {match: {}, ops: [{set: {attribute: a, value: x, level: resource}}, \
+        {remove: {attribute: a, constant: x, level: resource}}, {rename_attribute: {from: client, to: person}}]}}]",
+    "[{id: q, quantise: {match: {type: gauge}, digits: 15}}, \
+        {id: t, transform: {match: {}, ops: [{rename_attribute: {from: client, to: person}}]}}]",
+];
+
+#[test]
+fn what_a_sender_repeats_and_a_candidate_writes_anew_is_not_saved() {
+    let candidates = IN_AS_MANY_BYTES.iter().chain(&["[]"]);
+    for candidate in candidates {
+        for (division, scope) in [
+            (Division::Shadow, "[{metric: c}]"),
+            (Division::Shadow, "[{attributes: {host.name: h1}}]"),
+        ] {
+            for [ours, theirs] in [["[]", candidate], [candidate, "[]"], [candidate, candidate]] {
+                let plan = scoped(stages(ours), stages(theirs), division.clone(), scope);
+                let mut engine = engine(plan);
+                let sent = repeated(&["h1", "h2"], 10);
+                let fed = engine.feed(&sent, 10 * S).unwrap();
+                let report = engine.cut();
+                let candidate = report.candidate.unwrap();
+                let bytes = candidate.compared_bytes.unwrap();
+                assert_eq!(bytes.1, fed.emitted.shadow.len() as u64);
+                assert_eq!(bytes.0, bytes.1, "{ours} {theirs} {scope}");
+                assert_eq!(report.baseline.compared_bytes, Some(bytes));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_split_parts_hosts_that_a_sender_repeats_and_nobody_saves_by_it() {
+    let hosts: Vec<String> = (0..10).map(|n| format!("h{n}")).collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let by_host = Division::Split {
+        entity: vec!["host.name".into()],
+        percent: 30.0,
+    };
+    for candidate in IN_AS_MANY_BYTES {
+        let mut engine = engine(plan(stages(candidate), by_host.clone(), ""));
+        let fed = engine.feed(&repeated(&hosts, 10), 10 * S).unwrap();
+        let report = engine.cut();
+        let arms = [report.baseline, report.candidate.unwrap()];
+        for arm in &arms {
+            assert!(arm.bytes_in > 0);
+            assert_eq!(arm.compared_bytes, Some((arm.bytes_in, arm.bytes_in)));
+        }
+        let written = arms[0].bytes_out + arms[1].bytes_out;
+        assert_eq!(written, fed.emitted.out.len() as u64);
+    }
+}
+
+#[test]
+fn a_candidate_that_merges_what_a_sender_repeats_takes_what_it_would_alone() {
+    let merges = "[{id: a, aggregate: {match: {}, without: [client], interval: 10s}}]";
+    let plan = plan(stages(merges), Division::Shadow, "[{metric: c}]");
+    let mut both = engine(plan);
+    let mut alone = engine(alone(stages(merges)));
+    let only_c = |time| {
+        let parts = repeated(&["h1", "h2"], time);
+        let data = pb::MetricsData::decode(&parts[..]).unwrap();
+        let inside = data.resource_metrics.into_iter().filter(|resource| {
+            let metrics = &resource.scope_metrics[0].metrics;
+            metrics.iter().all(|metric| metric.name == "c")
+        });
+        let resource_metrics = inside.collect();
+        Bytes::from(pb::MetricsData { resource_metrics }.encode_to_vec())
+    };
+    for time in [10, 15] {
+        both.feed(&repeated(&["h1", "h2"], time), time * S).unwrap();
+        alone.feed(&only_c(time), time * S).unwrap();
+    }
+    both.tick(60 * S);
+    alone.tick(60 * S);
+    let (both, alone) = (both.cut(), alone.cut().baseline);
+    let bytes = both.candidate.unwrap().compared_bytes.unwrap();
+    assert_eq!(bytes, (alone.bytes_in, alone.bytes_out));
+    let baseline = both.baseline.compared_bytes.unwrap();
+    assert_eq!(baseline, (alone.bytes_in, alone.bytes_in));
+    assert!(bytes.1 > 0 && bytes.1 < baseline.1);
+}
+
 #[test]
 fn protected_series_out_of_scope_are_no_loss_of_the_candidate() {
     let mut engine = engine(plan(stages("[]"), Division::Shadow, "[{metric: c}]"));
