@@ -230,6 +230,69 @@ fn a_scope_must_stay_known_behind_every_stage() {
     let idle = "filter: {match: {}, entity: [k], drop_when: [{metric: m, below: 1}]}";
     assert_eq!(of(by_key, idle), None);
     assert!(of(by_name, idle).unwrap().contains("whole entities"));
+    // Places that series outside take are not the same in both arms.
+    let topk = |of: &str, more: &str| {
+        format!("topk: {{match: {of}, entity: [k], rank: {{metric: a1, by: value}}, {more}}}")
+    };
+    let load = "bands: {load: {metric: l, by: value}, steps: [{above: 0, k: 1}]}";
+    for (scope, stage) in [
+        (by_name, "limit: {series: 5}".to_owned()),
+        (
+            by_name,
+            "limit: {match: {type: gauge}, series: 5}".to_owned(),
+        ),
+        (
+            by_name,
+            "limit: {series: 5, per: {attribute: k}}".to_owned(),
+        ),
+        (
+            "[{metric: a*, type: gauge}]",
+            "limit: {series: 5, per: metric}".to_owned(),
+        ),
+        (
+            by_key,
+            "limit: {series: 5, overflow: {keep: [k]}}".to_owned(),
+        ),
+        (
+            by_key,
+            "limit: {series: 5, per: {attribute: other}, overflow: {keep: [k]}}".to_owned(),
+        ),
+        (
+            by_key,
+            "limit: {match: {attributes: {k: y}}, series: 5, overflow: {keep: [k]}}".to_owned(),
+        ),
+        (by_name, topk("{}", "k: 1")),
+        (by_key, topk("{}", "k: 1, other: false")),
+        (by_name, topk("{metric: a*}", load)),
+    ] {
+        let found = of(scope, &stage).unwrap_or_default();
+        assert!(
+            found.contains("gives its places to series outside"),
+            "{scope} {stage}: {found}"
+        );
+    }
+    for (scope, stage) in [
+        (
+            by_name,
+            "limit: {match: {metric: a*, type: gauge}, series: 5}".to_owned(),
+        ),
+        (by_name, "limit: {series: 5, per: metric}".to_owned()),
+        (
+            "[{metric: a}, {metric: [b, c]}]",
+            "limit: {match: {metric: b}, series: 5}".to_owned(),
+        ),
+        (
+            by_key,
+            "limit: {match: {attributes: {k: x}}, series: 5, overflow: {keep: [k]}}".to_owned(),
+        ),
+        (
+            by_key,
+            "limit: {series: 5, per: {attribute: k}, overflow: {keep: [k]}}".to_owned(),
+        ),
+        (by_name, topk("{metric: a*}", "k: 1")),
+    ] {
+        assert_eq!(of(scope, &stage), None, "{scope} {stage}");
+    }
 }
 
 #[test]

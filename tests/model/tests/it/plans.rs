@@ -50,8 +50,11 @@ fn both_arms_see_what_the_model_says() {
 fn experiments_about_some_metrics_and_of_whole_nodes_see_what_the_model_says() {
     static RUN: AtomicU64 = AtomicU64::new(0);
     let wanted = Wanted {
+        // A topk or limit with places for what is out of scope is refused.
         menu: Menu {
             transform: false,
+            topk: false,
+            limit: false,
             ..ALL
         },
         swaps: true,
