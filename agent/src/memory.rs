@@ -47,7 +47,7 @@ pub async fn watch(worker: WorkerHandle, limit: usize, stop: CancellationToken) 
         };
         // The worker may have begun to refuse by itself.
         let measures = measures(used, limit, stats.memory_short.load(Ordering::Relaxed));
-        if measures.end_candidate && worker.desired().plan.candidate.is_some() {
+        if measures.end_candidate && worker.desired().plan.is_tried() {
             let reason =
                 format!("memory was near the limit: {used} of {limit} bytes (limits.memory)");
             let share = END_CANDIDATE as f64 / 100.0;
@@ -78,7 +78,60 @@ pub async fn watch(worker: WorkerHandle, limit: usize, stop: CancellationToken) 
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::exporters::queue::Queue;
+    use crate::worker::{self, Outlets, Start};
+    use phoenix_engine::compile::{Candidate, Division, Pipeline, Plan};
+    use std::sync::Arc;
+
+    /// A worker whose node has a candidate, in so much of it, and memory far beyond the limit: whether the candidate
+    /// is left there.
+    async fn runs_on(percent: f64) -> bool {
+        let candidate = Candidate {
+            pipeline: Pipeline::pass_through(),
+            experiment: "e1".into(),
+            division: Division::Split {
+                entity: Vec::new(),
+                percent,
+            },
+            protect: Vec::new(),
+            scope: Vec::new(),
+        };
+        let (worker, _notices, task) = worker::spawn(Start {
+            engine: Default::default(),
+            plan: Plan::new(Pipeline::pass_through(), Some(candidate)).unwrap(),
+            outlets: Outlets {
+                next_hop: Arc::new(Queue::new(1 << 20)),
+                copies: vec![],
+                shadow: None,
+                witness: None,
+            },
+            incarnation: "i1".into(),
+        });
+        tokio::spawn(task.run());
+        let stop = CancellationToken::new();
+        tokio::spawn(watch(worker.clone(), 100, stop.clone()));
+        // It refuses once it has done what comes before.
+        while !worker.stats().memory_short.load(Ordering::Relaxed) {
+            tokio::time::sleep(LOOK).await;
+        }
+        stop.cancel();
+        worker
+            .figures()
+            .await
+            .unwrap()
+            .desired
+            .plan
+            .candidate
+            .is_some()
+    }
+
+    #[tokio::test]
+    async fn a_candidate_that_takes_nothing_of_the_node_is_not_to_blame() {
+        assert!(runs_on(0.0).await);
+        assert!(!runs_on(100.0).await);
+    }
 
     #[test]
     fn a_candidate_arm_ends_before_anything_is_refused() {

@@ -22,6 +22,16 @@ pub enum Division {
     },
 }
 
+impl Division {
+    /// Whether the candidate takes any of this node's points.
+    pub fn takes_points(&self) -> bool {
+        match self {
+            Division::Shadow => true,
+            Division::Split { percent, .. } => *percent > 0.0,
+        }
+    }
+}
+
 /// The second arm of a plan.
 #[derive(Debug, Clone)]
 pub struct Candidate {
@@ -120,6 +130,12 @@ impl Plan {
             candidate: self.candidate.clone(),
             queries,
         }))
+    }
+
+    /// Whether there is a candidate that takes any of this node's points: what it is may be harmed by it.
+    pub fn is_tried(&self) -> bool {
+        let candidate = self.candidate.as_ref();
+        candidate.is_some_and(|candidate| candidate.division.takes_points())
     }
 
     /// How long outputs may lag: the longest window with its lateness, and the longest lateness, of
