@@ -384,7 +384,10 @@ fn own(
         .filter_map(|end| Some((end, figure.own(fleet, side, end)?)))
         .collect();
     if own.is_empty() && figure.counts() && !fleet.known.is_empty() && fleet.volume.is_empty() {
-        return Err("an agent has more series than it counts".into());
+        return Err(
+            "an agent has more series than it counts, or is of a version that does not count them"
+                .into(),
+        );
     }
     Ok(own)
 }
