@@ -199,7 +199,10 @@ pub(super) fn drain(
     };
     for slot in &window.touched {
         let cell = window.cells.get_mut(*slot as usize).map(std::mem::take);
-        if let (Some(cell), Some(group)) = (cell, book.groups.get_mut(*slot)) {
+        if let (Some(mut cell), Some(group)) = (cell, book.groups.get_mut(*slot)) {
+            if let Some(bounds) = &group.bounds {
+                cell.reduce_to(bounds);
+            }
             group.seen = group.seen.max(cell.last_seen);
             let mut part = part_of(group, standing_of(*slot), cell);
             part.fresh = std::mem::take(&mut group.fresh);

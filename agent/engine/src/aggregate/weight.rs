@@ -26,6 +26,11 @@ impl Weighted {
         &mut self.parts[at].1
     }
 
+    /// What was added, weight by weight.
+    pub fn contents(&mut self) -> impl Iterator<Item = &mut Content> {
+        self.parts.iter_mut().map(|(_, content)| content)
+    }
+
     /// Takes what another window or worker holds.
     pub fn merge(&mut self, other: Weighted) {
         for (weight, content) in other.parts {

@@ -394,6 +394,19 @@ impl Cell {
         }
     }
 
+    /// Explicit histograms lose the bounds that inputs of the group have not in common: those that
+    /// spoke in a later window count as well, so that it says nothing who of two spoke first.
+    pub fn reduce_to(&mut self, bounds: &[f64]) {
+        let weighted = self.weighted.iter_mut().flat_map(|w| w.contents());
+        for content in weighted.chain([&mut self.content]) {
+            if let Content::Explicit(h) = content
+                && h.bounds.len() > bounds.len()
+            {
+                h.reduce_to(bounds);
+            }
+        }
+    }
+
     /// Takes what another cell of the same group holds.
     pub fn merge(&mut self, other: &mut Cell) {
         self.first_seen = match (self.touched, other.touched) {

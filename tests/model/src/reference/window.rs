@@ -92,6 +92,16 @@ impl Window {
         self.surplus += surplus as u64;
     }
 
+    /// Histograms at the bounds that all inputs had in common until now, whichever spoke first.
+    fn reduce_to(&mut self, bounds: &[f64]) {
+        let weighted = self.weighted.iter_mut().map(|(_, amount)| amount);
+        for amount in weighted.chain(&mut self.added) {
+            if let Amount::Explicit(e) = amount {
+                *e = e.rebucket(bounds);
+            }
+        }
+    }
+
     fn join(&mut self, later: Window) {
         self.absorbed += later.absorbed;
         self.flagged |= later.flagged;
@@ -225,6 +235,9 @@ impl Output {
     ) -> Option<Point> {
         let previous = self.last_written.unwrap_or(0).max(self.start);
         let all_ended = window.flagged && !inputs.is_empty() && inputs.iter().all(|i| i.ended);
+        if let Some(bounds) = &self.bounds {
+            window.reduce_to(bounds);
+        }
         if let Some(step) = self.totals.step(&window.weighted) {
             window.add(&step);
         }
