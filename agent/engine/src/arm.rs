@@ -197,9 +197,15 @@ impl Arm {
         input: Option<&Input>,
         around: &mut Around<'_>,
     ) {
-        if route.generation != self.generation {
+        if !self.knows(route) {
             self.resolve(route, event, input, around);
         }
+    }
+
+    /// Whether the route is of this plan, and leads to its end.
+    #[inline]
+    pub fn knows(&self, route: &Route) -> bool {
+        route.generation == self.generation && !self.lacks_way(route)
     }
 
     /// Whether the point's increment is asked for.

@@ -138,7 +138,12 @@ impl Input {
 
     /// Whether it has not spoken: what it says first is told from its beginning.
     pub fn begins(&self) -> bool {
-        self.seen == 0 || matches!(self.last, Last::Zero)
+        self.seen == 0 || self.is_zero()
+    }
+
+    /// Whether it is known to have begun with nothing, and has not spoken since.
+    pub fn is_zero(&self) -> bool {
+        matches!(self.last, Last::Zero)
     }
 
     /// The engine's now when it last spoke.

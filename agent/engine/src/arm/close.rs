@@ -169,7 +169,7 @@ impl Arm {
             inside.clear(index.points.len());
         }
         let mut scratch = std::mem::take(&mut self.scratch);
-        let weighs = origin == Origin::Released && self.weighs();
+        let weighs = self.weighs();
         for (number, point) in index.points.iter().enumerate() {
             let Some(kind) = index
                 .metrics
@@ -251,9 +251,7 @@ impl Arm {
             *input = Input::new(event.monotonic(), true);
             route.generation = 0;
         }
-        if route.generation != self.generation
-            || self.has_forgotten(route, event.identity, (now, around.expiry))
-        {
+        if !self.knows(route) || self.has_forgotten(route, event.identity, (now, around.expiry)) {
             self.resolve(route, event, input.as_ref(), around);
         }
         let observes = self.observes(route);

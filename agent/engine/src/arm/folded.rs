@@ -89,6 +89,25 @@ impl Arm {
         Some(place)
     }
 
+    /// Whether the series stays from now on and has no way through the later stages yet. It is found
+    /// before the point at hand is looked at: they start from what was known before it.
+    #[inline]
+    pub(super) fn lacks_way(&self, route: &Route) -> bool {
+        let Place::Fold(ticket) = route.place else {
+            return false;
+        };
+        let stage = self.path(route).map(|path| usize::from(path.way.stage));
+        match stage
+            .and_then(|stage| self.stages.get(stage))
+            .map(|s| &s.state)
+        {
+            Some(State::Fold(fold)) => fold
+                .way_behind(ticket)
+                .is_some_and(|further| further.generation != self.generation),
+            _ => false,
+        }
+    }
+
     /// Finds the way through the later stages of a series that passes untouched.
     fn find_further(
         &mut self,

@@ -100,8 +100,7 @@ impl Look<'_> {
     fn observe(&mut self, step: &mut Step, entry: &mut Entry, event: &Event<'_>) -> bool {
         let (baseline, candidate, split) = self.arms;
         let [ours, theirs] = [0, 1].map(|side| entry.routes.of(side));
-        let known = ours.generation == baseline.generation
-            && candidate.is_none_or(|arm| theirs.generation == arm.generation);
+        let known = baseline.knows(ours) && candidate.is_none_or(|arm| arm.knows(theirs));
         if !known {
             return false;
         }
@@ -393,7 +392,7 @@ fn ensure(
         return false;
     };
     let mut route: Route = *entry.routes.of(side);
-    if route.generation == arm.generation {
+    if arm.knows(&route) {
         return true;
     }
     let Some(event) = event_of(step, source, entry) else {
@@ -404,7 +403,7 @@ fn ensure(
     if step.loose == NOTHING {
         arm.check_conflict(event.identity, &route, table);
     }
-    route.generation == arm.generation
+    arm.knows(&route)
 }
 
 /// One point follows its route; whether it was the arm's.

@@ -140,14 +140,15 @@ impl Rewriter {
         event: &Event<'_>,
         input: Option<&Input>,
     ) -> Option<Input> {
-        let kept = match ticket {
+        let slot = match ticket {
             None => return input.cloned(),
-            Some(ticket) => &mut self.slots.peek_mut(ticket)?.kept,
+            Some(ticket) => self.slots.peek_mut(ticket)?,
         };
+        let (kept, spoke) = (&mut slot.kept, slot.seen);
         match &self.op {
             Op::Temporality {
                 to: Temporality::Cumulative,
-            } => Some(kept.running().seed(event.kind, event.clock)),
+            } => Some(kept.running().seed(event.kind, spoke)),
             Op::Histogram(buckets) => {
                 let scratch = &mut self.scratch;
                 Some(kept.spread().seed(input?, &buckets.bounds, scratch))

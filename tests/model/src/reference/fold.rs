@@ -226,13 +226,15 @@ impl Fold {
             if tells {
                 place.told = place.told.max(point.time);
             }
+            // It is the input that it was when it came here first, also where a stage before writes its end.
+            let source = place.source.clone();
             if let Decide::Limit(_) = self.decide {
                 self.note("over_budget");
             }
             let Some(other) = &mut self.other else {
                 return Took::Filtered;
             };
-            return match other.take(point, source, before, now, derived, weight) {
+            return match other.take(point, &source, before, now, derived, weight) {
                 Fate::Held => Took::Held,
                 Fate::Dropped(reason) => Took::Dropped(reason),
                 Fate::Passes => Took::Dropped("not_foldable"),

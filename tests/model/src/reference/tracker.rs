@@ -126,7 +126,7 @@ impl Tracker {
         }
         // One that the stage knew and forgot returns, also where before it nobody had a value of it.
         let returns = before.returned || new && forgotten;
-        if returns && !self.known.contains_key(id) {
+        if returns && self.known.get(id).is_none_or(|known| known.last.is_none()) {
             self.gone.insert(id.clone());
         }
     }

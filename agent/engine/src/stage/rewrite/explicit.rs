@@ -66,6 +66,9 @@ impl Spread {
     /// Starts from what is known of the cumulative series before the point at hand. What later stages
     /// know of it then.
     pub fn seed(&mut self, input: &Input, bounds: &[f64], scratch: &mut Scratch) -> Input {
+        if input.is_zero() {
+            return input.clone();
+        }
         let mut behind = Input::new(true, input.is_returning());
         let Some((start, content)) = input.content() else {
             return behind;

@@ -122,21 +122,21 @@ impl Running {
     }
 
     /// What later stages know of the series: the total that was written last; before the first one, that it begins with
-    /// nothing and counts in full.
-    pub fn seed(&self, kind: MetricType, now: Nanos) -> Input {
+    /// nothing and counts in full. `spoke`: when it did last.
+    pub fn seed(&self, kind: MetricType, spoke: Nanos) -> Input {
         let (start, total) = match self.told.as_deref() {
             Some((start, total)) => (*start, total),
             None => (self.start, &self.total),
         };
         if matches!(total, Sum::Nothing) {
-            return Input::zero(now);
+            return Input::zero(spoke);
         }
         let mut body = Vec::new();
         write::put_fixed64(&mut body, common::TIME, self.time);
         put_start(start, &mut body);
         total.put(&mut body);
         let mut input = Input::new(true, false);
-        input.follow(&PointView::of(kind, &body), now);
+        input.follow(&PointView::of(kind, &body), spoke);
         input
     }
 

@@ -30,7 +30,8 @@ pub struct Anew {
     pub source: u128,
     /// What the stage remembers of it.
     pub kept: Kept,
-    seen: Nanos,
+    /// When the series last spoke.
+    pub seen: Nanos,
 }
 
 /// What a stage remembers of a series; what it does not need is not there.
