@@ -27,6 +27,10 @@ const FRACTION: &str =
 const EVERY: &str = "{ id: s, sample: { match: { metric: \"app.*\" }, every: 1h } }";
 const EVERY_CLOSED: &str = "{ id: s, sample: { match: { metric: \"app.*\" }, every: 10s } }";
 
+const TRANSFORM: &str =
+    "{ id: t, transform: { match: { metric: \"app.*\" }, ops: [ { set: { attribute: env, value: prod } } ] } }";
+const DELTA: &str = "{ id: d, temporality: { match: { metric: \"app.*\" }, to: delta } }";
+
 /// A hot loop.
 struct Row {
     name: &'static str,
@@ -68,6 +72,8 @@ fn rows() -> Vec<Row> {
         row("sample fraction and splice", Number, FRACTION, What::Feed),
         row("sample every, held", Number, EVERY, What::Feed),
         row("sample every, written", Number, EVERY_CLOSED, What::Close),
+        row("transform and write", Number, TRANSFORM, What::Feed),
+        row("to delta and write", Number, DELTA, What::Feed),
         row("aggregate add", Number, LONG, What::Feed),
         row("aggregate add histograms", Histogram, LONG, What::Feed),
         row("aggregate add and write", Number, SHORT, What::Close),

@@ -370,6 +370,12 @@ async fn our_answers_and_those_of_prometheus_over_the_same_points() {
     let Some(prometheus) = Prometheus::start().await else {
         return;
     };
+    let version = prometheus.version().await;
+    if !version.starts_with("2.") {
+        eprintln!("SKIPPED: the table is of Prometheus 2, whose ranges hold both edges; this is {version}");
+        prometheus.stop().await;
+        return;
+    }
     let cases = cases();
     // All that is asked lies in the past, and at the same place in a minute whenever it is run.
     let base = (now() / (600 * S)) * (600 * S) - 1200 * S;

@@ -49,6 +49,14 @@ impl Prometheus {
         })
     }
 
+    /// `2.42.0` and so on.
+    pub async fn version(&self) -> String {
+        let asked = format!("{}/api/v1/status/buildinfo", self.url());
+        let answer = http_client().get(&asked).send().await.expect("an answer");
+        let said: serde_json::Value = answer.json().await.expect("JSON");
+        said["data"]["version"].as_str().expect("version").into()
+    }
+
     /// What experiments and agents name.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
