@@ -27,8 +27,7 @@ const FRACTION: &str =
 const EVERY: &str = "{ id: s, sample: { match: { metric: \"app.*\" }, every: 1h } }";
 const EVERY_CLOSED: &str = "{ id: s, sample: { match: { metric: \"app.*\" }, every: 10s } }";
 
-const TRANSFORM: &str =
-    "{ id: t, transform: { match: { metric: \"app.*\" }, ops: [ { set: { attribute: env, value: prod } } ] } }";
+const TRANSFORM: &str = "{ id: t, transform: { match: { metric: \"app.*\" }, ops: [ { set: { attribute: env, value: prod } } ] } }";
 const DELTA: &str = "{ id: d, temporality: { match: { metric: \"app.*\" }, to: delta } }";
 
 /// A hot loop.

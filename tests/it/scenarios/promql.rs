@@ -372,7 +372,9 @@ async fn our_answers_and_those_of_prometheus_over_the_same_points() {
     };
     let version = prometheus.version().await;
     if !version.starts_with("2.") {
-        eprintln!("SKIPPED: the table is of Prometheus 2, whose ranges hold both edges; this is {version}");
+        eprintln!(
+            "SKIPPED: the table is of Prometheus 2, whose ranges hold both edges; this is {version}"
+        );
         prometheus.stop().await;
         return;
     }

@@ -93,8 +93,10 @@ impl Arm {
     /// before the point at hand is looked at: they start from what was known before it.
     #[inline]
     pub(super) fn lacks_way(&self, route: &Route) -> bool {
-        let Place::Fold(ticket) = route.place else {
-            return false;
+        let ticket = match route.place {
+            Place::Fold(ticket) => ticket,
+            Place::Seat(_) => return self.beside(route).is_some_and(|way| self.lacks_way(way)),
+            _ => return false,
         };
         let stage = self.path(route).map(|path| usize::from(path.way.stage));
         match stage
