@@ -70,6 +70,7 @@ impl Arm {
                 if let Some(mut further) = fold.way_behind(ticket).copied() {
                     // What returns is new to the stages behind, too: they are asked again.
                     if input.is_some_and(Input::is_returning)
+                        || self.lacks_way(&further)
                         || self.has_forgotten(&further, event.written().0, times)
                     {
                         further.generation = 0;
@@ -105,7 +106,7 @@ impl Arm {
         {
             Some(State::Fold(fold)) => fold
                 .way_behind(ticket)
-                .is_some_and(|further| further.generation != self.generation),
+                .is_some_and(|further| !self.knows(further)),
             _ => false,
         }
     }
