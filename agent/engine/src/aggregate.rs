@@ -355,6 +355,9 @@ impl Aggregation {
         };
         let standing = (self.rules.shared && last > self.windows.closed_to)
             .then(|| Standing::of_all(&self.book, (self.clock, self.rules.expiry)));
+        if standing.is_some() {
+            self.tell_bounds(partials);
+        }
         self.close_to(last, standing.as_ref(), partials);
         let mut time = now;
         match how {
@@ -370,6 +373,21 @@ impl Aggregation {
             standing.tell(&self.book, &mut partials.alive);
         }
         time
+    }
+
+    /// Windows are written at the bounds that all inputs have in common by then, whichever worker they
+    /// are dealt to.
+    fn tell_bounds(&self, partials: &mut Partials) {
+        for slot in self.windows.spoken() {
+            let group = self.book.groups.get(slot);
+            if let Some((group, bounds)) = group.and_then(|g| Some((g, g.bounds.as_ref()?))) {
+                let output = group.head.identity;
+                partials
+                    .bounds
+                    .entry(output)
+                    .or_insert_with(|| bounds.clone());
+            }
+        }
     }
 
     /// The writer side: merges partials of any number of workers and writes the outputs.

@@ -22,7 +22,7 @@ mod take;
 mod weight;
 
 use crate::Nanos;
-use crate::compile::{Action, Pipeline};
+use crate::compile::{Action, Pipeline, Stage};
 use crate::document::Matcher;
 use crate::engine::Settings;
 use crate::engine::meter::Cost;
@@ -62,6 +62,12 @@ pub struct Around<'a> {
     pub scope: &'a [Matcher],
     /// Silent state is freed after this.
     pub expiry: Nanos,
+}
+
+/// Whether a stage folds.
+fn folds(pipeline: &Pipeline) -> bool {
+    let folds = |stage: &Stage| matches!(stage.action, Action::Fold(_));
+    pipeline.stages.iter().any(folds)
 }
 
 /// One arm.
@@ -146,8 +152,7 @@ impl Arm {
             .iter()
             .map(|stage| Running::new(stage, settings, created))
             .collect();
-        let mut stages_of = pipeline.stages.iter();
-        let folds = stages_of.any(|s| matches!(s.action, Action::Fold(_)));
+        let went_out = folds(&pipeline).then(HashSet::new);
         Arm {
             pipeline,
             experiment: experiment.into(),
@@ -167,7 +172,7 @@ impl Arm {
             metrics: Vec::new(),
             series_in: Distinct::default(),
             series_out: Distinct::default(),
-            went_out: folds.then(HashSet::new),
+            went_out,
             entities: None,
             weighs_outside: false,
             compared: None,
@@ -205,7 +210,8 @@ impl Arm {
     /// Whether the route is of this plan, and leads to its end.
     #[inline]
     pub fn knows(&self, route: &Route) -> bool {
-        route.generation == self.generation && !self.lacks_way(route)
+        // Only a `topk` or `limit` lets in what it has folded before.
+        route.generation == self.generation && (self.went_out.is_none() || !self.lacks_way(route))
     }
 
     /// Whether the point's increment is asked for.

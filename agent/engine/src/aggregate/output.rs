@@ -123,6 +123,14 @@ impl Outputs {
         counts: &mut Counts,
         written: &mut Written,
     ) {
+        let bounds = std::mem::take(&mut partials.bounds);
+        for part in partials.windows.iter_mut().flat_map(|w| &mut w.parts) {
+            // Those that have none in common are added at their count and sum.
+            let common = bounds.get(&part.head.identity).filter(|b| !b.is_empty());
+            if let Some(common) = common {
+                part.cell.reduce_to(common);
+            }
+        }
         let mut flagged = partials.windows.iter().flat_map(|w| &w.parts);
         let ends = flagged.any(|part| part.cell.flagged && !part.alive);
         let alive = partials.alive.drain(..).filter(|_| ends).collect();

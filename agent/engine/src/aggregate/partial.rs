@@ -19,6 +19,9 @@ pub struct Partials {
     pub(super) windows: Vec<Closed>,
     /// Of several workers: outputs of which an input here can still speak.
     pub(super) alive: Vec<u128>,
+    /// Of several workers: bounds that the inputs here have in common, of outputs in windows that close
+    /// or are open.
+    pub(super) bounds: HashMap<u128, Vec<f64>>,
 }
 
 impl Partials {
@@ -36,6 +39,12 @@ impl Partials {
     /// stamp become one.
     pub fn unite(&mut self, other: Partials) {
         self.alive.extend(other.alive);
+        for (output, bounds) in other.bounds {
+            self.bounds
+                .entry(output)
+                .and_modify(|common| common.retain(|b| bounds.contains(b)))
+                .or_insert(bounds);
+        }
         for mut closed in other.windows {
             closed.absorbed = 0;
             let at = self.windows.partition_point(|w| w.stamp < closed.stamp);

@@ -217,6 +217,11 @@ impl Windows {
         self.open.iter().any(touched)
     }
 
+    /// Slots of groups that spoke in an open window; of several windows several times.
+    pub fn spoken(&self) -> impl Iterator<Item = u32> {
+        self.open.iter().flat_map(|w| &w.touched).copied()
+    }
+
     /// Points in open windows.
     pub fn held(&self) -> u64 {
         self.open.iter().map(|w| w.absorbed).sum()

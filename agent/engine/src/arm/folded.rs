@@ -73,6 +73,9 @@ impl Arm {
                         || self.lacks_way(&further)
                         || self.has_forgotten(&further, event.written().0, times)
                     {
+                        if further.generation == self.generation {
+                            self.guises.free(std::mem::take(&mut further.guise));
+                        }
                         further.generation = 0;
                         if let Some(place) = self.fold_of(number)?.further(ticket) {
                             *place = further;
@@ -90,8 +93,8 @@ impl Arm {
         Some(place)
     }
 
-    /// Whether the series stays from now on and has no way through the later stages yet. It is found
-    /// before the point at hand is looked at: they start from what was known before it.
+    /// Whether the series stays from now on, or has lost its place, and has no way through the later stages
+    /// yet. It is found before the point at hand is looked at: they start from what was known before it.
     #[inline]
     pub(super) fn lacks_way(&self, route: &Route) -> bool {
         let ticket = match route.place {
@@ -104,6 +107,7 @@ impl Arm {
             .and_then(|stage| self.stages.get(stage))
             .map(|s| &s.state)
         {
+            Some(State::Fold(fold)) if fold.is_gone(ticket) => true,
             Some(State::Fold(fold)) => fold
                 .way_behind(ticket)
                 .is_some_and(|further| !self.knows(further)),

@@ -2,7 +2,7 @@
 
 use super::close::{Moment, Out};
 use super::figures::Carried;
-use super::{Arm, Around};
+use super::{Arm, Around, folds};
 use crate::Nanos;
 use crate::aggregate::Written;
 use crate::compile::Pipeline;
@@ -114,6 +114,8 @@ impl Arm {
                 }
             })
             .collect();
+        let known = self.went_out.take().unwrap_or_default();
+        self.went_out = folds(&pipeline).then_some(known);
         self.pipeline = pipeline;
         self.generation = generation;
     }

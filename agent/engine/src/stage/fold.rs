@@ -267,6 +267,11 @@ impl Fold {
         }
     }
 
+    /// Whether the place has expired.
+    pub fn is_gone(&self, ticket: Ticket) -> bool {
+        self.slots.get(ticket).is_none()
+    }
+
     /// The same, only to be looked at.
     pub fn way_behind(&self, ticket: Ticket) -> Option<&Route> {
         match &self.slots.get(ticket)?.own.as_ref()?.way {
