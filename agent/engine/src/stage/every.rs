@@ -51,8 +51,9 @@ pub struct Every {
     by_identity: HashTable<u32>,
     around: HashMap<u128, Arc<Surroundings>>,
     shared: Shared,
-    /// Points that left before their window closed: at a reset, or before the end of the series.
-    early: Vec<(Arc<Surroundings>, Vec<u8>)>,
+    /// Points that left before their window closed, at a reset or before the end of the series, with the
+    /// numbers of their slots.
+    early: Vec<(u32, Arc<Surroundings>, Vec<u8>)>,
     /// How many points stand in these.
     early_points: u64,
     scratch: Scratch,
@@ -341,7 +342,7 @@ impl Every {
         for mut held in slot.held.drain(..) {
             self.early_points += held.points;
             lose_exemplars(held.finish(&mut self.scratch), tally);
-            self.early.push((held.around, held.body));
+            self.early.push((number, held.around, held.body));
         }
         waited
     }
@@ -350,7 +351,8 @@ impl Every {
     fn let_go_behind(&mut self, number: u32, body: &[u8]) {
         if let Some(Some(slot)) = self.slots.get(number as usize) {
             self.early_points += 1;
-            self.early.push((slot.around.clone(), body.to_vec()));
+            self.early
+                .push((number, slot.around.clone(), body.to_vec()));
         }
     }
 
@@ -362,10 +364,21 @@ impl Every {
     /// Writes what left before its window closed.
     pub fn release_early(&mut self, written: &mut Written, tally: &mut Tally) {
         let emitted = self.early.len() as u64;
-        // In the order in which they left: two points of one series can have come in other bytes.
-        for run in self.early.chunk_by(|(a, _), (b, _)| Arc::ptr_eq(a, b)) {
-            let points = run.iter().map(|(s, body)| (&**s, &body[..]));
-            assemble(points, &mut written.request);
+        let (mut told, mut from) = (HashMap::new(), 0);
+        for at in 0..=self.early.len() {
+            let next = self.early.get(at);
+            // A series' points stay in order, also where they came in other bytes.
+            let parts = next.is_none_or(|(number, around, _)| {
+                *told.entry(*number).or_insert(around.key()) != around.key()
+            });
+            if parts {
+                let run = self.early.get(from..at).unwrap_or_default();
+                let points = run.iter().map(|(_, around, body)| (&**around, &body[..]));
+                assemble(points, &mut written.request);
+                told.clear();
+                told.extend(next.map(|(number, around, _)| (*number, around.key())));
+                from = at;
+            }
         }
         self.early.clear();
         let points = std::mem::take(&mut self.early_points);

@@ -82,6 +82,16 @@ fn the_same_in_a_scope_takes_the_same_bytes(case: &Case) -> Result<(), String> {
         return Ok(());
     }
     COMPARED.fetch_add(1, Ordering::Relaxed);
+    // What is released together has a resource's odd bytes as the first point of it brought them, and which is the
+    // first depends on what comes beside it.
+    let stages = &case.pipelines[case.first.baseline].stages;
+    if stages.iter().any(|stage| stage.contains("every:")) {
+        for action in &mut case.actions {
+            if let Action::Feed { shape, .. } = action {
+                (shape.unknown_fields, shape.long_varints) = (false, false);
+            }
+        }
+    }
     run(&case, |engine, _| {
         let figures = engine.figures();
         let theirs = figures.candidate.ok_or("no candidate")?;
