@@ -170,35 +170,10 @@ fn hears_late(case: &Case) -> bool {
     })
 }
 
-/// Whether a stage behind one that merges asks whether bounds are the same: which bounds an output has is
-/// open where its inputs have different ones and come to several workers.
-fn reads_bounds(case: &Case) -> bool {
-    let marks = |stage: &String, kinds: &[&str]| kinds.iter().any(|kind| stage.contains(kind));
-    case.pipelines.iter().any(|pipeline| {
-        let mut stages = pipeline.stages.iter();
-        let merges = |stage: &String| marks(stage, &["aggregate: {", "topk: {", "limit: {"]);
-        stages.by_ref().any(merges)
-            && stages.any(|stage| marks(stage, &["every:", "temporality: {"]))
-    })
-}
-
-/// The case without explicit histograms.
-fn without_bounds(case: &Case) -> Case {
-    let mut case = case.clone();
-    for action in &mut case.actions {
-        if let Action::Feed { points, .. } = action {
-            points.retain(|sent| sent.metric.kind != "histogram");
-        }
-    }
-    case
-}
-
 fn many_are_one(case: &Case) -> Result<(), String> {
     if hears_late(case) {
         return Ok(());
     }
-    let fewer = reads_bounds(case).then(|| without_bounds(case));
-    let case = fewer.as_ref().unwrap_or(case);
     let Some((plan, _)) = plans(case, &case.first) else {
         return Ok(());
     };
