@@ -30,7 +30,7 @@ spec:
   maxDuration: 90s
   steps: [ {{ step: shadow, minWindows: 6 }} ]
   goal: {{ saving: points, target: 20% }}
-  names: {{ promote: [process.executable.name] }}
+  names: {{ promote: [host.name, process.executable.name] }}
   guardrails:
     queries:
       - {{ name: cpu, expr: "sum by (process_executable_name) (rate(process_cpu_time_seconds_total[3s]))", tolerance: 1% }}
@@ -46,7 +46,19 @@ spec:
     )
 }
 
-async fn run(candidate: &str) -> Value {
+/// Alerts instead of queries: what dashboards show is nobody's concern.
+fn alerts(candidate: &str) -> String {
+    let document = experiment(candidate);
+    let (before, rest) = document.split_once("    queries:").expect("queries");
+    let (_, rules) = rest.split_once("    rules:").expect("rules");
+    let crowded = r#"
+            - alert: Crowded
+              expr: count by (host_name) (process_threads) > 12
+              for: 2s"#;
+    format!("{before}    rules:{}{crowded}\n", rules.trim_end())
+}
+
+async fn run(candidate: &str, document: &str) -> Value {
     let world = World::start().await;
     world
         .apply(&(pipeline("all", ALL) + &pipeline("fold", FOLD) + &pipeline("thin", THIN)))
@@ -63,7 +75,7 @@ async fn run(candidate: &str) -> Value {
         "150",
     ];
     let _fleet = Fleet::start(world.agent.grpc, &args).await;
-    world.apply(&experiment(candidate)).await;
+    world.apply(document).await;
     let path = format!("/experiments/{candidate}/start");
     world.control.api.post(&path, None).await;
     let ended = world.ended(candidate).await;
@@ -79,7 +91,7 @@ fn criterion<'a>(verdict: &'a Value, name: &str) -> &'a Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fold_that_keeps_every_sum_is_promoted_by_what_queries_say() {
-    let verdict = run("fold").await;
+    let verdict = run("fold", &experiment("fold")).await;
     assert_eq!(verdict["outcome"], "promote", "{verdict:#}");
     for name in ["query cpu", "query io", "alert Busy"] {
         let found = criterion(&verdict, name);
@@ -94,7 +106,7 @@ async fn a_fold_that_keeps_every_sum_is_promoted_by_what_queries_say() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_candidate_that_corrupts_counters_is_rejected_although_it_saves_more() {
-    let verdict = run("thin").await;
+    let verdict = run("thin", &experiment("thin")).await;
     assert_eq!(verdict["outcome"], "reject", "{verdict:#}");
     let io = criterion(&verdict, "query io");
     assert_eq!(io["outcome"], "harm", "{io:#}");
@@ -109,4 +121,24 @@ async fn a_candidate_that_corrupts_counters_is_rejected_although_it_saves_more()
         "{verdict:#}"
     );
     assert_eq!(verdict["harm"], true, "the hash is not to be tried again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_under_which_an_alert_stays_silent_is_rejected_with_its_name() {
+    let verdict = run("thin", &alerts("thin")).await;
+    assert_eq!(verdict["outcome"], "reject", "{verdict:#}");
+    let reason = verdict["reason"].as_str().expect("reason");
+    assert!(reason.contains("Crowded"), "{reason}");
+    let crowded = criterion(&verdict, "alert Crowded");
+    assert_eq!(crowded["outcome"], "harm", "{crowded:#}");
+    let figures = &crowded["figures"];
+    assert_eq!(
+        (&figures["baseline"], &figures["candidate"]),
+        (&3.into(), &0.into()),
+        "one a host: {figures:#}"
+    );
+    assert_eq!(figures["missed"].as_array().map(Vec::len), Some(3));
+    // It needs less than what the candidate leaves.
+    let busy = criterion(&verdict, "alert Busy");
+    assert_ne!(busy["outcome"], "harm", "{busy:#}");
 }

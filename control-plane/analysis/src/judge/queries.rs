@@ -62,16 +62,16 @@ impl Look {
         }
         for (query, expr) in &asked.queries {
             let name = format!("query {}", query.name);
-            found.push(self.checked(&name, &query.expr, expr, |expr| {
+            found.push(named(self.checked(&name, &query.expr, expr, |expr| {
                 let compared = compare(expr, &self.fleet, query.tolerance);
                 self.query(&name, &query.expr, query.tolerance, &compared)
-            }));
+            })));
         }
         for (rule, expr) in &asked.alerts {
             let name = format!("alert {}", rule.name);
-            found.push(self.checked(&name, &rule.expr, expr, |expr| {
+            found.push(named(self.checked(&name, &rule.expr, expr, |expr| {
                 self.alert(&name, &rule.expr, &decide(rule, expr, &self.fleet))
-            }));
+            })));
         }
         found
     }
@@ -220,6 +220,17 @@ impl Look {
             None => few.unwrap_or((Ruling::Unknown, "Not checked yet.".into())),
         };
         finding(name, ruling, reason, figures)
+    }
+}
+
+/// Which query or alert it is: the reason may be the verdict's.
+fn named(found: Criterion) -> Criterion {
+    match found.outcome {
+        Ruling::Pass => found,
+        _ => Criterion {
+            reason: format!("{}: {}", found.name, found.reason),
+            ..found
+        },
     }
 }
 
