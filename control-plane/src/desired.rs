@@ -4,7 +4,7 @@ mod choose;
 
 pub use choose::choose;
 
-use crate::documents::{Guardrails, Kind, Share, Span, Step};
+use crate::documents::{Kind, Share, Span, Step};
 use crate::model::{Agent, AgentShare, Assignment, Experiment, Identity, Phase};
 use phoenix_analysis::query::Asked;
 use sha2::{Digest, Sha256};
@@ -146,7 +146,7 @@ fn second_arm(e: &Experiment, agent: &Agent) -> Option<DesiredExperiment> {
         query_volume: asked.inner.volume,
         // A node that runs the baseline alone would blame the candidate for what it does not do.
         guardrails: match share.has_candidate() {
-            true => rails_of(&e.spec.guardrails, &step),
+            true => rails_of(e, &step),
             false => Rails::default(),
         },
         share,
@@ -159,9 +159,14 @@ fn second_arm(e: &Experiment, agent: &Agent) -> Option<DesiredExperiment> {
     })
 }
 
-fn rails_of(rails: &Guardrails, step: &Step) -> Rails {
+fn rails_of(e: &Experiment, step: &Step) -> Rails {
+    let rails = &e.spec.guardrails;
     // Where other agents run the baseline alone, the judge compares.
-    let alone = matches!(step.share, Share::Everything | Share::Entities { .. });
+    let alone = match step.share {
+        Share::Everything | Share::Entities { .. } => true,
+        Share::Nodes(_) | Share::Both { .. } => e.chosen_all,
+        Share::Nothing | Share::Shadow => false,
+    };
     let nanos = |span: Span| span.0.saturating_mul(1_000_000);
     Rails {
         max_memory_ratio: rails.max_rss_ratio,

@@ -137,6 +137,7 @@ impl App {
                 .unwrap_or_default(),
             at: 0,
             chosen: Vec::new(),
+            chosen_all: false,
             results: Vec::new(),
             step_started_ms: None,
             spec,

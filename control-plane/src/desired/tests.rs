@@ -77,6 +77,7 @@ fn running(labels: &str, baseline: Option<&str>, candidate: &str) -> Experiment 
         step: "shadow".into(),
         at: 0,
         chosen: vec!["default/default/n1".into()],
+        chosen_all: false,
         results: Vec::new(),
         step_started_ms: None,
         reason: String::new(),
@@ -186,14 +187,16 @@ fn an_agent_acts_on_failed_exports_where_the_document_has_a_number_and_it_runs_t
 #[test]
 fn a_candidate_that_is_refused_ends_by_itself_where_no_other_agent_runs_the_baseline() {
     let all = [assignment("a", &[], "a", 0)];
-    let ends = |step: StepSpec, written: ExportErrors| {
+    let ends_of = |step: StepSpec, written: ExportErrors, chosen_all: bool| {
         let mut e = running("{}", None, "c");
         e.baseline_hash = Some("a".into());
+        e.chosen_all = chosen_all;
         e.spec.guardrails.max_export_errors = written;
         e.spec.steps = vec![step];
         let wanted = desired(&all, &[e], &agent(&[]));
         wanted.experiment.unwrap().guardrails.end_if_refused
     };
+    let ends = |step: StepSpec, written: ExportErrors| ends_of(step, written, false);
     let compared = ExportErrors::default();
     let ramp = |by| StepSpec {
         by: Some(by),
@@ -203,6 +206,7 @@ fn a_candidate_that_is_refused_ends_by_itself_where_no_other_agent_runs_the_base
     assert!(ends(StepSpec::plain(Kind::Bake), compared));
     assert!(ends(ramp(By::Entity), compared));
     assert!(!ends(ramp(By::Node), compared), "the judge compares");
+    assert!(!ends(ramp(By::Both), compared));
     assert!(!ends(StepSpec::plain(Kind::Shadow), compared));
     assert!(!ends(StepSpec::plain(Kind::Aa), compared));
     assert!(!ends(StepSpec::plain(Kind::Bake), ExportErrors::NotJudged));
@@ -210,6 +214,12 @@ fn a_candidate_that_is_refused_ends_by_itself_where_no_other_agent_runs_the_base
         !ends(StepSpec::plain(Kind::Bake), ExportErrors::AtMost(9)),
         "a number of its own"
     );
+    // A portion that is all there are: nobody runs the baseline alone.
+    for by in [By::Node, By::Both] {
+        assert!(ends_of(ramp(by), compared, true), "{by:?}");
+        assert!(!ends_of(ramp(by), ExportErrors::NotJudged, true));
+    }
+    assert!(!ends_of(StepSpec::plain(Kind::Shadow), compared, true));
 }
 
 #[test]

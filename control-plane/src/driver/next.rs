@@ -253,6 +253,13 @@ impl Look<'_> {
     fn running_reason(&self, memory: &Memory) -> String {
         let chosen = memory.agents.iter().filter(|a| self.e.chosen.contains(a));
         match (self.by_node(), memory.agents.as_slice()) {
+            (true, all) if self.everywhere(memory) => format!(
+                "{} of {} agents took the {}: {}",
+                chosen.count(),
+                all.len(),
+                self.arm(),
+                super::waits::UNCOMPARED
+            ),
             (true, all) => format!(
                 "{} of {} agents took the {}",
                 chosen.count(),

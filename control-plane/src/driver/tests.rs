@@ -69,6 +69,7 @@ impl Story {
                 row: 1,
                 phase: first_phase(&first),
                 chosen: choose(&first.share, "id", &members),
+                chosen_all: false,
                 step: first.name,
                 at: 0,
                 results: Vec::new(),

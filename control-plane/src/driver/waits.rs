@@ -8,6 +8,10 @@ use crate::model::{Experiment, Phase};
 use phoenix_analysis::{Criterion, Outcome, Ruling, Verdict};
 use std::time::{Duration, UNIX_EPOCH};
 
+/// What is said of a portion of a ramp that is all there are.
+pub(super) const UNCOMPARED: &str =
+    "no agent is left on the baseline to compare it with, and it is watched as in bake";
+
 /// An experiment at this moment, beyond its row.
 #[derive(Debug, Clone, Default)]
 pub struct Outlook {
@@ -93,7 +97,12 @@ pub(super) fn waits(e: &Experiment, facts: &Facts, now_ms: u64) -> Option<String
                 ),
                 _ => away(&verdict).unwrap_or(verdict.reason),
             };
-            let parts = [Some(said), look.apart(&memory), Some(look.at_most())];
+            let parts = [
+                Some(said),
+                look.uncompared(&memory),
+                look.apart(&memory),
+                Some(look.at_most()),
+            ];
             parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
         }
         (Phase::Analyzing, _) => "The last reports are waited for.".into(),
@@ -178,6 +187,12 @@ impl Look<'_> {
             ));
         }
         Some(said)
+    }
+
+    /// A portion of a ramp beside which nobody runs the baseline.
+    fn uncompared(&self, memory: &Memory) -> Option<String> {
+        let says = self.step.kind == Kind::Ramp && self.everywhere(memory);
+        says.then(|| format!("Every agent runs the candidate: {UNCOMPARED}."))
     }
 
     /// The end of the run, however it stands.

@@ -68,6 +68,9 @@ pub struct Experiment {
     /// Agents (`tenant/cluster/node`) that run the second arm of the present step.
     #[serde(default)]
     pub chosen: Vec<String>,
+    /// Nobody ran the baseline alone when they were chosen: those were all that was connected.
+    #[serde(default)]
+    pub chosen_all: bool,
     /// What became of the steps that have ended, in order.
     #[serde(default)]
     pub results: Vec<StepResult>,

@@ -184,6 +184,37 @@ async fn an_agent_is_in_one_experiment_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_ramp_that_takes_every_agent_has_them_watch_what_the_next_hop_refuses() {
+    let Lab {
+        plane,
+        agent,
+        baseline,
+        ..
+    } = lab().await;
+    let mut agents = vec![agent];
+    for all in [true, false] {
+        if !all {
+            let mut other = plane.agent("n2").await;
+            other.baseline(&baseline).await;
+            agents.push(other);
+        }
+        let steps = "step: ramp, by: node, to: [50%]";
+        let document = experiment("e", "cut").replace("step: shadow", steps);
+        let put = plane.rest.put("/experiments/e", &document).await;
+        assert!(matches!(put.status, 200 | 201), "{put:?}");
+        let started = plane.rest.post("/experiments/e/start", "").await;
+        let chosen = started.text("/chosen/0");
+        let id = started.text("/id");
+        let agent = agents.iter_mut().find(|a| chosen.ends_with(&a.node));
+        let of_run = |d: &DesiredState| d.experiment.as_ref().is_some_and(|e| e.experiment == id);
+        let given = agent.unwrap().desired(of_run).await.experiment.unwrap();
+        let rails = given.guardrails.unwrap();
+        assert_eq!(rails.end_if_refused, all, "{chosen} of {}", agents.len());
+        plane.rest.post("/experiments/e/abort", "").await;
+    }
+}
+
+#[tokio::test]
 async fn the_candidate_comes_with_its_terms_and_its_lease_is_renewed() {
     let mut lab = lab().await;
     let given = lab.start().await;

@@ -126,11 +126,16 @@ impl App {
     pub(super) async fn changed(
         &self,
         caller: &Caller,
-        e: Experiment,
+        mut e: Experiment,
         mut change: PhaseChange,
         changes: &mut Vec<Change>,
         events: &mut Vec<NewEvent>,
     ) -> Result<Experiment, Error> {
+        if let Some(chosen) = &change.chosen {
+            let members = self.members(&e).await?;
+            let mut there = members.iter().filter(|m| m.connected);
+            e.chosen_all = there.all(|m| chosen.contains(&m.agent.identity.to_string()));
+        }
         if let Some(reason) = change.quarantine.take() {
             self.bar(caller, &e, reason, changes, events).await?;
         }

@@ -332,6 +332,31 @@ fn a_ramp_alone_must_show_the_goal_by_its_last_portion_that_compares() {
 }
 
 #[test]
+fn a_portion_that_is_all_there_are_is_watched_and_not_compared() {
+    let text = "onSuccess: promote, steps: [ { step: shadow, minWindows: 2 }, \
+                { step: ramp, by: node, to: [50%], minWindows: 2, dwell: 1m } ]";
+    for agents in [1, 2] {
+        let mut story = Story::of(text, agents);
+        let said = std::cell::Cell::new(0);
+        carry(&mut story, "ramp 50%", &|story| {
+            let told = [super::waits(story), story.experiment.reason.clone()];
+            let told = told.iter().filter(|t| t.contains("left on the baseline"));
+            said.set(said.get() + told.count());
+        });
+        assert_eq!(story.outcome, Some(Outcome::Promote));
+        assert_eq!(said.get() > 0, agents == 1);
+        let verdict = story.experiment.results[1].verdict.clone().unwrap();
+        let verdict: Verdict = serde_json::from_value(verdict).unwrap();
+        let asked = match agents {
+            1 => phoenix_analysis::Ask::Bake,
+            _ => phoenix_analysis::Ask::Guardrails,
+        };
+        assert_eq!(verdict.asked.ask, asked);
+        assert!(verdict.windows.used >= 5, "it dwells");
+    }
+}
+
+#[test]
 fn an_agent_that_goes_away_leaves_the_denominator_and_the_step_goes_on() {
     let text = "steps: [ { step: shadow, minWindows: 12 } ]";
     let mut story = Story::of(text, 2);
