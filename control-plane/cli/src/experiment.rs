@@ -25,7 +25,8 @@ pub enum ExperimentCommand {
     /// Make the candidate what is assigned.
     Promote {
         name: String,
-        /// Also with an inconclusive verdict or none for want of data; never with a rejection.
+        /// Also with an inconclusive verdict or none for want of data, or where another pipeline than its baseline
+        /// is assigned by now; never with a rejection.
         #[arg(long)]
         force: bool,
     },

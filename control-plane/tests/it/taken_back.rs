@@ -147,6 +147,41 @@ async fn a_rollback_goes_to_nothing_that_an_abort_or_a_quarantine_took_away() {
 }
 
 #[tokio::test]
+async fn what_is_assigned_after_the_verdict_is_not_replaced_without_force() {
+    let mut lab = lab().await;
+    let other = lab.plane.pipeline("other", "other.*").await;
+    // A baseline that is named and one that was assigned.
+    for named in [false, true] {
+        lab.plane.assign("a", "base", 0).await;
+        let rest = &lab.plane.rest;
+        let mut document = experiment("e", "cut");
+        if named {
+            document = document.replace("candidate:", "baseline: base, candidate:");
+        }
+        rest.put("/experiments/e", &document).await;
+        let started = rest.post("/experiments/e/start", "").await;
+        assert_eq!(started.status, 200, "{started:?}");
+        lab.ends("e", good(false), false).await;
+        lab.plane.assign("a", "other", 0).await;
+        let rest = &lab.plane.rest;
+        let refused = rest.post("/experiments/e/promote", "").await;
+        refused.refused(409, "not-promotable");
+        let said = refused.text("/error/message");
+        let now = format!("assignment a leads agent n1 to other ({}", &other[..12]);
+        assert!(said.contains("base (") && said.contains(&now), "{said}");
+        assert_eq!(rest.get("/assignments/a").await.text("/hash"), other);
+        // Back to what it was compared with: nothing stands against it.
+        if named {
+            lab.plane.assign("a", "base", 0).await;
+        }
+        let body = if named { "" } else { "{ \"force\": true }" };
+        let promoted = lab.plane.rest.post("/experiments/e/promote", body).await;
+        assert_eq!(promoted.text("/promotedTo"), "a", "{promoted:?}");
+        lab.agent.baseline(&lab.candidate).await;
+    }
+}
+
+#[tokio::test]
 async fn a_candidate_that_is_assigned_already_is_promoted_without_a_change() {
     let mut lab = lab().await;
     let rest = &lab.plane.rest;

@@ -163,7 +163,7 @@ fn warnings(e: &Experiment) -> Vec<String> {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PromoteRequest {
-    /// Also with an inconclusive verdict; never with a rejection.
+    /// Also with an inconclusive verdict, or where its baseline is not what is assigned any more; never with a rejection.
     pub force: bool,
 }
 

@@ -24,8 +24,8 @@ impl App {
             .await
     }
 
-    /// Promotes by hand. A verdict `promote` is enough; `force` overrides an inconclusive one or the
-    /// want of data, never a rejection.
+    /// Promotes by hand. A verdict `promote` is enough; `force` overrides an inconclusive one, the want of
+    /// data, or another assigned pipeline than the one it was compared with; never a rejection.
     pub async fn promote_experiment(
         &self,
         caller: &Caller,
@@ -71,11 +71,55 @@ impl App {
                 format!("experiment {name} cannot be promoted: {why}"),
             ));
         }
+        if let Some(why) = self.moved_on(&e).await?.filter(|_| !force) {
+            return Err(Error::refused(
+                "not-promotable",
+                format!("experiment {name} cannot be promoted: {why} (force overrides)"),
+            ));
+        }
         let change = PhaseChange {
             reason: format!("promoted by {}", caller.actor),
             ..PhaseChange::default()
         };
         self.finish(None, caller, e, change, true).await
+    }
+
+    /// What is assigned to an agent of an experiment that has ended, where that is neither of its pipelines.
+    async fn moved_on(&self, e: &Experiment) -> Result<Option<String>, Error> {
+        let assignments = self.store.assignments(&e.tenant).await?;
+        let agents = self.store.agents(Some(&e.tenant)).await?;
+        let ended = e.ended_ms.unwrap_or(u64::MAX);
+        let as_it_was = |a: Option<&Assignment>| {
+            let hash = a.map(|a| &a.hash);
+            // A baseline that the document names need never have been what is assigned.
+            let named = e.spec.baseline.is_some() && a.is_none_or(|a| a.updated_ms < ended);
+            hash == e.baseline_hash.as_ref() || hash == Some(&e.candidate_hash) || named
+        };
+        let of = agents.iter().map(|a| (a, labels(a)));
+        let mut of = of.filter(|(_, labels)| e.spec.scope.selector.matches(labels));
+        let moved = of.find_map(|(agent, labels)| {
+            let now = assigned(&assignments, &e.tenant, &labels);
+            (!as_it_was(now)).then_some((agent, now))
+        });
+        let Some((agent, now)) = moved else {
+            return Ok(None);
+        };
+        let compared = match &e.baseline_hash {
+            Some(hash) => self.named(&e.tenant, hash).await?,
+            None => "nothing".into(),
+        };
+        let now = match now {
+            Some(a) => format!(
+                "assignment {} leads agent {} to {}",
+                a.name,
+                agent.identity.node,
+                self.named(&e.tenant, &a.hash).await?
+            ),
+            None => format!("nothing is assigned to agent {}", agent.identity.node),
+        };
+        Ok(Some(format!(
+            "it was compared with {compared}, and now {now}: run it again"
+        )))
     }
 
     async fn finish(
