@@ -62,13 +62,14 @@ pub fn list(agents: &[Value], before: Option<&Before>) -> String {
                 with the enrol.token of this server"
             .into();
     }
+    let barred = crate::quarantine::still_assigned(agents, "/assignedHash", "/assignedQuarantined");
     let now = Instant::now();
     let head = if before.is_some() {
         ["points in/s", "points out/s"]
     } else {
         ["points in", "points out"]
     };
-    table(
+    let all = table(
         &[
             "node",
             "connected",
@@ -106,7 +107,8 @@ pub fn list(agents: &[Value], before: Option<&Before>) -> String {
                 text(v, "/lastSeen"),
             ]
         }),
-    )
+    );
+    all + &barred
 }
 
 /// Which arm runs: of a split with the candidate's share.

@@ -164,21 +164,25 @@ fn list(kind: ObjectKind, values: &[Value]) -> String {
                 ]
             }),
         ),
-        ObjectKind::Assignment => table(
-            &["name", "selector", "pipeline", "priority", "updated"],
-            of(|v| {
-                vec![
-                    text(v, "/name"),
-                    match labels(v, "/spec/selector/matchLabels").as_str() {
-                        "-" => "all agents".into(),
-                        some => some.into(),
-                    },
-                    pipeline(v, "/spec/pipeline"),
-                    text(v, "/spec/priority"),
-                    text(v, "/updatedAt"),
-                ]
-            }),
-        ),
+        ObjectKind::Assignment => {
+            let barred = crate::quarantine::still_assigned(values, "/hash", "/quarantined");
+            let all = table(
+                &["name", "selector", "pipeline", "priority", "updated"],
+                of(|v| {
+                    vec![
+                        text(v, "/name"),
+                        match labels(v, "/spec/selector/matchLabels").as_str() {
+                            "-" => "all agents".into(),
+                            some => some.into(),
+                        },
+                        pipeline(v, "/spec/pipeline"),
+                        text(v, "/spec/priority"),
+                        text(v, "/updatedAt"),
+                    ]
+                }),
+            );
+            all + &barred
+        }
         ObjectKind::Experiment => table(
             &[
                 "name", "phase", "mode", "verdict", "windows", "started", "reason",

@@ -3,6 +3,8 @@
 use crate::client::Client;
 use crate::output::{OutputArgs, hash, rows, table, text};
 use clap::Subcommand;
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Pipelines that did harm in an experiment: nothing assigns or tries them again until they are lifted.
 #[derive(Debug, Subcommand)]
@@ -18,6 +20,21 @@ pub enum QuarantineCommand {
         #[arg(value_name = "HASH|NAME")]
         which: String,
     },
+}
+
+/// A warning for each quarantined pipeline that agents or assignments (`all`) are still led to; `hash` and `why`: where
+/// they say so.
+pub fn still_assigned(all: &[Value], hash: &str, why: &str) -> String {
+    let of = |v: &Value| Some((text(v, hash), v.pointer(why)?.as_str()?.to_owned()));
+    let found: BTreeMap<String, String> = all.iter().filter_map(of).collect();
+    let says = |(hash, why): (String, String)| {
+        let hash = hash.get(..12).unwrap_or(&hash).to_owned();
+        format!(
+            "\nwarning: {hash} is assigned and quarantined: {why}\n  lead the assignment elsewhere (`phoenix rollback`), \
+             or `phoenix quarantine lift {hash}`\n"
+        )
+    };
+    found.into_iter().map(says).collect()
 }
 
 pub async fn run(client: &Client, command: &QuarantineCommand) -> anyhow::Result<()> {

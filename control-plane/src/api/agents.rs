@@ -28,9 +28,9 @@ pub async fn list(
 ) -> Result<Json<Vec<AgentBody>>, ApiError> {
     let all = shared.app.agents(Some(&caller.tenant)).await?;
     let names = super::experiments::names(&shared.app, &caller).await?;
-    Ok(Json(
-        all.into_iter().map(|a| AgentBody::new(a, &names)).collect(),
-    ))
+    let barred = shared.app.quarantine(&caller.tenant).await?;
+    let body = |a| AgentBody::new(a, &names, &barred);
+    Ok(Json(all.into_iter().map(body).collect()))
 }
 
 /// One agent.
@@ -46,7 +46,8 @@ pub async fn get(
 ) -> Result<Json<AgentBody>, ApiError> {
     let view = one(&shared, &caller, &node, query).await?;
     let names = super::experiments::names(&shared.app, &caller).await?;
-    Ok(Json(AgentBody::new(view, &names)))
+    let barred = shared.app.quarantine(&caller.tenant).await?;
+    Ok(Json(AgentBody::new(view, &names, &barred)))
 }
 
 /// Forgets an agent and its credential: it must enrol again.

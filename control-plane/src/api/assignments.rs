@@ -126,5 +126,6 @@ async fn body(
 ) -> Result<AssignmentBody, ApiError> {
     let found = shared.app.pipeline_name(&caller.tenant, &assignment.hash);
     let name = found.await?;
-    Ok(AssignmentBody::new(assignment, name))
+    let barred = shared.app.quarantine(&caller.tenant).await?;
+    Ok(AssignmentBody::new(assignment, name, &barred))
 }

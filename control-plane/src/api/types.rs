@@ -12,7 +12,7 @@ pub use quarantine::QuarantineBody;
 use super::error::ApiError;
 use crate::app::{Applied, Validation};
 use crate::documents::AssignmentSpec;
-use crate::model::{Assignment, AssignmentChange, Pipeline};
+use crate::model::{Assignment, AssignmentChange, Pipeline, Quarantine};
 use axum::http::StatusCode;
 use phoenix_engine::document::Problem;
 use serde::de::DeserializeOwned;
@@ -137,13 +137,16 @@ pub struct AssignmentBody {
     pub hash: String,
     /// The name of that pipeline.
     pub pipeline_name: Option<String>,
+    /// Why that is quarantined: the assignment led to it before; null: it is not.
+    pub quarantined: Option<String>,
     pub updated_at: String,
     pub actor: String,
 }
 
 impl AssignmentBody {
-    pub fn new(a: Assignment, pipeline_name: Option<String>) -> Self {
+    pub fn new(a: Assignment, pipeline_name: Option<String>, barred: &[Quarantine]) -> Self {
         AssignmentBody {
+            quarantined: quarantine::why(barred, Some(&a.hash)),
             pipeline_name,
             name: a.name,
             spec: a.spec,

@@ -182,6 +182,35 @@ async fn what_is_assigned_after_the_verdict_is_not_replaced_without_force() {
 }
 
 #[tokio::test]
+async fn an_assignment_that_leads_to_what_was_quarantined_is_shown_and_not_applied_again() {
+    let mut lab = lab().await;
+    lab.plane.assign("a", "cut", 0).await;
+    lab.agent.baseline(&lab.candidate).await;
+    let shown = async |lab: &Lab| {
+        let agent = lab.plane.rest.get("/agents/n1").await;
+        let assignment = lab.plane.rest.get("/assignments/a").await;
+        [
+            agent.at("/assignedQuarantined").clone(),
+            assignment.at("/quarantined").clone(),
+        ]
+    };
+    let nothing = [json!(null), json!(null)];
+    assert_eq!(shown(&lab).await, nothing);
+    lab.quarantined().await;
+    let why = json!("experiment f found harm: it panics");
+    assert_eq!(shown(&lab).await, [why.clone(), why]);
+    let again = lab.plane.assign("a", "cut", 0).await;
+    again.refused(409, "quarantined");
+    lab.plane
+        .assign("b", "cut", 1)
+        .await
+        .refused(409, "quarantined");
+    lab.plane.rest.delete("/quarantine/cut").await;
+    assert_eq!(shown(&lab).await, nothing);
+    assert_eq!(lab.plane.assign("a", "cut", 0).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_candidate_that_is_assigned_already_is_promoted_without_a_change() {
     let mut lab = lab().await;
     let rest = &lab.plane.rest;

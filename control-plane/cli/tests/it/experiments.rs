@@ -381,8 +381,16 @@ async fn harm_quarantines_the_hash_until_it_is_lifted() {
     };
     let rest = "steps: [{ step: shadow, minWindows: 3 }]";
     let (server, _actor) = begin(manner, rest).await;
+    // What led to it before is left alone, and said.
+    let elsewhere = assignment("other", "cut").replace("{}", "{ matchLabels: { env: other } }");
+    server.apply(&elsewhere.replace("cut }", "cut, priority: 9 }"));
     server.phoenix(&["experiment", "start", "e"]).good();
     assert_eq!(server.phoenix(&["experiment", "wait", "e"]).code, 2);
+    let listed = server.phoenix(&["get", "assignments"]).good();
+    assert!(
+        listed.contains("assigned and quarantined: experiment e found harm"),
+        "{listed}"
+    );
     let listed = server.phoenix(&["quarantine", "list", "-o", "json"]).json();
     assert_eq!(listed[0]["pipeline"], "cut");
     assert_eq!(listed[0]["experiment"], "e");

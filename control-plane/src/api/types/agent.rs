@@ -1,7 +1,9 @@
 //! Agents as they are shown.
 
+use super::quarantine::why;
 use super::{ProblemBody, time};
 use crate::app::AgentView;
+use crate::model::Quarantine;
 use phoenix_proto::control as proto;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,6 +36,8 @@ pub struct AgentBody {
     pub desired_hash: Option<String>,
     /// What the assignment says, also where the agent refused it.
     pub assigned_hash: Option<String>,
+    /// Why that is quarantined: it was assigned before; null: it is not.
+    pub assigned_quarantined: Option<String>,
     pub candidate_hash: Option<String>,
     /// Name of the experiment whose candidate runs (its id where the name is gone).
     pub experiment: Option<String>,
@@ -131,8 +135,12 @@ impl From<proto::Heartbeat> for HeartbeatBody {
 }
 
 impl AgentBody {
-    /// `experiments`: names by id.
-    pub fn new(view: AgentView, experiments: &BTreeMap<String, String>) -> AgentBody {
+    /// `experiments`: names by id. `barred`: what is quarantined.
+    pub fn new(
+        view: AgentView,
+        experiments: &BTreeMap<String, String>,
+        barred: &[Quarantine],
+    ) -> AgentBody {
         let (arm, percent) = super::experiment::arm(view.share.as_ref());
         let agent = view.agent;
         let status = agent.status;
@@ -151,6 +159,7 @@ impl AgentBody {
             hash: said(status.hash),
             active_hash: said(status.active_hash),
             desired_hash: view.desired_hash,
+            assigned_quarantined: why(barred, view.assigned_hash.as_deref()),
             assigned_hash: view.assigned_hash,
             candidate_hash: said(status.candidate_hash),
             experiment: said(status.experiment)

@@ -21,6 +21,13 @@ pub struct QuarantineBody {
     pub actor: String,
 }
 
+/// Why a pipeline is quarantined; `None`: it is not, or there is none.
+pub(super) fn why(all: &[Quarantine], hash: Option<&str>) -> Option<String> {
+    let found = all.iter().find(|q| Some(q.hash.as_str()) == hash)?;
+    let (experiment, reason) = (&found.experiment, &found.reason);
+    Some(format!("experiment {experiment} found harm: {reason}"))
+}
+
 impl From<Quarantine> for QuarantineBody {
     fn from(q: Quarantine) -> QuarantineBody {
         QuarantineBody {
