@@ -15,6 +15,7 @@ mod promql;
 mod queries;
 mod restarts;
 mod same_work;
+mod scopes;
 mod swaps;
 mod witness;
 mod world;
