@@ -109,6 +109,8 @@ pub struct Machine {
     harmed: Option<Harmed>,
     /// The agent before the present experiment.
     before: Option<Before>,
+    /// The experiment whose candidate's lease lapsed, here or in a process before.
+    lapsed: Option<String>,
     /// Found on disk as baking; forgotten once it is reported.
     unproven: Option<Stored>,
     outcomes: Vec<Status>,
@@ -176,6 +178,7 @@ impl Machine {
             refused: Vec::new(),
             harmed: saved.harmed.clone(),
             before: saved.before.clone(),
+            lapsed: saved.lapsed.clone(),
             unproven: None,
             outcomes: Vec::new(),
             saved,
@@ -185,6 +188,11 @@ impl Machine {
     /// The agent before the present experiment, also where another process measured it.
     pub fn before(&self) -> Option<&Before> {
         self.before.as_ref()
+    }
+
+    /// The experiment of which the candidate's lease lapsed, and that has not run since; empty: none.
+    pub fn lapsed(&self) -> &str {
+        self.lapsed.as_deref().unwrap_or_default()
     }
 
     /// A candidate is watched, against this.
@@ -281,7 +289,9 @@ impl Machine {
         if let Some(candidate) = &self.candidate {
             let hash = candidate.hash.clone();
             self.outcomes.retain(|o| o.hash != hash);
+            self.lapsed = Some(candidate.trial.id.clone());
         }
+        self.save_if_changed(effects);
         let text = "the candidate's lease lapsed; back to the baseline";
         effects.push(say(true, text.into()));
         self.order_swap(effects);
@@ -313,6 +323,7 @@ impl Machine {
             baking: baking.or_else(|| self.unproven.clone()),
             harmed: self.harmed.clone(),
             before: self.before.clone(),
+            lapsed: self.lapsed.clone(),
         };
         if plans != self.saved {
             self.saved = plans.clone();

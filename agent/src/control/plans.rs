@@ -88,6 +88,8 @@ pub struct Plans {
     pub harmed: Option<Harmed>,
     /// The experiment that runs.
     pub before: Option<Before>,
+    /// The experiment whose candidate's lease lapsed; none: it runs again, or another does.
+    pub lapsed: Option<String>,
 }
 
 /// Why the state folder could not be read or written.
@@ -208,6 +210,7 @@ mod tests {
                 experiment: "e1".into(),
                 rss_bytes: Some(1),
             }),
+            lapsed: Some("e1".into()),
         };
         save(&state, &plans).unwrap();
         save(&state, &plans).unwrap();

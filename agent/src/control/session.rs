@@ -79,6 +79,7 @@ fn greeting(options: &Options, machine: &Machine, worker: &WorkerHandle) -> Hell
         store_id: store_id.to_owned(),
         revision,
         says_goodbye: true,
+        lapsed: machine.lapsed().to_owned(),
     }
 }
 

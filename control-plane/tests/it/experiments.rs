@@ -537,6 +537,12 @@ async fn a_death_is_only_counted_where_nothing_else_can_be() {
         agent.desired(|_| true).await;
     };
     assert_eq!(dies(minute, old).await, (Some(0), false));
+    // Its connection was lost in time, and it lived on until its lease had lapsed: the next one knows.
+    let cut_off = async |agent: &mut FakeAgent| {
+        let given = agent.desired.experiment.as_ref();
+        agent.lapsed = given.map(|e| e.experiment.clone()).unwrap();
+    };
+    assert_eq!(dies(minute, cut_off).await, (Some(0), false));
 }
 
 #[tokio::test]

@@ -85,6 +85,10 @@ pub struct Hello {
     /// This process says Goodbye when it is told to stop, so that its end without one is a death.
     #[prost(bool, tag = "7")]
     pub says_goodbye: bool,
+    /// The experiment whose candidate's lease lapsed, and that has not run here since: also where that was in a process
+    /// before this one. Empty: none.
+    #[prost(string, tag = "8")]
+    pub lapsed: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pipeline {

@@ -112,6 +112,7 @@ impl Machine {
             }
         }
         self.candidate_runs = candidate.is_some();
+        self.lapsed.take_if(|_| candidate.is_some());
         self.candidate = candidate;
         // On disk as baking before it runs: a crash in the swap must not boot it.
         self.save_if_changed(effects);

@@ -332,12 +332,18 @@ fn a_candidate_runs_on_a_lease_that_lapses_and_comes_back() {
     assert_eq!(agent.wait(SECOND), [(Healthy, a.hash.clone())]);
     assert_eq!((agent.candidate(), agent.trial.as_ref()), (None, None));
     assert_eq!(agent.machine.taken(), ("store", 2));
+    // A process that follows knows, and tells.
+    let id = trial.experiment.as_ref().map(|e| e.experiment.as_str());
+    let next = Agent::boot(agent.disk.clone());
+    assert_eq!(Some(next.machine.lapsed()), id);
     let reports = agent.connect();
     assert_eq!(reports, [(Healthy, a.hash.clone())]);
     // It is back with the same revision.
     agent.desired(&trial);
     assert_eq!(agent.candidate(), Some(b.hash.as_str()));
     assert_eq!(agent.generation, 4);
+    let next = Agent::boot(agent.disk.clone());
+    assert_eq!((agent.machine.lapsed(), next.machine.lapsed()), ("", ""));
     // Boots never start a candidate.
     let agent = Agent::boot(agent.disk.clone());
     assert_eq!(

@@ -22,7 +22,10 @@ impl App {
         }
         let documents = self.current(&agent.identity.tenant).await?;
         let wanted = desired(&documents.assignments, &documents.experiments, agent);
-        let Some(e) = wanted.experiment.filter(|e| had(agent, e)) else {
+        // It lived on, and was on the baseline when it ended.
+        let lapsed = |e: &DesiredExperiment| hello.lapsed == e.id;
+        let had = |e: &DesiredExperiment| had(agent, e) && !lapsed(e);
+        let Some(e) = wanted.experiment.filter(had) else {
             return Ok(None);
         };
         let certain = ended_in_lease(agent, now, self.timing.lease_ms);

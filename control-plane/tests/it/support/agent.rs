@@ -23,6 +23,7 @@ pub struct FakeAgent {
     pub version: String,
     pub labels: Vec<(String, String)>,
     pub says_goodbye: bool,
+    pub lapsed: String,
     /// The last desired state taken.
     pub desired: DesiredState,
     out: Option<mpsc::Sender<AgentMessage>>,
@@ -74,6 +75,7 @@ impl FakeAgent {
             version: "1".into(),
             labels: vec![("env".into(), "prod".into())],
             says_goodbye: true,
+            lapsed: String::new(),
             desired: DesiredState::default(),
             out: None,
             inbound: None,
@@ -91,6 +93,7 @@ impl FakeAgent {
             store_id: self.desired.store_id.clone(),
             revision: self.desired.revision,
             says_goodbye: self.says_goodbye,
+            lapsed: self.lapsed.clone(),
         };
         let mut client = ControlClient::new(channel(self.address).await);
         let mut request = Request::new(ReceiverStream::new(stream));
