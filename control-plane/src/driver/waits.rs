@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// What is said of a portion of a ramp that is all there are.
 pub(super) const UNCOMPARED: &str =
-    "no agent is left on the baseline to compare it with, and it is watched as in bake";
+    "no agent was left on the baseline to compare it with, and it is watched as in bake";
 
 /// An experiment at this moment, beyond its row.
 #[derive(Debug, Clone, Default)]
@@ -192,7 +192,7 @@ impl Look<'_> {
     /// A portion of a ramp beside which nobody runs the baseline.
     fn uncompared(&self, memory: &Memory) -> Option<String> {
         let says = self.step.kind == Kind::Ramp && self.everywhere(memory);
-        says.then(|| format!("Every agent runs the candidate: {UNCOMPARED}."))
+        says.then(|| format!("Every agent of this step runs the candidate: {UNCOMPARED}."))
     }
 
     /// The end of the run, however it stands.

@@ -68,7 +68,7 @@ pub struct Experiment {
     /// Agents (`tenant/cluster/node`) that run the second arm of the present step.
     #[serde(default)]
     pub chosen: Vec<String>,
-    /// Nobody ran the baseline alone when they were chosen: those were all that was connected.
+    /// Nobody runs the baseline alone: those are all that were connected, and that took the step when it runs.
     #[serde(default)]
     pub chosen_all: bool,
     /// What became of the steps that have ended, in order.

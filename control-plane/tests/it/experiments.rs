@@ -189,13 +189,14 @@ async fn a_ramp_that_takes_every_agent_has_them_watch_what_the_next_hop_refuses(
         plane,
         agent,
         baseline,
-        ..
+        candidate,
     } = lab().await;
     let mut agents = vec![agent];
-    for all in [true, false] {
-        if !all {
+    for (all, leaves) in [(true, false), (false, false), (false, true)] {
+        if agents.len() == 1 && !all {
             let mut other = plane.agent("n2").await;
             other.baseline(&baseline).await;
+            other.report(PlanState::Healthy, &baseline).await;
             agents.push(other);
         }
         let steps = "step: ramp, by: node, to: [50%]";
@@ -210,6 +211,19 @@ async fn a_ramp_that_takes_every_agent_has_them_watch_what_the_next_hop_refuses(
         let given = agent.unwrap().desired(of_run).await.experiment.unwrap();
         let rails = given.guardrails.unwrap();
         assert_eq!(rails.end_if_refused, all, "{chosen} of {}", agents.len());
+        if leaves {
+            // The other is gone before the step runs: nobody is left after all.
+            let (chosen, others): (Vec<_>, Vec<_>) =
+                agents.iter_mut().partition(|a| chosen.ends_with(&a.node));
+            others.into_iter().for_each(FakeAgent::disconnect);
+            let [agent] = <[_; 1]>::try_from(chosen).ok().unwrap();
+            agent.report(PlanState::Active, &candidate).await;
+            let watches = |d: &DesiredState| {
+                let rails = d.experiment.as_ref().and_then(|e| e.guardrails.as_ref());
+                rails.is_some_and(|rails| rails.end_if_refused)
+            };
+            agent.desired(watches).await;
+        }
         plane.rest.post("/experiments/e/abort", "").await;
     }
 }

@@ -3,7 +3,7 @@
 use crate::app::{App, Caller, Error, event};
 use crate::desired::{assigned, choose, labels};
 use crate::documents::Kind;
-use crate::driver::next::first_phase;
+use crate::driver::next::{Memory, first_phase};
 use crate::model::{Agent, Assignment, Experiment, Fence, NewEvent, Phase, PhaseChange};
 use crate::store::Change;
 use serde_json::json;
@@ -175,6 +175,12 @@ impl App {
         }
         e.chosen = change.chosen.unwrap_or(e.chosen);
         e.memory = change.memory.unwrap_or(e.memory);
+        if e.phase == Phase::Running && (e.phase != from.0 || change.at.is_some()) {
+            // Others may have come or gone since: what the step compares decides.
+            let took = Memory::of(&e).agents;
+            let all = took.iter().all(|agent| e.chosen.contains(agent));
+            e.chosen_all = all && !took.is_empty();
+        }
         // A hold ends with a promotion, or the candidate was taken back.
         e.taken_back |= e.holds && !change.holds && e.promoted_to.is_none();
         e.holds = change.holds;
