@@ -53,7 +53,7 @@ impl Prometheus {
     pub async fn version(&self) -> String {
         let asked = format!("{}/api/v1/status/buildinfo", self.url());
         let answer = http_client().get(&asked).send().await.expect("an answer");
-        let said: serde_json::Value = answer.json().await.expect("JSON");
+        let said: Value = answer.json().await.expect("JSON");
         said["data"]["version"].as_str().expect("version").into()
     }
 
