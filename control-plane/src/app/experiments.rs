@@ -144,6 +144,7 @@ impl App {
             phase: Phase::Pending,
             reason: "not started".into(),
             baseline_hash: baseline,
+            assigned: Default::default(),
             candidate_hash: candidate,
             created_ms: now,
             phase_ms: now,

@@ -78,6 +78,7 @@ fn running(labels: &str, baseline: Option<&str>, candidate: &str) -> Experiment 
         at: 0,
         chosen: vec!["default/default/n1".into()],
         chosen_all: false,
+        assigned: Default::default(),
         results: Vec::new(),
         step_started_ms: None,
         reason: String::new(),

@@ -70,6 +70,7 @@ impl Story {
                 phase: first_phase(&first),
                 chosen: choose(&first.share, "id", &members),
                 chosen_all: false,
+                assigned: Default::default(),
                 step: first.name,
                 at: 0,
                 results: Vec::new(),

@@ -4,6 +4,7 @@ use super::{Identity, Witness};
 use crate::documents::{ExperimentSpec, Kind, Share, Step};
 use phoenix_proto::control::ArmReport;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Where an experiment stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -78,6 +79,9 @@ pub struct Experiment {
     pub reason: String,
     /// Fixed at the start; `None` = nothing is assigned, the agents pass everything through.
     pub baseline_hash: Option<String>,
+    /// What was assigned to its agents when it started; empty where nobody noted it.
+    #[serde(default)]
+    pub assigned: BTreeSet<Option<String>>,
     /// Fixed when applied.
     pub candidate_hash: String,
     pub created_ms: u64,

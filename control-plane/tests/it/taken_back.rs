@@ -182,6 +182,34 @@ async fn what_is_assigned_after_the_verdict_is_not_replaced_without_force() {
 }
 
 #[tokio::test]
+async fn with_a_baseline_that_is_named_what_was_assigned_before_stays_in_nobodys_way() {
+    let lab = lab().await;
+    let rest = &lab.plane.rest;
+    let other = lab.plane.pipeline("other", "other.*").await;
+    let document = experiment("e", "cut").replace("candidate:", "baseline: other, candidate:");
+    for moved in [true, false] {
+        lab.plane.assign("a", "base", 0).await;
+        rest.put("/experiments/e", &document).await;
+        let started = rest.post("/experiments/e/start", "").await;
+        assert_eq!(started.text("/baselineHash"), other, "{started:?}");
+        lab.ends("e", good(false), false).await;
+        if moved {
+            // An older one would take over.
+            rest.delete("/assignments/a").await;
+            let refused = rest.post("/experiments/e/promote", "").await;
+            refused.refused(409, "not-promotable");
+            let said = refused.text("/error/message");
+            assert!(said.contains("nothing is assigned to agent n1"), "{said}");
+        } else {
+            // The same pipeline, of another priority.
+            lab.plane.assign("a", "base", 7).await;
+            let promoted = rest.post("/experiments/e/promote", "").await;
+            assert_eq!(promoted.text("/promotedTo"), "a", "{promoted:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_assignment_that_leads_to_what_was_quarantined_is_shown_and_not_applied_again() {
     let mut lab = lab().await;
     lab.plane.assign("a", "cut", 0).await;

@@ -35,6 +35,12 @@ impl App {
             .ok_or_else(|| Error::NotFound(format!("pipeline {}", e.spec.candidate)))?
             .hash
             .clone();
+        let assignments = self.store.assignments(&e.tenant).await?;
+        let agents = self.store.agents(Some(&e.tenant)).await?;
+        let of = agents.iter().map(labels);
+        let of = of.filter(|labels| e.spec.scope.selector.matches(labels));
+        let hash = |labels| assigned(&assignments, &e.tenant, &labels).map(|a| a.hash.clone());
+        e.assigned = of.map(hash).collect();
         e.baseline_hash = match &e.spec.baseline {
             Some(reference) => {
                 let found = self.resolve(&e.tenant, reference).await?;
@@ -42,11 +48,7 @@ impl App {
                     found.ok_or_else(|| Error::NotFound(format!("pipeline {reference}")))?;
                 Some(found.hash.clone())
             }
-            None => {
-                let assignments = self.store.assignments(&e.tenant).await?;
-                let agents = self.store.agents(Some(&e.tenant)).await?;
-                baseline_of(&e, &assignments, &agents)?
-            }
+            None => baseline_of(&e, &assignments, &agents)?,
         };
         if e.baseline_hash.as_ref() == Some(&e.candidate_hash) {
             return Err(Error::refused(

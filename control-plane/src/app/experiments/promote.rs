@@ -88,12 +88,12 @@ impl App {
     async fn moved_on(&self, e: &Experiment) -> Result<Option<String>, Error> {
         let assignments = self.store.assignments(&e.tenant).await?;
         let agents = self.store.agents(Some(&e.tenant)).await?;
-        let ended = e.ended_ms.unwrap_or(u64::MAX);
         let as_it_was = |a: Option<&Assignment>| {
-            let hash = a.map(|a| &a.hash);
+            let hash = a.map(|a| a.hash.clone());
             // A baseline that the document names need never have been what is assigned.
-            let named = e.spec.baseline.is_some() && a.is_none_or(|a| a.updated_ms < ended);
-            hash == e.baseline_hash.as_ref() || hash == Some(&e.candidate_hash) || named
+            let named = e.spec.baseline.is_some();
+            let before = e.assigned.is_empty() || e.assigned.contains(&hash);
+            hash == e.baseline_hash || hash.as_ref() == Some(&e.candidate_hash) || named && before
         };
         let of = agents.iter().map(|a| (a, labels(a)));
         let mut of = of.filter(|(_, labels)| e.spec.scope.selector.matches(labels));
