@@ -5,6 +5,7 @@
 mod arms;
 mod counts;
 mod experiment;
+mod folds;
 mod gates;
 mod input;
 mod originals;

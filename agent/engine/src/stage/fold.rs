@@ -388,9 +388,13 @@ impl Fold {
         !self.early.is_empty()
     }
 
-    /// Writes what waits to go on.
+    /// Writes what waits to go on, in runs of one resource.
     pub fn release(&mut self, written: &mut Written, tally: &mut Tally) {
-        for run in self.early.chunk_by(|(a, _), (b, _)| Arc::ptr_eq(a, b)) {
+        let resource = |around: &Surroundings| around.keys()[0];
+        for run in self
+            .early
+            .chunk_by(|(a, _), (b, _)| resource(a) == resource(b))
+        {
             assemble(
                 run.iter().map(|(around, body)| (&**around, &body[..])),
                 &mut written.request,
