@@ -95,22 +95,26 @@ struct Look<'e> {
 }
 
 impl Look<'_> {
-    /// What a step's point says, for the arm that asks; false where a route is to be found before.
+    /// Whether every arm has a route for the series.
     #[inline]
-    fn observe(&mut self, step: &mut Step, entry: &mut Entry, event: &Event<'_>) -> bool {
+    fn knows(&self, entry: &Entry) -> bool {
+        let (baseline, candidate, _) = self.arms;
+        let [ours, theirs] = [0, 1].map(|side| entry.routes.of(side));
+        baseline.knows(ours) && candidate.is_none_or(|arm| arm.knows(theirs))
+    }
+
+    /// What a step's point says, for the arm that asks.
+    #[inline]
+    fn observe(&mut self, step: &mut Step, entry: &mut Entry, event: &Event<'_>) {
         let (baseline, candidate, split) = self.arms;
         let [ours, theirs] = [0, 1].map(|side| entry.routes.of(side));
-        let known = baseline.knows(ours) && candidate.is_none_or(|arm| arm.knows(theirs));
-        if !known {
-            return false;
-        }
         if split && candidate.is_some_and(|arm| !arm.is_foreign(theirs)) {
             step.earlier = self.earlier.len() as u32;
             self.earlier.push(entry.input.clone());
         }
         let observes = baseline.observes(ours) || candidate.is_some_and(|arm| arm.observes(theirs));
         let Some(input) = &mut entry.input else {
-            return true;
+            return;
         };
         let view = event.view();
         if observes {
@@ -119,7 +123,6 @@ impl Look<'_> {
         } else {
             input.follow(&view, event.now);
         }
-        true
     }
 }
 
@@ -156,9 +159,7 @@ impl Engine {
             if at == pass.steps.len() {
                 break;
             }
-            if !self.ensure_step(from, &mut pass, at) {
-                at += 1;
-            }
+            self.ensure_step(from, &mut pass, at);
         }
         let mut whole = [false; 2];
         if !self.turn {
@@ -206,10 +207,9 @@ impl Engine {
         if let Some(step) = pass.steps.get_mut(at) {
             let entry = entry_of(step, &mut self.table, &mut pass.loose);
             let event = entry.as_ref().and_then(|e| event_of(step, &source, e));
-            if let (Some(entry), Some(event)) = (entry, event)
-                && !look.observe(step, entry, &event)
-            {
-                return at;
+            if let (Some(entry), Some(event)) = (entry, event) {
+                // Its routes are what can be found: the arms take it as they are.
+                look.observe(step, entry, &event);
             }
         }
         for number in *next..source.index.points.len() {
@@ -236,7 +236,10 @@ impl Engine {
                 }
             };
             meet(entry, &mut event, around.expiry);
-            let known = look.observe(&mut step, entry, &event);
+            let known = look.knows(entry);
+            if known {
+                look.observe(&mut step, entry, &event);
+            }
             pass.steps.push(step);
             if !known {
                 return pass.steps.len() - 1;
@@ -245,29 +248,28 @@ impl Engine {
         pass.steps.len()
     }
 
-    /// The routes of a series that the plan is new to; false where there is no way to find them.
-    fn ensure_step(&mut self, from: Incoming<'_>, pass: &mut Pass, place: usize) -> bool {
+    /// The routes of a series that the plan is new to.
+    fn ensure_step(&mut self, from: Incoming<'_>, pass: &mut Pass, place: usize) {
         let Some(step) = pass.steps.get(place).copied() else {
-            return false;
+            return;
         };
         let source = source!(self, from);
         let mut around = around!(self);
         let series = (&mut self.table, &mut pass.loose);
-        let mut found = ensure(&mut self.baseline, &step, &source, series, &mut around);
+        ensure(&mut self.baseline, &step, &source, series, &mut around);
         self.meter.charge(&mut self.baseline.cost);
         let Some(arm) = self.candidate.as_mut().filter(|arm| !arm.dead) else {
-            return found;
+            return;
         };
         let series = (&mut self.table, &mut pass.loose);
         let done = catch_unwind(AssertUnwindSafe(|| {
-            found &= ensure(arm, &step, &source, series, &mut around);
+            ensure(arm, &step, &source, series, &mut around);
         }));
         self.meter.charge(&mut arm.cost);
         if done.is_err() {
             // It has not taken this point, nor those after it: the baseline has them.
             self.end_candidate();
         }
-        found
     }
 
     /// Both arms take a run.
@@ -379,31 +381,30 @@ impl Engine {
     }
 }
 
-/// The way of a step's series; whether there is one.
+/// Finds the way of a step's series.
 fn ensure(
     arm: &mut Arm,
     step: &Step,
     source: &Source<'_>,
     (table, loose): (&mut Table, &mut Vec<Entry>),
     around: &mut Around<'_>,
-) -> bool {
+) {
     let side = arm.side;
     let Some(entry) = entry_of(step, table, loose) else {
-        return false;
+        return;
     };
     let mut route: Route = *entry.routes.of(side);
     if arm.knows(&route) {
-        return true;
+        return;
     }
     let Some(event) = event_of(step, source, entry) else {
-        return false;
+        return;
     };
     arm.ensure(&mut route, &event, entry.input.as_ref(), around);
     *entry.routes.of_mut(side) = route;
     if step.loose == NOTHING {
         arm.check_conflict(event.identity, &route, table);
     }
-    arm.knows(&route)
 }
 
 /// One point follows its route; whether it was the arm's.
