@@ -107,7 +107,13 @@ impl Dealer {
     }
 
     fn parts(&self, data: &Bytes) -> Vec<(usize, Bytes)> {
-        let mut parts: Vec<Vec<u8>> = vec![Vec::new(); self.workers];
+        let mut sizes = vec![0; self.workers];
+        for (worker, start, end) in &self.pieces {
+            if let Some(size) = sizes.get_mut(*worker) {
+                *size += end - start;
+            }
+        }
+        let mut parts: Vec<Vec<u8>> = sizes.into_iter().map(Vec::with_capacity).collect();
         for (worker, start, end) in &self.pieces {
             if let (Some(part), Some(range)) = (parts.get_mut(*worker), data.get(*start..*end)) {
                 part.extend_from_slice(range);
