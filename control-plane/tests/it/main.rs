@@ -4,6 +4,7 @@
 
 mod agents;
 mod assignments;
+mod deaths;
 mod doors;
 mod events;
 mod experiments;
@@ -13,4 +14,5 @@ mod restart;
 mod support;
 mod taken_back;
 mod tls;
+mod windows;
 mod witness;

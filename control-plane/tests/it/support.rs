@@ -1,10 +1,12 @@
 //! The server under test, and the documents that tests apply.
 
 mod agent;
+mod lab;
 mod prometheus;
 mod rest;
 
 pub use agent::FakeAgent;
+pub use lab::{Lab, lab, lab_on, none, window};
 pub use prometheus::Prometheus;
 pub use rest::{Answer, Rest};
 

@@ -1,7 +1,6 @@
 //! What a person, a rollback or a quarantine takes back after a verdict, and what that leaves.
 
-use crate::experiments::{Lab, lab, none};
-use crate::support::experiment;
+use crate::support::{Lab, experiment, lab, none};
 use phoenix_control_plane::app::Error;
 use phoenix_control_plane::model::{Phase, PhaseChange};
 use phoenix_control_plane::store;
