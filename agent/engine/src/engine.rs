@@ -26,7 +26,7 @@ mod share;
 use crate::Nanos;
 use crate::arm::close::{Moment, Out};
 use crate::arm::{Arm, Around, Split};
-use crate::compile::{Division, Plan};
+use crate::compile::Plan;
 use crate::document::Matcher;
 pub use crate::explain::Explanation;
 use crate::explain::Heard;
@@ -382,8 +382,7 @@ impl Engine {
 
     /// Whether the candidate's output leaves the node (also what it wrote before a panic).
     fn exports_candidate(&self) -> bool {
-        let division = self.plan.candidate.as_ref().map(|c| &c.division);
-        matches!(division, Some(Division::Split { .. }))
+        plan::splits(&self.plan)
     }
 }
 

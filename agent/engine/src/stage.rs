@@ -173,6 +173,13 @@ impl Running {
         }
     }
 
+    /// Tells a new stage which counters stages of the plan before have folded or written anew.
+    pub fn follow_on(&mut self, folded: &fold::Folded) {
+        if let State::Fold(fold) = &mut self.state {
+            fold.follow_on(folded);
+        }
+    }
+
     /// Notes for how many series the increments of one that the stage writes stand.
     pub fn weigh(&mut self, identity: u128, weight: f64) {
         if weight == 1.0 {

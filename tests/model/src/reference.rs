@@ -31,6 +31,7 @@ mod window;
 
 use arm::{Arm, Clock, track};
 use document::Document;
+use fold::Folded;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use point::{Data, Point, points};
 use std::collections::BTreeMap;
@@ -276,21 +277,36 @@ impl Model {
             Some((candidate.experiment.clone(), keys, percent, scope))
         };
         let keep = division(&self.plan) == division(&plan);
+        // What was folded, in the output and in what a candidate wrote: who lets it pass does not tell it again.
+        let mut folded = self.baseline.folded(&document, keep && !promoted);
+        let of_candidate = old_candidate.as_ref().map_or_else(Folded::new, |arm| {
+            arm.folded(&arm.document, stays && keep || promoted)
+        });
+        if !was_shadow {
+            folded.extend(of_candidate.clone());
+        }
         if promoted {
             let mut arm = old_candidate.take().expect("a candidate");
             std::mem::swap(&mut self.baseline, &mut arm);
             old_candidate = Some(arm);
         }
-        let points = self
-            .baseline
-            .swap(document, keep || promoted, &self.raw, &self.settings, now);
+        let points = self.baseline.swap(
+            document,
+            keep || promoted,
+            &self.raw,
+            &self.settings,
+            now,
+            &folded,
+        );
         output.out.extend(points);
         let nothing = pass_through();
         self.plan = plan;
+        let splits = self.plan.candidate.is_some() && !self.is_shadow();
+        let before = if splits { &folded } else { &of_candidate };
         if stays {
             if let Some(arm) = old_candidate.as_mut().filter(|_| !keep) {
                 let document = arm.document.clone();
-                let points = arm.swap(document, false, &self.raw, &self.settings, now);
+                let points = arm.swap(document, false, &self.raw, &self.settings, now, before);
                 let to = if was_shadow {
                     &mut output.shadow
                 } else {
@@ -301,7 +317,15 @@ impl Model {
             self.candidate = old_candidate;
         } else {
             if let Some(mut arm) = old_candidate {
-                let points = arm.swap(nothing.clone(), false, &self.raw, &self.settings, now);
+                let nobody = Folded::new();
+                let points = arm.swap(
+                    nothing.clone(),
+                    false,
+                    &self.raw,
+                    &self.settings,
+                    now,
+                    &nobody,
+                );
                 if promoted {
                     let cut_at = arm.cut_at.max(self.baseline.cut_at);
                     self.baseline.begin_outputs_at(cut_at);
@@ -316,7 +340,9 @@ impl Model {
             if let Some(candidate) = &self.plan.candidate {
                 let mut arm = Arm::new(nothing, &self.settings, now);
                 let document = read(&candidate.document);
-                arm.swap(document, true, &self.raw, &self.settings, now);
+                // A shadow begins with nothing.
+                let before = if splits { folded } else { Folded::new() };
+                arm.swap(document, true, &self.raw, &self.settings, now, &before);
                 self.candidate = Some(arm);
             }
         }

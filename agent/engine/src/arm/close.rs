@@ -358,6 +358,7 @@ impl Arm {
         for running in &mut self.stages {
             match &mut running.state {
                 State::Every(every) => every.sweep(now, expiry),
+                State::Fold(fold) => fold.sweep(now, expiry),
                 State::Gate(gate) => {
                     if let Some(table) = &mut running.outputs
                         && table.sweep(now, expiry.max(gate.patience()), window)
@@ -366,7 +367,7 @@ impl Arm {
                     }
                 }
                 State::Rewrite(rewriter) => rewriter.sweep(now, expiry, &mut self.guises),
-                State::None | State::Aggregate(_) | State::Fold(_) => {}
+                State::None | State::Aggregate(_) => {}
             }
         }
     }

@@ -44,15 +44,16 @@ impl Arm {
         let State::Fold(fold) = &mut running.state else {
             return None;
         };
-        let created = fold.created();
-        // What spoke before the stage was made, or never, cannot have been folded.
+        let (created, identity) = (fold.created(), event.written().0);
+        // What never spoke, or before the stage was made, cannot have been folded by it.
         let fresh = |input: &Input| {
             let silent = input.is_returning() || input.expired(event.clock, around.expiry);
-            !silent && (input.begins() || input.seen() <= created)
+            let untold = || input.seen() <= created && !fold.is_folded(identity);
+            !silent && (input.begins() || untold())
         };
         let meets = Meets {
             series,
-            identity: event.written().0,
+            identity,
             source: event.identity,
             unit,
             part,

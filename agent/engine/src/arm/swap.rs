@@ -10,6 +10,7 @@ use crate::engine::Settings;
 use crate::route::Paths;
 use crate::series::Table;
 use crate::splice::runs::Runs;
+use crate::stage::fold::Folded;
 use crate::stage::partial::Hand;
 use crate::stage::{Closing, Running, State};
 use std::sync::Arc;
@@ -70,6 +71,17 @@ impl Arm {
         estate
     }
 
+    /// Counters that stages which `keeps` does not keep have folded or written anew.
+    pub fn folded_so_far(&self, keeps: impl Fn(&str) -> bool) -> Folded {
+        let stages = self.pipeline.stages.iter().zip(&self.stages);
+        let ending = stages.filter(|(stage, _)| !keeps(&stage.fingerprint));
+        let folds = ending.filter_map(|(_, running)| match &running.state {
+            State::Fold(fold) => Some(fold),
+            _ => None,
+        });
+        folds.flat_map(|fold| fold.folded()).collect()
+    }
+
     /// Keeps what was counted so far, beside what the next plan counts.
     pub(super) fn carry(&mut self) {
         let ledger = self.ledger();
@@ -92,12 +104,14 @@ impl Arm {
         };
     }
 
-    /// Runs another pipeline from here on, with the stages of `estate` where they are the same.
+    /// Runs another pipeline from here on, with the stages of `estate` where they are the same. `folded`: by
+    /// stages that have ended, in what the arm writes on.
     pub fn begin_stages(
         &mut self,
         pipeline: Arc<Pipeline>,
         generation: u32,
         mut estate: Estate,
+        folded: &Folded,
         settings: &Settings,
     ) {
         self.stages = pipeline
@@ -110,7 +124,11 @@ impl Arm {
                     .position(|(of, _)| *of == stage.fingerprint);
                 match kept {
                     Some(place) => estate.kept.swap_remove(place).1,
-                    None => Running::new(stage, settings, estate.last),
+                    None => {
+                        let mut begun = Running::new(stage, settings, estate.last);
+                        begun.follow_on(folded);
+                        begun
+                    }
                 }
             })
             .collect();
@@ -118,6 +136,13 @@ impl Arm {
         self.went_out = folds(&pipeline).then_some(known);
         self.pipeline = pipeline;
         self.generation = generation;
+    }
+
+    /// Tells a new arm what stages have folded, in what it writes on.
+    pub fn follow_on(&mut self, folded: &Folded) {
+        for running in &mut self.stages {
+            running.follow_on(folded);
+        }
     }
 
     /// Outputs that begin in this arm from here on start at `time` or later: until then they were

@@ -8,6 +8,7 @@ use crate::compile::{Action, Candidate, Division, Pipeline, Plan};
 use crate::document::Matcher;
 use crate::identity::entity_seed;
 use crate::query::watch::{Pace, Watch};
+use crate::stage::fold::Folded;
 use std::sync::Arc;
 
 impl Engine {
@@ -40,15 +41,33 @@ impl Engine {
                 && arm.pipeline.hash == plan.baseline.hash
                 && self.baseline.pipeline.hash != plan.baseline.hash
         };
+        let remains = old.as_ref().is_some_and(stays);
+        let promotes = old.as_ref().is_some_and(promoted);
+        let goes_on = keep && !promotes;
+        let mut folded = self
+            .baseline
+            .folded_so_far(shares(goes_on.then_some(&plan.baseline)));
+        let of_candidate = old.as_ref().map_or_else(Folded::new, |arm| {
+            let goes_on = remains && keep || promotes;
+            arm.folded_so_far(shares(goes_on.then_some(&arm.pipeline)))
+        });
+        if exported {
+            folded.extend(&of_candidate);
+        }
         match old {
-            Some(mut arm) if stays(&arm) => {
+            Some(mut arm) if remains => {
                 let next = plan.candidate.as_ref().map(|c| c.pipeline.clone());
-                self.renew_baseline(&plan.baseline, keep, now, hands, &mut outs);
-                self.renew(&mut arm, next, keep, now, hands, &mut outs);
+                let before = if splits(&plan) {
+                    &folded
+                } else {
+                    &of_candidate
+                };
+                self.renew_baseline(&plan.baseline, keep, &folded, now, hands, &mut outs);
+                self.renew(&mut arm, next, keep, before, now, hands, &mut outs);
                 arm.bytes_out += outs.candidate.bytes.len() as u64;
                 self.candidate = Some(arm);
             }
-            Some(mut arm) if promoted(&arm) => {
+            Some(mut arm) if promotes => {
                 let estate = self.end(&mut arm, Some(&plan.baseline), true, now, hands, &mut outs);
                 let mut baseline = self.take_baseline();
                 let mut ended = self.end(&mut baseline, None, false, now, hands, &mut outs);
@@ -57,6 +76,7 @@ impl Engine {
                     plan.baseline.clone(),
                     self.generation,
                     estate,
+                    &folded,
                     &self.settings,
                 );
                 baseline.begin_outputs_at(ended.last);
@@ -66,7 +86,7 @@ impl Engine {
                     .push(arm.figures(&self.names, self.settings.is_shared()));
             }
             old => {
-                self.renew_baseline(&plan.baseline, keep, now, hands, &mut outs);
+                self.renew_baseline(&plan.baseline, keep, &folded, now, hands, &mut outs);
                 if let Some(mut arm) = old {
                     self.end(&mut arm, None, true, now, hands, &mut outs);
                     arm.bytes_out += outs.candidate.bytes.len() as u64;
@@ -77,6 +97,10 @@ impl Engine {
         }
         if self.candidate.is_none() {
             self.candidate = plan.candidate.as_ref().map(|c| self.fresh(c, now));
+            // A shadow begins with nothing.
+            if let Some(arm) = self.candidate.as_mut().filter(|_| splits(&plan)) {
+                arm.follow_on(&folded);
+            }
         }
         let emitted = self.leave(outs, exported);
         // Whether a sweep came to it or not: what had expired does not come back with a longer expiry.
@@ -107,21 +131,25 @@ impl Engine {
         &mut self,
         next: &Arc<Pipeline>,
         keep: bool,
+        folded: &Folded,
         now: Nanos,
         hands: &mut Hands,
         outs: &mut Outs,
     ) {
         let mut baseline = self.take_baseline();
-        self.renew(&mut baseline, Some(next.clone()), keep, now, hands, outs);
+        let next = Some(next.clone());
+        self.renew(&mut baseline, next, keep, folded, now, hands, outs);
         self.baseline = baseline;
     }
 
     /// The same arm goes on with another pipeline, or with the same.
+    #[allow(clippy::too_many_arguments)]
     fn renew(
         &mut self,
         arm: &mut Arm,
         next: Option<Arc<Pipeline>>,
         keep: bool,
+        folded: &Folded,
         now: Nanos,
         hands: &mut Hands,
         outs: &mut Outs,
@@ -136,7 +164,7 @@ impl Engine {
             hands,
             outs,
         );
-        arm.begin_stages(next, self.generation, estate, &self.settings);
+        arm.begin_stages(next, self.generation, estate, folded, &self.settings);
     }
 
     /// Ends the stages that `next` does not share.
@@ -154,9 +182,7 @@ impl Engine {
             now,
             window: self.window,
         };
-        let keeps = |fingerprint: &str| {
-            next.is_some_and(|next| next.stages.iter().any(|s| s.fingerprint == fingerprint))
-        };
+        let keeps = shares(next);
         let mut around = around!(self);
         let out = if candidate {
             &mut outs.candidate
@@ -235,6 +261,19 @@ impl Engine {
         self.patience = longest.unwrap_or(EXPIRY);
         self.advance(self.now);
     }
+}
+
+/// Whether the next pipeline has the same stage.
+fn shares(next: Option<&Arc<Pipeline>>) -> impl Fn(&str) -> bool {
+    move |fingerprint| {
+        next.is_some_and(|next| next.stages.iter().any(|s| s.fingerprint == fingerprint))
+    }
+}
+
+/// Whether both arms of a plan write to the output.
+pub(super) fn splits(plan: &Plan) -> bool {
+    let candidate = plan.candidate.as_ref();
+    candidate.is_some_and(|c| matches!(c.division, Division::Split { .. }))
 }
 
 /// How a plan divides what it receives; nothing without a split.

@@ -15,7 +15,7 @@ mod shapes;
 mod swaps;
 
 use super::*;
-use crate::compile::{Candidate, Pipeline, compile};
+use crate::compile::{Candidate, Division, Pipeline, compile};
 use opentelemetry_proto::tonic::common::v1 as common;
 use opentelemetry_proto::tonic::metrics::v1 as pb;
 use prost::Message;

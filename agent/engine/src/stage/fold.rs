@@ -43,6 +43,9 @@ const OTHER: &str = "phoenix.other";
 /// Reason of points that cannot be merged with others: summaries, or of unspecified temporality.
 pub const NOT_FOLDABLE: &str = "not_foldable";
 
+/// Counters of which not all is told in their own series as it came, by identity: up to when it is told.
+pub type Folded = HashMap<u128, Nanos>;
+
 /// Who stays.
 #[derive(Debug)]
 pub enum Decide {
@@ -79,6 +82,8 @@ pub struct Fold {
     /// Points written anew, and ends of series, on their way to the later stages.
     early: Vec<(Arc<Surroundings>, Vec<u8>)>,
     spare: Vec<Vec<u8>>,
+    /// Counters that a stage of the plan before folded or wrote anew, and that have not come here yet.
+    folded_before: Folded,
 }
 
 /// A series that meets the stage.
@@ -169,6 +174,37 @@ impl Fold {
             pool: Shared::default(),
             early: Vec::new(),
             spare: Vec::new(),
+            folded_before: Folded::new(),
+        }
+    }
+
+    /// Tells a new stage what stages of the plan before have folded or written anew.
+    pub fn follow_on(&mut self, folded: &Folded) {
+        self.folded_before.clone_from(folded);
+    }
+
+    /// What it has folded or writes anew, or stages of the plan before did.
+    pub fn folded(&self) -> impl Iterator<Item = (u128, Nanos)> {
+        let anew = |slot: &&Slot| match &slot.own {
+            Some(own) => matches!(own.way, Way::Anew(_)),
+            None => true,
+        };
+        let counters = self.slots.iter().filter(|slot| slot.counter).filter(anew);
+        let before = self.folded_before.iter().map(|(id, told)| (*id, *told));
+        counters
+            .map(|slot| (slot.identity, slot.told))
+            .chain(before)
+    }
+
+    /// Whether a stage of the plan before has folded a counter that has not come here yet.
+    pub fn is_folded(&self, identity: u128) -> bool {
+        self.folded_before.contains_key(&identity)
+    }
+
+    /// What was silent for longer than `expiry` begins anew anyway.
+    pub fn sweep(&mut self, now: Nanos, expiry: Nanos) {
+        if now.saturating_sub(self.created) > expiry {
+            self.folded_before = Folded::new();
         }
     }
 
@@ -182,6 +218,7 @@ impl Fold {
         if let Some(ticket) = self.slots.find(meets.identity) {
             return Met::Ticket(ticket);
         }
+        let told = self.folded_before.remove(&meets.identity).unwrap_or(0);
         let metric = &meets.series.metric;
         if !tracked || self.slots.len() >= self.limit {
             let delta = metric.temporality == Temporality::Delta && meets.unit.is_some();
@@ -193,7 +230,7 @@ impl Fold {
         let mut slot = Slot {
             identity: meets.identity,
             seen: meets.now.max(1),
-            told: 0,
+            told,
             unit: meets.unit.unwrap_or(0),
             order: 0,
             counter: is_counter(metric),
@@ -220,9 +257,10 @@ impl Fold {
         }
         if stays {
             let again = slot.counter && !meets.fresh && !slot.exempt;
-            slot.own = Some(Own::new(
-                again.then(|| Epoch::new(self.closed_to.max(self.began))),
-            ));
+            slot.own =
+                Some(Own::new(again.then(|| {
+                    Epoch::new(self.closed_to.max(self.began).max(told))
+                })));
         }
         Met::Ticket(self.slots.add(slot))
     }
@@ -440,6 +478,7 @@ impl Fold {
             + self.other.as_ref().map_or(0, |other| other.size().2)
             + self.around.values().map(|s| s.bytes()).sum::<usize>()
             + self.pool.bytes()
+            + self.folded_before.capacity() * (size_of::<(u128, Nanos)>() + 1)
     }
 }
 

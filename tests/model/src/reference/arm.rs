@@ -3,7 +3,7 @@
 use super::aggregate::{Aggregate, Fate, expiry};
 use super::document::{Document, Stage};
 use super::filter::Filter;
-use super::fold::{Fold, Took};
+use super::fold::{Fold, Folded, Took};
 use super::histogram::Histogram;
 use super::identity::{Identity, Kind};
 use super::matcher;
@@ -72,7 +72,8 @@ impl Arm {
             account: Account::default(),
             cut_at: created,
         };
-        arm.fill(document, Vec::new(), &Tracker::default(), settings, created);
+        let (nothing, nobody) = (Tracker::default(), Folded::new());
+        arm.fill(document, Vec::new(), &nothing, settings, created, &nobody);
         arm
     }
 
@@ -84,6 +85,7 @@ impl Arm {
         raw: &Tracker,
         settings: &Rc<Settings>,
         created: u64,
+        folded: &Folded,
     ) {
         let mut source = raw.clone();
         self.stages.clear();
@@ -96,7 +98,7 @@ impl Arm {
                 Some(at) => old.remove(at),
                 None => (
                     stage.clone(),
-                    State::new(stage, behind, settings, created, &source),
+                    State::new(stage, behind, settings, created, &source, folded),
                 ),
             };
             source = match &entry.1 {
@@ -119,8 +121,19 @@ impl Arm {
         self.document = document;
     }
 
+    /// What stages that a swap would end have folded or counted anew.
+    pub fn folded(&self, document: &Document, keep: bool) -> Folded {
+        let ends = |stage: &Stage| !(keep && document.spec.stages.contains(stage));
+        let ending = self.stages.iter().filter(|(stage, _)| ends(stage));
+        let folds = ending.filter_map(|(_, state)| match state {
+            State::Fold(fold, _) => Some(fold),
+            _ => None,
+        });
+        folds.flat_map(|fold| fold.folded()).collect()
+    }
+
     /// Another pipeline takes over at `now`. What changed stages held goes out at once; without
-    /// `keep` every stage counts as changed.
+    /// `keep` every stage counts as changed. `folded`: what stages that end have folded in what the arm writes.
     pub fn swap(
         &mut self,
         document: Document,
@@ -128,6 +141,7 @@ impl Arm {
         raw: &Tracker,
         settings: &Rc<Settings>,
         now: u64,
+        folded: &Folded,
     ) -> Vec<Point> {
         let mut kept = Vec::new();
         let mut out = Vec::new();
@@ -166,7 +180,7 @@ impl Arm {
             }
         }
         self.account.exported += out.len() as u64;
-        self.fill(document, kept, raw, settings, created);
+        self.fill(document, kept, raw, settings, created, folded);
         self.cut_at = created;
         out
     }
@@ -527,6 +541,7 @@ impl State {
         settings: &Rc<Settings>,
         created: u64,
         source: &Tracker,
+        folded: &Folded,
     ) -> State {
         if let Some(spec) = &stage.transform {
             return State::Transform(Box::new(Transform::new(spec, behind)));
@@ -544,7 +559,7 @@ impl State {
         if stage.quantise.is_some() {
             return State::Quantise(Counts::new());
         }
-        if let Some(fold) = Fold::of(stage, settings, created) {
+        if let Some(fold) = Fold::of(stage, settings, created, folded) {
             return State::Fold(Box::new(fold), Tracker::default());
         }
         if let Some(spec) = &stage.sample {

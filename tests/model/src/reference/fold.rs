@@ -24,6 +24,9 @@ pub enum Took {
     Dropped(&'static str),
 }
 
+/// Counters that were folded or counted anew, and up to when that is told.
+pub type Folded = BTreeMap<Rc<Identity>, u64>;
+
 /// Who stays.
 #[derive(Debug, Clone)]
 enum Decide {
@@ -86,11 +89,18 @@ pub struct Fold {
     new: u64,
     /// Places taken, by budget.
     taken: BTreeMap<Unit, u64>,
+    /// What stages of the plan before folded or counted anew.
+    folded_before: Folded,
 }
 
 impl Fold {
     /// Nothing where the stage is another.
-    pub fn of(stage: &Stage, settings: &Rc<Settings>, created: u64) -> Option<Fold> {
+    pub fn of(
+        stage: &Stage,
+        settings: &Rc<Settings>,
+        created: u64,
+        folded: &Folded,
+    ) -> Option<Fold> {
         let time = |text: &Option<String>, default| text.as_deref().map_or(default, duration);
         let (decide, times, other) = match (&stage.topk, &stage.limit) {
             (Some(topk), _) => {
@@ -135,6 +145,7 @@ impl Fold {
             arrived: 0,
             new: 0,
             taken: BTreeMap::new(),
+            folded_before: folded.clone(),
         })
     }
 
@@ -147,6 +158,17 @@ impl Fold {
         self.places
             .get(id)
             .is_some_and(|place| place.own.as_ref().is_none_or(|own| own.epoch.is_some()))
+    }
+
+    /// What it folded or counted anew, or stages before it did.
+    pub fn folded(&self) -> impl Iterator<Item = (Rc<Identity>, u64)> {
+        let anew = self.places.iter().filter(|(id, _)| self.rewrites(id));
+        let before = self
+            .folded_before
+            .iter()
+            .map(|(id, told)| (id.clone(), *told));
+        anew.map(|(id, place)| (id.clone(), place.told))
+            .chain(before)
     }
 
     /// Its entity or budget; nothing where the stage has no business with it.
@@ -270,9 +292,13 @@ impl Fold {
     ) {
         let id = &point.identity;
         // Nothing of it was folded: a stage before tells it from a beginning of its own, or it spoke last
-        // before this stage was made. Else it may have been, and lost its place.
+        // before this stage was made, and no stage of the plan before folded it. Else it may have been, and
+        // lost its place.
         let total = before.last.as_ref().is_some_and(|last| last.time == 0);
         let earlier = before.seen.is_none_or(|seen| seen <= self.created);
+        let folded = self.folded_before.remove(id);
+        let earlier = earlier && folded.is_none();
+        let told = folded.unwrap_or(0);
         let fresh = !before.returned && (total || earlier);
         self.arrived += 1;
         let stays = match (&self.decide, &unit) {
@@ -290,7 +316,7 @@ impl Fold {
             *self.taken.entry(unit.clone()).or_insert(0) += 1;
         }
         let again = is_counter(id) && !fresh && unit != Unit::Exempt;
-        let start = self.closed.max(self.began);
+        let start = self.closed.max(self.began).max(told);
         let own = stays.then(|| Own {
             epoch: again.then(|| Epoch::new(start, self.node_began)),
             ..Own::default()
@@ -298,7 +324,7 @@ impl Fold {
         let place = Place {
             source: source.clone(),
             seen: now,
-            told: 0,
+            told,
             unit,
             order: self.arrived,
             weight: 1.0,
