@@ -75,11 +75,13 @@ impl Arm {
     pub fn folded_so_far(&self, keeps: impl Fn(&str) -> bool) -> Folded {
         let stages = self.pipeline.stages.iter().zip(&self.stages);
         let ending = stages.filter(|(stage, _)| !keeps(&stage.fingerprint));
-        let folds = ending.filter_map(|(_, running)| match &running.state {
-            State::Fold(fold) => Some(fold),
-            _ => None,
-        });
-        folds.flat_map(|fold| fold.folded()).collect()
+        let mut folded = Folded::new();
+        for (_, running) in ending {
+            if let State::Fold(fold) = &running.state {
+                fold.put_folded(&mut folded);
+            }
+        }
+        folded
     }
 
     /// Keeps what was counted so far, beside what the next plan counts.

@@ -183,17 +183,16 @@ impl Fold {
         self.folded_before.clone_from(folded);
     }
 
-    /// What it has folded or writes anew, or stages of the plan before did.
-    pub fn folded(&self) -> impl Iterator<Item = (u128, Nanos)> {
+    /// Adds what it has folded or writes anew, or stages of the plan before did.
+    pub fn put_folded(&self, all: &mut Folded) {
+        all.reserve(self.slots.len() + self.folded_before.len());
+        all.extend(&self.folded_before);
         let anew = |slot: &&Slot| match &slot.own {
             Some(own) => matches!(own.way, Way::Anew(_)),
             None => true,
         };
         let counters = self.slots.iter().filter(|slot| slot.counter).filter(anew);
-        let before = self.folded_before.iter().map(|(id, told)| (*id, *told));
-        counters
-            .map(|slot| (slot.identity, slot.told))
-            .chain(before)
+        all.extend(counters.map(|slot| (slot.identity, slot.told)));
     }
 
     /// Whether a stage of the plan before has folded a counter that has not come here yet.
