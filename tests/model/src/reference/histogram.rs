@@ -278,6 +278,9 @@ impl Histogram {
                 if kept.is_empty() {
                     self.note("bounds_unknown");
                 } else {
+                    if kept.len() == 1 && h.bounds.len() > 1 && declared.len() > 1 {
+                        self.note("one_bound");
+                    }
                     *h = h.rebucket(&kept);
                 }
             }

@@ -308,7 +308,7 @@ fn arm(
 const BEGINS_ANEW: [&str; 2] = ["bounds_changed", "saturated"];
 
 /// Notes that both must count alike.
-const NOTES: [&str; 31] = [
+const NOTES: [&str; 32] = [
     "admitted",
     "attribute_exists",
     "not_constant",
@@ -332,6 +332,7 @@ const NOTES: [&str; 31] = [
     "not_aggregated",
     "not_added",
     "not_monotonic",
+    "one_bound",
     "other_type",
     "out_of_order",
     "over_budget",

@@ -110,7 +110,7 @@ pub enum Took {
 pub enum Verdict {
     /// It wrote it.
     Written,
-    /// It wrote it as it came, for this reason.
+    /// It wrote it, mostly as it came, and this is to be said of it.
     Noted(&'static str),
 }
 

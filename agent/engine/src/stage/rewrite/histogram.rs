@@ -25,6 +25,8 @@ pub struct Buckets {
 
 /// Reason of a point that has none of the declared bounds.
 pub const BOUNDS_UNKNOWN: &str = "bounds_unknown";
+/// Note of a point that had several bounds and has one of several declared ones: hardly meant.
+pub const ONE_BOUND: &str = "one_bound";
 /// Reason of a point whose buckets do not fit its bounds.
 pub const UNFIT: &str = "unfit";
 
@@ -58,7 +60,7 @@ impl Buckets {
             _ => self.put_exponential(point.body, &mut scratch.exponential, out),
         };
         match done {
-            Ok(()) => Verdict::Written,
+            Ok(verdict) => verdict,
             Err(verdict) => {
                 out.extend_from_slice(point.body);
                 verdict
@@ -66,13 +68,13 @@ impl Buckets {
         }
     }
 
-    /// Nothing was written where there is nothing to change.
+    /// An error: nothing was written, since there is nothing to change.
     fn put_explicit(
         &self,
         body: &[u8],
         h: &mut Explicit,
         out: &mut Vec<u8>,
-    ) -> Result<(), Verdict> {
+    ) -> Result<Verdict, Verdict> {
         read_explicit(body, h);
         if !h.is_well_formed() {
             return Err(Verdict::Noted(UNFIT));
@@ -95,7 +97,10 @@ impl Buckets {
         write::put_packed_fixed64(out, histogram_point::BUCKET_COUNTS, counts);
         let bounds = h.bounds.iter().map(|b| b.to_bits());
         write::put_packed_fixed64(out, histogram_point::EXPLICIT_BOUNDS, bounds);
-        Ok(())
+        if h.bounds.len() == 1 && self.bounds.len() > 1 {
+            return Ok(Verdict::Noted(ONE_BOUND));
+        }
+        Ok(Verdict::Written)
     }
 
     fn put_exponential(
@@ -103,7 +108,7 @@ impl Buckets {
         body: &[u8],
         h: &mut Exponential,
         out: &mut Vec<u8>,
-    ) -> Result<(), Verdict> {
+    ) -> Result<Verdict, Verdict> {
         read_exponential(body, h);
         let before = h.scale;
         if let Some(most) = self.max_scale.filter(|most| *most < h.scale) {
@@ -130,7 +135,7 @@ impl Buckets {
         }
         put_side(out, exponential_point::POSITIVE, &h.positive);
         put_side(out, exponential_point::NEGATIVE, &h.negative);
-        Ok(())
+        Ok(Verdict::Written)
     }
 }
 
