@@ -113,7 +113,7 @@ impl Arm {
 
     /// The way behind the stage where a route ends, if its points go on there.
     pub fn beside(&self, route: &Route) -> Option<&Route> {
-        let path = self.paths.get(route.path)?;
+        let path = self.path(route)?;
         let (End::Absorb, Place::Seat(seat)) = (path.way.end, route.place) else {
             return None;
         };
