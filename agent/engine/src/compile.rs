@@ -3,6 +3,7 @@
 mod filter;
 mod fold;
 mod functions;
+mod held;
 mod overlap;
 mod plan;
 mod rewrite;
@@ -10,6 +11,7 @@ mod scope;
 mod stages;
 mod transform;
 mod uniqueness;
+mod unranked;
 
 pub use filter::{Decision, Entities, Filter, Rule, Rules};
 pub use fold::{Decide, Fold, Limit, Mark, Merge, Topk};
@@ -59,6 +61,13 @@ pub fn compile(text: &str) -> Result<Arc<Pipeline>, Vec<Problem>> {
         .filter(|(place, ..)| !wrong.contains(place))
         .collect();
     problems.extend(overlap::find(&stages));
+    problems.extend(held::find(&stages));
+    let rules_wrong = problems.iter().any(|p| p.path.starts_with("spec.protect"));
+    let protect = match rules_wrong {
+        true => &[],
+        false => &draft.document.spec.protect[..],
+    };
+    problems.extend(unranked::find(&stages, protect));
     // Nor whether it would have added up what a transform before it makes one.
     let behind = |(place, ..): &&(usize, _, _)| wrong.last().is_none_or(|last| place > last);
     let stages: Vec<_> = stages.iter().filter(behind).copied().collect();

@@ -24,8 +24,8 @@ pub const MAX_NODES: usize = 100_000;
 /// Reads one document into a tree.
 ///
 /// # Errors
-/// What makes the text no YAML, too large, or several documents; else every key that is repeated or
-/// not a text.
+/// What makes the text no YAML, too large, or several documents; else every key that is repeated, not
+/// a text, or a merge key.
 pub fn read(text: &str) -> Result<Node, Vec<Problem>> {
     let text = text.trim_start_matches('\u{feff}');
     let whole = |message: String| vec![Problem::new("", message)];

@@ -54,7 +54,8 @@ pub struct Document {
 /// # Errors
 /// Every mistake, each with file and path.
 pub fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
-    let (mut documents, mut mistakes) = (Vec::new(), Vec::new());
+    let mut documents: Vec<Document> = Vec::new();
+    let mut mistakes = Vec::new();
     for (file, text) in texts(files)? {
         let parts = yaml::split_documents(&text);
         let many = parts.len() > 1;
@@ -66,13 +67,24 @@ pub fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
             };
             let read = books::included(&part, Path::new(&file));
             match read.and_then(|part| Ok((check(&part)?, part))) {
-                Ok(((kind, name, hash), part)) => documents.push(Document {
-                    kind,
-                    name,
-                    text: part,
-                    origin,
-                    hash,
-                }),
+                Ok(((kind, name, hash), part)) => {
+                    let of_that_name = |d: &&Document| d.kind == kind && d.name == name;
+                    if let Some(first) = documents.iter().find(of_that_name) {
+                        mistakes.push(format!(
+                            "{origin}: metadata.name: {}/{name} is in {}, too: give each a name of its own, or give one \
+                             of them",
+                            kind.name(),
+                            first.origin
+                        ));
+                    }
+                    documents.push(Document {
+                        kind,
+                        name,
+                        text: part,
+                        origin,
+                        hash,
+                    });
+                }
                 Err(problems) => mistakes.extend(problems.iter().map(|p| told(&origin, p))),
             }
         }
@@ -113,20 +125,28 @@ fn check(text: &str) -> Result<(Kind, String, Option<String>), Vec<Problem>> {
             let document = parse_experiment(text)?;
             Ok((Kind::Experiment, document.metadata.name, None))
         }
-        other => Err(match yaml::read(text) {
-            Err(problems) => problems,
-            Ok(_) => vec![Problem::new(
+        other => Err(match (yaml::read(text), other) {
+            (Err(problems), _) => problems,
+            (Ok(node), None) => vec![no_kind(&node, "Pipeline, Assignment or Experiment")],
+            (_, Some("PriceBook")) => vec![Problem::new(
                 "kind",
-                match other {
-                    Some("PriceBook") => {
-                        "a price book is not applied: give it to an experiment as spec.goal.priceBook".into()
-                    }
-                    Some(kind) => format!("{kind:?}: write Pipeline, Assignment or Experiment"),
-                    None => "missing: write Pipeline, Assignment or Experiment".into(),
-                },
+                "a price book is not applied: give it to an experiment as spec.goal.priceBook",
+            )],
+            (_, Some(kind)) => vec![Problem::new(
+                "kind",
+                format!("{kind:?}: write Pipeline, Assignment or Experiment"),
             )],
         }),
     }
+}
+
+/// What is wrong with a `kind` that is not there, or is no text.
+pub fn no_kind(document: &yaml::Node, known: &str) -> Problem {
+    let wrong = match document.get("kind") {
+        None | Some(yaml::Node::Null) => "is missing".into(),
+        Some(other) => format!("expected a text, found {}", other.what()),
+    };
+    Problem::new("kind", format!("{wrong}: write {known}"))
 }
 
 /// Name and text of every file that is meant.

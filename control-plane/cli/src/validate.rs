@@ -143,10 +143,13 @@ fn check(file: &Path, text: &str) -> Checked {
             "kind",
             format!("`{other}` is not known: write Pipeline, Assignment, Experiment or PriceBook"),
         )]),
-        None if yaml::read(text).is_ok() => Some(vec![Problem::new(
-            "kind",
-            "is missing: write Pipeline, Assignment, Experiment or PriceBook",
-        )]),
+        None => Some(match yaml::read(text) {
+            Ok(node) => vec![documents::no_kind(
+                &node,
+                "Pipeline, Assignment, Experiment or PriceBook",
+            )],
+            Err(problems) => problems,
+        }),
         _ => match phoenix_engine::compile::compile(text) {
             Ok(pipeline) => {
                 checked.hash = Some(pipeline.hash.clone());

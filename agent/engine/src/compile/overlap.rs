@@ -1,10 +1,9 @@
 //! Finds aggregations that can write the same series: each would overwrite the other's points.
 
 use super::stages::{EXTRACTED_COUNT, EXTRACTED_SUM};
-use crate::document::{Action, Aggregate, Condition, Limit, Match, MetricType, Patterns, Problem};
+use crate::document::{Action, Aggregate, Limit, Match, MetricType, Problem, same};
 use crate::matcher::glob::Glob;
 use crate::matcher::pattern::Pattern;
-use crate::matcher::value::number_of;
 
 /// Stages of a document by their index in it.
 pub(super) fn find(stages: &[(usize, &str, &Action)]) -> Vec<Problem> {
@@ -237,15 +236,12 @@ fn same_keys(a: &Aggregate, b: &Aggregate) -> bool {
 }
 
 fn same_kind(a: &Match, b: &Match, apart: Apart) -> bool {
-    fn meet<T: PartialEq>(a: Option<T>, b: Option<T>) -> bool {
-        a.is_none() || b.is_none() || a == b
-    }
-    (apart.no_temporality || meet(a.temporality, b.temporality))
-        && meet(a.monotonic, b.monotonic)
+    (apart.no_temporality || same(a.temporality, b.temporality))
+        && same(a.monotonic, b.monotonic)
         && a.unit
             .as_ref()
             .zip(b.unit.as_ref())
-            .is_none_or(|(a, b)| any_meet(a, b))
+            .is_none_or(|(a, b)| a.may_meet(b))
 }
 
 fn same_name(a: &Aggregate, b: &Aggregate) -> bool {
@@ -259,7 +255,7 @@ fn same_name(a: &Aggregate, b: &Aggregate) -> bool {
                 .metric
                 .as_ref()
                 .zip(b.matches.metric.as_ref())
-                .is_none_or(|(a, b)| any_meet(a, b));
+                .is_none_or(|(a, b)| a.may_meet(b));
     }
     let (a, b) = (outputs(a), outputs(b));
     a.iter().any(|a| b.iter().any(|b| a.intersects(b)))
@@ -307,37 +303,6 @@ fn parted(a: &Aggregate, b: &Aggregate) -> bool {
             && b.matches
                 .attributes
                 .get(key)
-                .is_some_and(|right| !both_hold(left, right))
+                .is_some_and(|right| !left.may_meet(right))
     })
-}
-
-/// Whether one attribute may meet both conditions.
-fn both_hold(a: &Condition, b: &Condition) -> bool {
-    match (a, b) {
-        (Condition::Presence(a), Condition::Presence(b)) => a == b,
-        (Condition::Presence(presence), _) | (_, Condition::Presence(presence)) => presence.exists,
-        (Condition::Number(a), Condition::Number(b)) => a.meets(b),
-        (Condition::Text(a), Condition::Text(b)) => any_meet(a, b),
-        (Condition::Text(texts), Condition::Number(comparison))
-        | (Condition::Number(comparison), Condition::Text(texts)) => {
-            texts.texts().iter().any(|text| match Pattern::parse(text) {
-                Ok(Pattern::Exact(text)) => {
-                    number_of(&text).is_some_and(|number| comparison.holds(number))
-                }
-                _ => true,
-            })
-        }
-    }
-}
-
-fn any_meet(a: &Patterns, b: &Patterns) -> bool {
-    let compile = |patterns: &Patterns| -> Vec<Pattern> {
-        patterns
-            .texts()
-            .iter()
-            .filter_map(|text| Pattern::parse(text).ok())
-            .collect()
-    };
-    let (a, b) = (compile(a), compile(b));
-    a.iter().any(|a| b.iter().any(|b| a.may_intersect(b)))
 }

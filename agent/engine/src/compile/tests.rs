@@ -332,3 +332,156 @@ fn a_split_must_not_divide_the_entities_of_a_filter() {
     assert_eq!(problems[0].path, "candidate.spec.stages[0].filter.entity");
     assert!(problems[0].message.contains("host.name"));
 }
+
+/// Where the problems of these stages are.
+fn paths(stages: &[&str]) -> Vec<String> {
+    let problems = pipeline(stages).err().unwrap_or_default();
+    problems.into_iter().map(|p| p.path).collect()
+}
+
+#[test]
+fn a_gate_before_what_adds_up_gauges_is_refused_only_where_it_surely_holds_them_back() {
+    let sum = "aggregate: {match: {type: gauge}, by: [k], function: sum}";
+    let at = |gate: &str, behind: &str| paths(&[gate, behind]);
+    let refused = ["spec.stages[0].sample.heartbeat"];
+    let all = "sample: {match: {}, unchanged: true}";
+    assert_eq!(at(all, sum), refused);
+    assert_eq!(paths(&[all, "quantise: {match: {}}", sum]), refused);
+    for function in ["mean", "count"] {
+        let renamed = format!(
+            "aggregate: {{match: {{}}, by: [k], function: {function}, rename: '{{name}}.x'}}"
+        );
+        assert_eq!(at(all, &renamed), refused, "{function}");
+    }
+    let of = |rule: &str| format!("sample: {{match: {rule}, deadband: {{relative: 0.1}}}}");
+    for rule in [
+        "{metric: 'a.*'}",
+        "{metric: a.b}",
+        "{metric: '*.b', attributes: {k: v}}",
+    ] {
+        let named =
+            "aggregate: {match: {metric: 'a*', attributes: {k: 'v*'}}, by: [k], function: sum}";
+        assert_eq!(at(&of(rule), named), refused, "{rule}");
+    }
+    let listed = "aggregate: {match: {}, by: [k], functions: [{metric: a, function: sum}, {metric: '*', function: max}]}";
+    assert_eq!(at(&of("{metric: 'a*'}"), listed), refused);
+
+    for gate in [
+        "sample: {match: {}, unchanged: true, heartbeat: 60s}",
+        "sample: {match: {type: sum}, unchanged: true}",
+        "sample: {match: {temporality: cumulative}, unchanged: true}",
+        "sample: {match: {}, every: 5m}",
+    ] {
+        assert!(at(gate, sum).is_empty(), "{gate}");
+    }
+    assert!(paths(&[sum, all]).is_empty());
+    assert!(at(all, "aggregate: {match: {}, by: [k], function: max}").is_empty());
+    assert!(at(all, "aggregate: {match: {}, by: [k]}").is_empty());
+    assert!(at(&of("{metric: b}"), listed).is_empty());
+    let b = "aggregate: {match: {metric: b}, by: [k], function: sum}";
+    assert!(at(&of("{metric: a}"), b).is_empty());
+    assert!(
+        at(
+            &of("{metric: '/a.*/'}"),
+            "aggregate: {match: {metric: 'a*c'}, by: [k], function: sum}"
+        )
+        .is_empty()
+    );
+    let renamed = "transform: {match: {}, ops: [{rename_metric: {from: a, to: c}}]}";
+    assert!(paths(&[all, renamed, sum]).is_empty());
+}
+
+#[test]
+fn a_rank_is_refused_only_where_it_surely_is_never_measured() {
+    let topk =
+        |rest: &str, rank: &str| format!("topk: {{entity: [pid], k: 1, rank: {rank}{rest}}}");
+    let cpu = &topk("", "{metric: cpu, by: rate}");
+    let either = &topk("", "{metric: [cpu, io], by: rate}");
+    let memory = &topk("", "{metric: memory, by: value}");
+    let refused = ["spec.stages[1].topk.rank"];
+    let merge = "aggregate: {match: {}, by: [host.name]}";
+    for (before, rank) in [
+        ("filter: {drop: [{metric: 'c*'}]}", cpu),
+        ("filter: {drop: [{metric: cpu}, {metric: io}]}", either),
+        ("filter: {keep: [{metric: io}, {type: gauge}]}", cpu),
+        (
+            "filter: {drop: [{attributes: {pid: '*'}}]}",
+            &topk(
+                ", match: {attributes: {pid: '1?'}}",
+                "{metric: cpu, by: rate}",
+            ),
+        ),
+        (merge, cpu),
+        (
+            "aggregate: {match: {}, without: [pid], function: max}",
+            memory,
+        ),
+    ] {
+        assert_eq!(paths(&[before, rank]), refused, "{before} {rank}");
+    }
+    for (before, rank) in [
+        (
+            "filter: {drop: [{metric: cpu, attributes: {state: idle}}]}",
+            cpu,
+        ),
+        ("filter: {drop: [{metric: memory, value: {lt: 5}}]}", memory),
+        ("filter: {drop: [{metric: cpu}]}", either),
+        ("filter: {keep: [{metric: '/c.*/'}]}", cpu),
+        ("aggregate: {match: {}, without: [state]}", cpu),
+        ("aggregate: {match: {metric: 'io*'}, without: [pid]}", cpu),
+        // A gauge passes it as it is.
+        ("aggregate: {match: {}, without: [pid]}", memory),
+        (
+            "aggregate: {match: {}, by: [pid], keep_original: true, rename: '{name}.x'}",
+            cpu,
+        ),
+        (
+            "transform: {match: {}, ops: [{copy: {from: thread, to: pid}}]}",
+            cpu,
+        ),
+    ] {
+        assert_eq!(
+            paths(&[before, rank]),
+            Vec::<String>::new(),
+            "{before} {rank}"
+        );
+    }
+    let renamed = "transform: {match: {}, ops: [{rename_metric: {from: load, to: cpu}}]}";
+    assert!(paths(&["filter: {drop: [{metric: cpu}]}", renamed, cpu]).is_empty());
+    let own = "topk: {entity: [phoenix.node], k: 1, rank: {metric: cpu, by: rate}}";
+    assert!(paths(&["aggregate: {match: {}, by: []}", own]).is_empty());
+}
+
+#[test]
+fn what_only_an_expression_holds_is_no_metric_name() {
+    let of = |key: &str, text: &str| {
+        paths(&[&format!("filter: {{drop: [{{{key}: '{text}'}}]}}")]).is_empty()
+    };
+    for name in [
+        "^a.*$", "a.*$", "a.(b)", "a.+", "a\\.b", "a\\d*", "a[bc]", "a{2}", "a|b", "a*\\.b",
+    ] {
+        assert!(!of("metric", name), "{name}");
+    }
+    for name in [
+        "http.server_request-count/x",
+        "job:rate:5m",
+        "com.shop.Cart$Item.count",
+        "com.shop.Cart$*",
+        "a\\*b*",
+        "/^a.(b|c)+$/",
+        "100%",
+    ] {
+        assert!(of("metric", name), "{name}");
+    }
+    assert!(!of("unit", "^By$"));
+    for value in [
+        "C:\\Program Files (x86)\\*",
+        "^a",
+        "$5",
+        "a+b",
+        "a|b",
+        "[a]",
+    ] {
+        assert!(of("unit", value), "{value}");
+    }
+}

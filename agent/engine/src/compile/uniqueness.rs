@@ -261,7 +261,7 @@ fn unproven(condition: &str) -> String {
 }
 
 /// Whether an attribute that meets one condition meets the other.
-fn follows(had: &Condition, wanted: &Condition) -> bool {
+pub(super) fn follows(had: &Condition, wanted: &Condition) -> bool {
     match (had, wanted) {
         (Condition::Text(had), Condition::Text(wanted)) => {
             had.texts().iter().all(|text| covers(wanted, text))
@@ -272,7 +272,7 @@ fn follows(had: &Condition, wanted: &Condition) -> bool {
 }
 
 /// Whether every text that `pattern` matches is matched by one of these.
-fn covers(patterns: &Patterns, pattern: &str) -> bool {
+pub(super) fn covers(patterns: &Patterns, pattern: &str) -> bool {
     patterns.texts().iter().any(|wider| {
         if wider == pattern || wider == "*" {
             return true;

@@ -38,6 +38,8 @@ impl Reader {
             let path = fields.path(key);
             if key.is_empty() {
                 self.problem(path, "an attribute has a name: write it before the colon");
+            } else if key.contains('*') {
+                self.glob_key(path, key);
             } else if *node == Node::Null {
                 self.problem(
                     path,

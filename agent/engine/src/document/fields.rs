@@ -173,6 +173,29 @@ impl Reader {
         None
     }
 
+    /// A whole number between two bounds.
+    pub(super) fn whole(&mut self, node: &Node, path: &str, min: i128, max: i128) -> Option<i128> {
+        let mut text = format!("expected a whole number from {min} to {max}");
+        match node {
+            Node::Int(number) if (min..=max).contains(number) => return Some(*number),
+            Node::Int(_) | Node::Float(_) => {}
+            other => {
+                text += &format!(", found {}", other.what());
+                if let Some(meant) = as_number(other) {
+                    text += &format!(": write {meant}");
+                }
+            }
+        }
+        self.problem(path, text);
+        None
+    }
+
+    /// How many of something.
+    pub(super) fn count_of(&mut self, node: &Node, path: &str, least: u32) -> Option<u32> {
+        let number = self.whole(node, path, least.into(), u32::MAX.into());
+        number.and_then(|number| u32::try_from(number).ok())
+    }
+
     /// A length of time between two bounds.
     pub(super) fn span(&mut self, node: &Node, path: &str, min: Span, max: Span) -> Option<Span> {
         let parsed = match node {

@@ -2,6 +2,8 @@
 
 mod read;
 
+pub(super) use read::unmeasured;
+
 use super::{Comparison, Match, MetricType, Span, Temporality};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

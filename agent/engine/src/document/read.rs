@@ -6,6 +6,7 @@ use super::fields::{CONDITIONS, Fields, Reader, near};
 use super::{
     Document, Match, Matcher, Metadata, MetricType, Never, Patterns, Problem, Spec, Temporality,
 };
+use crate::matcher::glob::Glob;
 use crate::matcher::pattern::Pattern;
 use crate::yaml::{self, Node};
 
@@ -297,16 +298,45 @@ impl Reader {
                 path,
                 "a metric has a name: write it, or leave `metric` out to match any",
             ),
-            Ok(Pattern::Exact(_) | Pattern::Glob(_)) if is_name && text.contains(['[', '{', '|']) => self.problem(
+            Ok(Pattern::Regex(_)) => return Some(text),
+            Ok(_) if is_name && !can_be_name(&text) => {
+                let slashed = format!("/{text}/");
+                let meant = Pattern::parse(&slashed).map_or("/regex/".into(), |_| slashed);
+                self.problem(
+                    path,
+                    format!(
+                        "`{text}` is not a metric name: a glob knows `*` and `?` only; write a list of names, or a regular \
+                         expression between slashes: `{meant}`"
+                    ),
+                );
+            }
+            Ok(_) if text.len() > 1 && text.starts_with('^') && text.ends_with('$') => self.problem(
                 path,
-                format!(
-                    "`{text}` is not a metric name: a glob knows `*` and `?` only; write a list of names, or /regex/"
-                ),
+                format!("`{text}` looks like a regular expression: write it between slashes, `/{text}/`"),
             ),
             Ok(_) => return Some(text),
         }
         None
     }
+}
+
+/// Whether a text or a glob can be of a metric name. No name in use has what only a regular expression
+/// would hold; a backslash stands before what a glob would read otherwise.
+fn can_be_name(text: &str) -> bool {
+    let glob = Glob::is_glob(text);
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        let plain = match c {
+            '\\' => glob && matches!(chars.next(), Some('*' | '?' | '\\')),
+            // Within a name it stands for a class of Java.
+            '$' => !chars.as_str().is_empty(),
+            c => !"[{|^()+".contains(c),
+        };
+        if !plain {
+            return false;
+        }
+    }
+    true
 }
 
 /// What to write instead of a key that is no condition.

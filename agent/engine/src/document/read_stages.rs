@@ -1,6 +1,6 @@
 //! Reading stages, and the rules of each kind that can be checked on the stage alone.
 
-use super::fields::{Fields, Reader, suggestion};
+use super::fields::{Fields, Reader, near, suggestion};
 use super::{Action, Aggregate, Match, Span, Stage};
 use crate::yaml::Node;
 use std::collections::HashMap;
@@ -55,9 +55,12 @@ impl Reader {
             .iter()
             .filter(|(key, _)| key != "id")
             .collect();
-        let mut action = None;
+        let known = |(key, _): &&&(String, Node)| KINDS.contains(&key.as_str());
+        let (mut action, mut does) = (None, 0);
+        let one = kinds.iter().find(known).map(|(key, _)| key.as_str());
         for (kind, node) in &kinds {
             let path = fields.path(kind);
+            does += 1;
             let read = match kind.as_str() {
                 "filter" => self.filter(node, &path).map(Action::Filter),
                 "aggregate" => self.aggregate(node, &path).map(Action::Aggregate),
@@ -69,28 +72,48 @@ impl Reader {
                 "limit" => self.limit(node, &path).map(Action::Limit),
                 "transform" => self.transform(node, &path).map(Action::Transform),
                 other => {
-                    let hint = match other {
-                        "drop" | "keep" => format!("write `filter: {{ {other}: [...] }}`"),
-                        other => suggestion(other, &KINDS),
-                    };
-                    self.problem(path, format!("unknown stage kind `{other}`: {hint}"));
+                    does -= usize::from(self.unknown(path, other, one));
                     None
                 }
             };
             action = action.or(read);
         }
-        match kinds.len() {
-            0 => self.problem(
+        match (kinds.len(), does) {
+            (0, _) => self.problem(
                 path,
                 format!("the stage does nothing: write one of {}", KINDS.join(", ")),
             ),
-            1 => {}
+            (_, 0 | 1) => {}
             _ => self.problem(
                 path,
                 "a stage does one thing: make each kind a stage of its own",
             ),
         }
         (id, action)
+    }
+
+    /// A key that is no kind of stage, maybe beside the one that is. Whether it was not meant as one.
+    fn unknown(&mut self, path: String, key: &str, beside: Option<&str>) -> bool {
+        let field = match (key, beside) {
+            ("enabled" | "disabled", _) => {
+                Some("a stage is switched off by taking it out of the list".into())
+            }
+            ("drop" | "keep", _) => None,
+            (_, Some(kind)) if near(key, &KINDS).is_none() => {
+                Some(format!("what the stage needs is written inside `{kind}`"))
+            }
+            _ => None,
+        };
+        if let Some(hint) = field {
+            self.problem(path, format!("unknown field `{key}`: {hint}"));
+            return true;
+        }
+        let hint = match key {
+            "drop" | "keep" => format!("write `filter: {{ {key}: [...] }}`"),
+            other => suggestion(other, &KINDS),
+        };
+        self.problem(path, format!("unknown stage kind `{key}`: {hint}"));
+        false
     }
 
     fn stage_id(&mut self, fields: &Fields<'_>) -> Option<String> {
@@ -130,11 +153,26 @@ impl Reader {
             node.and_then(|node| self.span(node, &fields.path(key), least, DAY))
                 .unwrap_or(default)
         };
-        (
-            time("interval", MILLISECOND, Aggregate::interval()),
-            time("lateness", Span(0), Aggregate::lateness()),
-            time("expiry", Span::seconds(1), Aggregate::expiry()),
-        )
+        let interval = time("interval", MILLISECOND, Aggregate::interval());
+        let lateness = time("lateness", Span(0), Aggregate::lateness());
+        let expiry = time("expiry", Span::seconds(1), Aggregate::expiry());
+        // Of longer windows nothing says that senders speak as seldom.
+        let least = interval.min(Aggregate::interval());
+        if expiry < least {
+            self.problem(
+                fields.path("expiry"),
+                format!(
+                    "{expiry} is shorter than a window: what speaks once in it would be forgotten before its next point, \
+                     and what it gained lost. Write {least} or more"
+                ),
+            );
+        }
+        (interval, lateness, expiry)
+    }
+
+    /// A pattern where an attribute key is meant.
+    pub(super) fn glob_key(&mut self, path: String, key: &str) {
+        self.problem(path, format!("`{key}` is a glob: write each key in full"));
     }
 
     /// Attribute keys; sorted, as their order means nothing.
@@ -147,7 +185,7 @@ impl Reader {
             if key.is_empty() {
                 self.problem(path, "an attribute key is not empty: write its name");
             } else if key.contains('*') {
-                self.problem(path, format!("`{key}` is a glob: write each key in full"));
+                self.glob_key(path, key);
             } else if keys.iter().any(|k| k == key) {
                 self.problem(path, format!("`{key}` is listed twice: keep one"));
             } else {

@@ -580,7 +580,7 @@ fn mistakes_in_a_limit_are_told() {
 #[test]
 fn a_topk_and_a_limit_written_out_are_read_back() {
     let text = document(
-        "    - { id: t, topk: { match: { metric: \"p.*\" }, entity: [b, a], rank: [ { metric: cpu, by: rate }, { metric: mem, \
+        "    - { id: t, topk: { match: { metric: \"p.*\" }, entity: [b, a], rank: [ { metric: p.cpu, by: rate }, { metric: p.mem, \
          attributes: { state: used }, by: value, weight: 2 } ], bands: { load: { metric: l, by: value, function: mean }, steps: \
          [ { above: 0, k: 9 }, { above: 0.5, k: 3 } ] }, hysteresis: 1, other: { gauges: mean, without: [c] }, interval: 30s } }\n    \
          - { id: u, topk: { entity: [pid], rank: { metric: cpu, by: rate }, k: 3, other: false } }\n    \

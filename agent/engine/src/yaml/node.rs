@@ -57,7 +57,7 @@ pub(super) enum Raw {
 
 impl Raw {
     /// # Errors
-    /// Every key that is repeated or not a text.
+    /// Every key that is repeated, not a text, or asks to merge another mapping.
     pub(super) fn check(self) -> Result<Node, Vec<Problem>> {
         let mut problems = Vec::new();
         let node = self.checked("", &mut problems);
@@ -94,6 +94,13 @@ impl Raw {
                     let path = format!("{path}{}", path_key(&key));
                     let path = path.strip_prefix('.').unwrap_or(&path);
                     let node = value.checked(path, problems);
+                    if key == "<<" {
+                        problems.push(Problem::new(
+                            path,
+                            "merge keys are not read: write the fields out, or let an alias (`*name`) stand for a whole value",
+                        ));
+                        continue;
+                    }
                     if seen.insert(key.clone()) {
                         checked.push((key, node));
                     } else {

@@ -125,6 +125,25 @@ fn every_mistake_is_told_with_file_and_path_and_nothing_is_sent() {
 }
 
 #[test]
+fn two_documents_of_one_name_are_refused_with_both_places() {
+    let server = Server::start();
+    let file = server.file("twice.yaml");
+    let text = pipeline("p", "a.*") + &assignment("p", "p") + &pipeline("p", "b.*");
+    std::fs::write(&file, text).unwrap();
+    let run = server.phoenix(&["apply", "-f", file.to_str().unwrap()]);
+    assert_eq!(run.code, 1);
+    for part in [
+        "nothing was sent",
+        "twice.yaml (document 3): metadata.name: pipeline/p",
+        "twice.yaml (document 1), too",
+    ] {
+        assert!(run.stderr.contains(part), "{part} in {}", run.stderr);
+    }
+    let none = server.phoenix(&["get", "pipelines", "-o", "json"]).json();
+    assert_eq!(none.as_array().unwrap().len(), 0);
+}
+
+#[test]
 fn a_folder_is_applied_and_a_dry_run_changes_nothing() {
     let server = Server::start();
     let folder = server.file("docs");

@@ -37,6 +37,7 @@ fn a_folder_is_summed_up_and_one_mistake_in_it_fails_it() {
     folder.write("bad.yml", book.replace("\"2026-10-03\"", "lately"));
     folder.write("other.yaml", "apiVersion: v1\nkind: ConfigMap\n");
     folder.write("settings.yaml", "node: { name: n }\n");
+    folder.write("number.yaml", "kind: 4\n");
     folder.write("notes.md", "no document");
     let run = phoenix(&["validate", &folder.path("")]);
     assert!(!run.ok);
@@ -46,7 +47,8 @@ fn a_folder_is_summed_up_and_one_mistake_in_it_fails_it() {
         "other.yaml: kind: `ConfigMap`",
         "settings.yaml: kind: is missing",
         "Experiment or PriceBook",
-        "4 documents: 1 valid, 3 not (3 problems)",
+        "number.yaml: kind: expected a text, found a number: write Pipeline",
+        "5 documents: 1 valid, 4 not (4 problems)",
     ] {
         assert!(run.stdout.contains(part), "{part} in {}", run.stdout);
     }

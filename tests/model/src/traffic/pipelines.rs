@@ -22,9 +22,15 @@ const BETWEEN: [&str; 1] = [", bounds: [0.4, 3.5, 7.5]"];
 
 impl Parts {
     /// Adds a stage, unless what it does would depend on an order that is open.
-    pub fn add(&mut self, stage: String) {
+    pub fn add(&mut self, mut stage: String) {
         let of = |stage: &String, kinds: &[&str]| kinds.iter().any(|kind| stage.contains(kind));
         let have = |kinds: &[&str]| self.stages.iter().any(|stage| of(stage, kinds));
+        // Gauges that a gate holds back for longer than a window are not to be added up.
+        if stage.contains("aggregate:") && have(&["deadband:", "unchanged:"]) {
+            for adding in ["sum", "mean", "count"] {
+                stage = stage.replace(&format!("function: {adding}"), "function: max");
+            }
+        }
         // In which order series come out of a window is open, and decides who has a place.
         let windows = have(&["aggregate:", "every:", "topk:", "limit:"]);
         let places = stage.contains("limit:") && windows;
@@ -454,10 +460,16 @@ fn topk(i: usize, rng: &mut ChaCha8Rng) -> String {
     ]
     .choose(rng)
     .expect("one");
-    let matching = if rng.random_bool(0.7) {
+    let matching: String = if rng.random_bool(0.7) {
         "{ metric: \"*\" }".into()
     } else {
         rule(rng)
+    };
+    // What does not match is not ranked: refused where it is clear from the rule.
+    let rank = match matching.as_str() {
+        "{ metric: \"*\" }" => rank,
+        m if m.contains("gauge") || m.contains("monotonic") => &"{ metric: \"*\", by: value }",
+        _ => &"{ metric: \"*\", by: rate }",
     };
     let mut text = format!(
         "id: t{i}, topk: {{ match: {matching}, entity: {entity}, rank: {rank}, {many}, interval: {}",

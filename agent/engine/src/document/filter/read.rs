@@ -2,7 +2,7 @@
 
 use super::{Entities, Filter, How, Rule, When};
 use crate::document::fields::{CONDITIONS, Reader};
-use crate::document::{Match, MetricType, Span};
+use crate::document::{Comparison, Match, MetricType, Span, Temporality};
 use crate::yaml::Node;
 
 impl Reader {
@@ -188,22 +188,36 @@ impl Reader {
 
     /// A condition that cannot hold would keep every entity.
     fn never_measured(&mut self, when: &When, path: &str) {
-        let rule = Rule {
-            series: when.series.clone(),
-            value: Some(when.comparison()),
-        };
-        let message = match when.by {
-            How::Value if rule.is_never() => {
-                "the value of a counter, a histogram or a summary says nothing: write `by: rate`"
-            }
-            How::Rate if rule.series.types == [MetricType::Gauge] => {
-                "a gauge has no rate: write `by: value`"
-            }
-            How::Rate if rule.series.types == [MetricType::Summary] => {
-                "a summary has no rate: measure another metric"
-            }
-            _ => return,
-        };
-        self.problem(format!("{path}.by"), message);
+        if let Some(message) = unmeasured(&when.series, when.by == How::Rate) {
+            self.problem(format!("{path}.by"), message);
+        }
+    }
+}
+
+/// Why none of these series has what is measured: a rate, or a value.
+pub(in crate::document) fn unmeasured(series: &Match, rate: bool) -> Option<&'static str> {
+    let value = Rule {
+        series: series.clone(),
+        value: Some(Comparison::default()),
+    };
+    let only = |types: &[MetricType]| {
+        !series.types.is_empty() && series.types.iter().all(|t| types.contains(t))
+    };
+    let falls =
+        series.monotonic == Some(false) && series.temporality == Some(Temporality::Cumulative);
+    match rate {
+        false if value.is_never() => {
+            Some("the value of a counter, a histogram or a summary says nothing: write `by: rate`")
+        }
+        true if only(&[MetricType::Gauge]) => Some("a gauge has no rate: write `by: value`"),
+        true if only(&[MetricType::Summary]) => {
+            Some("a summary has no rate: measure another metric")
+        }
+        true if only(&[MetricType::Gauge, MetricType::Summary])
+            || (falls && only(&[MetricType::Sum])) =>
+        {
+            Some("what may fall has no rate: write `by: value`")
+        }
+        _ => None,
     }
 }

@@ -45,10 +45,12 @@ impl Reader {
         let instead = [("scale", "max_scale"), ("buckets", "bounds")];
         let fields = self.fields(node, path, &known, &instead)?;
         let matches = self.matched(&fields);
-        let max_scale = self.whole(&fields, "max_scale", -10, 20).map(|n| n as i32);
-        let max_buckets = self
-            .whole(&fields, "max_buckets", 1, 10_000)
-            .map(|n| n as u32);
+        let mut whole = |key: &str, min, max| {
+            let node = fields.get(key)?;
+            self.whole(node, &fields.path(key), min, max)
+        };
+        let max_scale = whole("max_scale", -10, 20).map(|n| n as i32);
+        let max_buckets = whole("max_buckets", 1, 10_000).map(|n| n as u32);
         let bounds = match fields.get("bounds") {
             Some(node) => self.bounds(node, &fields.path("bounds")),
             None => Vec::new(),
@@ -140,19 +142,6 @@ impl Reader {
                         "`{key}` is for the type `{name}`, which `match.type` leaves out: add it there, or leave `{key}` out"
                     ),
                 );
-            }
-        }
-    }
-
-    fn whole(&mut self, fields: &Fields<'_>, key: &str, min: i128, max: i128) -> Option<i128> {
-        match fields.get(key)? {
-            Node::Int(number) if (min..=max).contains(number) => Some(*number),
-            _ => {
-                self.problem(
-                    fields.path(key),
-                    format!("expected a whole number from {min} to {max}"),
-                );
-                None
             }
         }
     }
