@@ -184,13 +184,9 @@ impl<'a> Cursor<'a> {
             return Ok(None);
         }
         let start = self.at;
-        let tag = self.varint()?;
-        let number = match u32::try_from(tag >> 3) {
-            Ok(number) if number > 0 && tag <= u64::from(u32::MAX) => number,
-            _ => return Err(self.error(start, "a field number")),
-        };
+        let (number, kind) = self.tag()?;
         let mut body = self.at;
-        let value = match tag & 7 {
+        let value = match kind {
             0 => Value::Varint(self.varint()?),
             1 => Value::Fixed64(u64::from_le_bytes(self.array()?)),
             2 => {
@@ -212,6 +208,17 @@ impl<'a> Cursor<'a> {
             body,
             end: self.at,
         }))
+    }
+
+    /// A tag's field number and wire type.
+    #[inline]
+    fn tag(&mut self) -> Result<(u32, u64), WireError> {
+        let start = self.at;
+        let tag = self.varint()?;
+        match u32::try_from(tag >> 3) {
+            Ok(number) if number > 0 && tag <= u64::from(u32::MAX) => Ok((number, tag & 7)),
+            _ => Err(self.error(start, "a field number")),
+        }
     }
 
     /// A varint.
@@ -277,9 +284,8 @@ impl<'a> Cursor<'a> {
         }
         loop {
             let start = self.at;
-            let tag = self.varint()?;
-            let inner = u32::try_from(tag >> 3).unwrap_or(0);
-            match tag & 7 {
+            let (inner, kind) = self.tag()?;
+            match kind {
                 4 if inner == number => return Ok(()),
                 0 => drop(self.varint()?),
                 1 => drop(self.array::<8>()?),
@@ -353,6 +359,9 @@ mod tests {
             Some((2, "a length that fits the message"))
         );
         assert_eq!(fault(&[0x08, 1, 0x0c]), Some((2, "a wire type")));
+        // Within a group likewise.
+        assert_eq!(fault(&[0x23, 0, 0, 0x24]), Some((1, "a field number")));
+        assert_eq!(fault(&[0x23, 0x0c]), Some((1, "the end of a group")));
         assert_eq!(fault(&[0x09, 1]), Some((1, "more bytes")));
         let huge = [
             0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02,
