@@ -254,7 +254,8 @@ impl Model {
     pub fn swap(&mut self, plan: Plan, now: u64) -> Output {
         let mut output = self.tick(now);
         let now = self.now;
-        self.forgotten = now.saturating_sub(self.clock().expiry);
+        let clock = self.clock();
+        self.forgotten = now.saturating_sub(clock.expiry);
         let was_shadow = self.is_shadow();
         let role = |plan: &Plan| {
             let candidate = plan.candidate.as_ref();
@@ -278,9 +279,9 @@ impl Model {
         };
         let keep = division(&self.plan) == division(&plan);
         // What was folded, in the output and in what a candidate wrote: who lets it pass does not tell it again.
-        let mut folded = self.baseline.folded(&document, keep && !promoted);
+        let mut folded = self.baseline.folded(&document, keep && !promoted, clock);
         let of_candidate = old_candidate.as_ref().map_or_else(Folded::new, |arm| {
-            arm.folded(&arm.document, stays && keep || promoted)
+            arm.folded(&arm.document, stays && keep || promoted, clock)
         });
         if !was_shadow {
             folded.extend(of_candidate.clone());

@@ -44,6 +44,7 @@ impl Arm {
         let State::Fold(fold) = &mut running.state else {
             return None;
         };
+        fold.sweep(event.clock, around.expiry);
         let (created, identity) = (fold.created(), event.written().0);
         // What never spoke, or before the stage was made, cannot have been folded by it.
         let fresh = |input: &Input| {

@@ -71,14 +71,14 @@ impl Arm {
         estate
     }
 
-    /// Counters that stages which `keeps` does not keep have folded or written anew.
-    pub fn folded_so_far(&self, keeps: impl Fn(&str) -> bool) -> Folded {
+    /// Counters that stages which `keeps` does not keep have folded or written anew. `times`: now, and the expiry.
+    pub fn folded_so_far(&self, keeps: impl Fn(&str) -> bool, times: (Nanos, Nanos)) -> Folded {
         let stages = self.pipeline.stages.iter().zip(&self.stages);
         let ending = stages.filter(|(stage, _)| !keeps(&stage.fingerprint));
         let mut folded = Folded::new();
         for (_, running) in ending {
             if let State::Fold(fold) = &running.state {
-                fold.put_folded(&mut folded);
+                fold.put_folded(&mut folded, times);
             }
         }
         folded

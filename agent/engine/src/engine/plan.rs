@@ -43,13 +43,13 @@ impl Engine {
         };
         let remains = old.as_ref().is_some_and(stays);
         let promotes = old.as_ref().is_some_and(promoted);
-        let goes_on = keep && !promotes;
+        let (goes_on, times) = (keep && !promotes, (now, self.expiry));
         let mut folded = self
             .baseline
-            .folded_so_far(shares(goes_on.then_some(&plan.baseline)));
+            .folded_so_far(shares(goes_on.then_some(&plan.baseline)), times);
         let of_candidate = old.as_ref().map_or_else(Folded::new, |arm| {
             let goes_on = remains && keep || promotes;
-            arm.folded_so_far(shares(goes_on.then_some(&arm.pipeline)))
+            arm.folded_so_far(shares(goes_on.then_some(&arm.pipeline)), times)
         });
         if exported {
             folded.extend(&of_candidate);

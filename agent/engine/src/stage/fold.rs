@@ -184,9 +184,11 @@ impl Fold {
     }
 
     /// Adds what it has folded or writes anew, or stages of the plan before did.
-    pub fn put_folded(&self, all: &mut Folded) {
+    pub fn put_folded(&self, all: &mut Folded, (now, expiry): (Nanos, Nanos)) {
         all.reserve(self.slots.len() + self.folded_before.len());
-        all.extend(&self.folded_before);
+        if self.remembers(now, expiry) {
+            all.extend(&self.folded_before);
+        }
         let anew = |slot: &&Slot| match &slot.own {
             Some(own) => matches!(own.way, Way::Anew(_)),
             None => true,
@@ -200,9 +202,14 @@ impl Fold {
         self.folded_before.contains_key(&identity)
     }
 
-    /// What was silent for longer than `expiry` begins anew anyway.
+    /// What was silent since the stage was made begins anew once that is longer than `expiry`.
+    fn remembers(&self, now: Nanos, expiry: Nanos) -> bool {
+        now.saturating_sub(self.created) <= expiry
+    }
+
+    /// Forgets what no longer matters of the plan before.
     pub fn sweep(&mut self, now: Nanos, expiry: Nanos) {
-        if now.saturating_sub(self.created) > expiry {
+        if !self.remembers(now, expiry) {
             self.folded_before = Folded::new();
         }
     }

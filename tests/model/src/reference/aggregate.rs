@@ -91,7 +91,7 @@ impl Aggregate {
     }
 
     fn end_of(&self, time: u64) -> u64 {
-        time.div_ceil(self.interval) * self.interval
+        time.div_ceil(self.interval).saturating_mul(self.interval)
     }
 
     /// End of the window that is open now.

@@ -122,14 +122,14 @@ impl Arm {
     }
 
     /// What stages that a swap would end have folded or counted anew.
-    pub fn folded(&self, document: &Document, keep: bool) -> Folded {
+    pub fn folded(&self, document: &Document, keep: bool, clock: Clock) -> Folded {
         let ends = |stage: &Stage| !(keep && document.spec.stages.contains(stage));
         let ending = self.stages.iter().filter(|(stage, _)| ends(stage));
         let folds = ending.filter_map(|(_, state)| match state {
             State::Fold(fold, _) => Some(fold),
             _ => None,
         });
-        folds.flat_map(|fold| fold.folded()).collect()
+        folds.flat_map(|fold| fold.folded(clock)).collect()
     }
 
     /// Another pipeline takes over at `now`. What changed stages held goes out at once; without
@@ -361,6 +361,7 @@ impl Arm {
                     }
                 }
                 State::Fold(fold, _) => {
+                    fold.forget(clock);
                     match fold.take(&point, &source, &before, (now, derived, weight)) {
                         Took::Passes => {}
                         Took::Held => return,

@@ -1,6 +1,7 @@
 //! The stages `topk` and `limit`: some series stay as they are, all others are folded together.
 
 use super::aggregate::{Aggregate, Fate, unusable};
+use super::arm::Clock;
 use super::document::{self, Function, Stage, duration};
 use super::epoch::{Epoch, Wrote};
 use super::identity::{Identity, Kind, Temporality, Val};
@@ -161,14 +162,27 @@ impl Fold {
     }
 
     /// What it folded or counted anew, or stages before it did.
-    pub fn folded(&self) -> impl Iterator<Item = (Rc<Identity>, u64)> {
+    pub fn folded(&self, clock: Clock) -> impl Iterator<Item = (Rc<Identity>, u64)> {
+        let remembers = self.remembers(clock);
         let anew = self.places.iter().filter(|(id, _)| self.rewrites(id));
         let before = self
             .folded_before
             .iter()
+            .filter(move |_| remembers)
             .map(|(id, told)| (id.clone(), *told));
         anew.map(|(id, place)| (id.clone(), place.told))
             .chain(before)
+    }
+
+    fn remembers(&self, clock: Clock) -> bool {
+        clock.now - self.created.min(clock.now) <= clock.expiry
+    }
+
+    /// What was silent since the stage was made begins anew once that is longer than the expiry.
+    pub fn forget(&mut self, clock: Clock) {
+        if !self.remembers(clock) {
+            self.folded_before.clear();
+        }
     }
 
     /// Its entity or budget; nothing where the stage has no business with it.
@@ -233,9 +247,11 @@ impl Fold {
             let late = point.time <= closed;
             let ahead = !derived && point.time > now + lateness;
             let end = if late || ahead {
-                now.max(closed + 1).div_ceil(interval) * interval
+                now.max(closed + 1)
+                    .div_ceil(interval)
+                    .saturating_mul(interval)
             } else {
-                point.time.div_ceil(interval) * interval
+                point.time.div_ceil(interval).saturating_mul(interval)
             };
             ranking.hear(entity, point, before, (end, late), self.node_began);
         }
@@ -295,9 +311,9 @@ impl Fold {
         // before this stage was made, and no stage of the plan before folded it. Else it may have been, and
         // lost its place.
         let total = before.last.as_ref().is_some_and(|last| last.time == 0);
-        let earlier = before.seen.is_none_or(|seen| seen <= self.created);
         let folded = self.folded_before.remove(id);
-        let earlier = earlier && folded.is_none();
+        let earlier = |seen| seen <= self.created && folded.is_none();
+        let earlier = before.seen.is_none_or(earlier);
         let told = folded.unwrap_or(0);
         let fresh = !before.returned && (total || earlier);
         self.arrived += 1;

@@ -146,7 +146,7 @@ impl Idle {
         } else {
             point.time
         };
-        let end = window.div_ceil(self.interval) * self.interval;
+        let end = window.div_ceil(self.interval).saturating_mul(self.interval);
         for (at, when) in self.conditions().to_vec().iter().enumerate() {
             if !Self::measures(when, &point.identity) {
                 continue;
