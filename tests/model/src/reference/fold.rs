@@ -161,10 +161,11 @@ impl Fold {
             .is_some_and(|place| place.own.as_ref().is_none_or(|own| own.epoch.is_some()))
     }
 
-    /// What it folded or counted anew, or stages before it did.
+    /// Counters that it folded or counted anew, or stages before it did.
     pub fn folded(&self, clock: Clock) -> impl Iterator<Item = (Rc<Identity>, u64)> {
         let remembers = self.remembers(clock);
-        let anew = self.places.iter().filter(|(id, _)| self.rewrites(id));
+        let counters = self.places.iter().filter(|(id, _)| is_counter(id));
+        let anew = counters.filter(|(id, _)| self.rewrites(id));
         let before = self
             .folded_before
             .iter()
