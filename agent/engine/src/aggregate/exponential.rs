@@ -238,12 +238,12 @@ impl Exponential {
             self.scale_down_to(scale.saturating_sub(1));
             return self.add(&other);
         }
-        let below = self.positive.add(&other.positive, by, floor)
-            + self.negative.add(&other.negative, by, floor);
-        self.zero_count = self
-            .zero_count
-            .saturating_add(other.zero_count)
-            .saturating_add(below);
+        let below = [
+            other.zero_count,
+            self.positive.add(&other.positive, by, floor),
+            self.negative.add(&other.negative, by, floor),
+        ];
+        self.zero_count = below.into_iter().fold(self.zero_count, u64::saturating_add);
         self.count = self.count.saturating_add(other.count);
         self.sum = self.sum.zip(other.sum).map(|(a, b)| a + b);
         self.min = self.min.zip(other.min).map(|(a, b)| a.min(b));
@@ -408,6 +408,15 @@ mod tests {
         assert_eq!(a.zero_count, 1 + 5 + 10 + 20 + 200);
         assert_eq!(a.positive, side(2, &[330]));
         assert_eq!(a.count, 61 + 505);
+    }
+
+    #[test]
+    fn counts_that_do_not_fit_together_are_the_most_that_fits() {
+        let mut full = of(0, (0.0, 0), 0, &[u64::MAX]);
+        full.negative = full.positive.clone();
+        let mut a = of(0, (4.0, 1), 2, &[3]);
+        a.add(&full);
+        assert_eq!((a.zero_count, a.count), (u64::MAX, u64::MAX));
     }
 
     #[test]

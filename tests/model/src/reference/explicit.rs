@@ -20,6 +20,11 @@ pub fn common(a: &[f64], b: &[f64]) -> Option<Vec<f64>> {
     (!both.is_empty()).then_some(both)
 }
 
+/// What does not fit is the most that fits.
+pub fn total(a: u64, b: &u64) -> u64 {
+    a.saturating_add(*b)
+}
+
 impl Explicit {
     /// The same observations in fewer buckets; `to` is a subset of the bounds.
     pub fn rebucket(&self, to: &[f64]) -> Explicit {
@@ -28,7 +33,7 @@ impl Explicit {
             // A bucket goes where its upper bound goes; the last one is unbounded.
             let upper = self.bounds.get(i).copied().unwrap_or(f64::INFINITY);
             let at = to.iter().position(|b| upper <= *b).unwrap_or(to.len());
-            counts[at] += n;
+            counts[at] = total(counts[at], n);
         }
         Explicit {
             bounds: to.to_vec(),
@@ -80,10 +85,11 @@ impl Explicit {
     pub fn plus(&self, other: &Explicit) -> Option<Explicit> {
         let bounds = common(&self.bounds, &other.bounds)?;
         let (a, b) = (self.rebucket(&bounds), other.rebucket(&bounds));
+        let counts = a.counts.iter().zip(&b.counts);
         Some(Explicit {
-            counts: a.counts.iter().zip(&b.counts).map(|(x, y)| x + y).collect(),
+            counts: counts.map(|(x, y)| total(*x, y)).collect(),
             bounds,
-            count: self.count + other.count,
+            count: total(self.count, &other.count),
             sum: self.sum.zip(other.sum).map(|(x, y)| x + y),
             min: self.min.zip(other.min).map(|(x, y)| x.min(y)),
             max: self.max.zip(other.max).map(|(x, y)| x.max(y)),

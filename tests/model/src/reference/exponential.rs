@@ -1,5 +1,6 @@
 //! Exponential histograms: lowest scale, widest zero bucket, at most 160 buckets a side.
 
+use super::explicit::total;
 use std::collections::BTreeMap;
 
 /// Buckets by index; empty ones are absent.
@@ -38,7 +39,8 @@ impl Exponential {
         for side in [&mut self.positive, &mut self.negative] {
             let mut folded = BTreeMap::new();
             for (index, n) in side.iter() {
-                *folded.entry(index >> by).or_insert(0) += n;
+                let into = folded.entry(index >> by).or_insert(0);
+                *into = total(*into, n);
             }
             *side = folded;
         }
@@ -59,7 +61,8 @@ impl Exponential {
                     .filter(|i| lower_edge(self.scale, i64::from(*i)) < limit * (1.0 - 1e-12))
                     .collect();
                 for index in inside {
-                    self.zero_count += side.remove(&index).unwrap_or(0);
+                    let n = side.remove(&index).unwrap_or(0);
+                    self.zero_count = total(self.zero_count, &n);
                     let upper = lower_edge(self.scale, i64::from(index) + 1);
                     // A threshold that is this edge but for rounding stays what it was.
                     if upper > limit * (1.0 + 1e-12) {
@@ -155,14 +158,15 @@ impl Exponential {
     /// Both together, in at most 160 buckets a side.
     pub fn plus(&self, other: &Exponential) -> Exponential {
         let (mut a, b) = self.alike(other);
-        a.count += b.count;
-        a.zero_count += b.zero_count;
+        a.count = total(a.count, &b.count);
+        a.zero_count = total(a.zero_count, &b.zero_count);
         for (side, more) in [
             (&mut a.positive, &b.positive),
             (&mut a.negative, &b.negative),
         ] {
             for (index, n) in more {
-                *side.entry(*index).or_insert(0) += n;
+                let into = side.entry(*index).or_insert(0);
+                *into = total(*into, n);
             }
         }
         a.sum = a.sum.zip(b.sum).map(|(x, y)| x + y);

@@ -3,7 +3,7 @@
 use super::Counts;
 use super::arm::Clock;
 use super::document;
-use super::explicit::Explicit;
+use super::explicit::{Explicit, total};
 use super::exponential::Exponential;
 use super::identity::{Identity, Kind, Temporality};
 use super::matcher;
@@ -218,7 +218,8 @@ impl Histogram {
         let mut counts = vec![0; bounds.len() + 1];
         let mut put = |most: f64, n: u64| {
             let at = bounds.iter().position(|bound| most <= *bound);
-            counts[at.unwrap_or(bounds.len())] += n;
+            let into = &mut counts[at.unwrap_or(bounds.len())];
+            *into = total(*into, &n);
         };
         let edge = |index: i32| (f64::from(index) * 2f64.powi(-content.scale)).exp2();
         if content.zero_count > 0 {

@@ -1,6 +1,6 @@
 //! Weights: the increments of kept series count for those of the series that a fraction left out.
 
-use super::explicit::Explicit;
+use super::explicit::{Explicit, total};
 use super::exponential::Exponential;
 use super::number::{Num, Total};
 use super::progress::Amount;
@@ -105,7 +105,7 @@ impl Totals {
             of_parts.iter().map(|(w, e)| f(*w, e)).collect()
         };
         Explicit {
-            count: counts.iter().sum(),
+            count: counts.iter().fold(0, total),
             counts,
             sum: fold(&list(&|w, e| e.sum.map(|s| s * w)), |a, b| a + b),
             min: fold(&list(&|_, e| e.min), f64::min),
@@ -160,11 +160,12 @@ impl Totals {
         };
         let zero_count = (after.0 - before.0) as u64;
         let (positive, negative) = (since(after.1, before.1), since(after.2, before.2));
+        let buckets = positive.values().chain(negative.values());
         Exponential {
             scale: shape.scale,
             zero_threshold: shape.zero_threshold,
             zero_count,
-            count: zero_count + positive.values().chain(negative.values()).sum::<u64>(),
+            count: buckets.fold(zero_count, total),
             positive,
             negative,
             sum: fold(&list(&|w, e| e.sum.map(|s| s * w)), |a, b| a + b),
