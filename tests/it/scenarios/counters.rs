@@ -1,4 +1,4 @@
-//! A sender of counters whose every increment is known by series and time.
+//! A sender of counters whose every increment follows from series and time.
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
@@ -12,6 +12,7 @@ use phoenix_simulator::sender::now;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use tokio_util::sync::CancellationToken;
 
@@ -19,17 +20,33 @@ pub const CUMULATIVE: &str = "t.cumulative";
 pub const DELTA: &str = "t.delta";
 pub const HISTOGRAM: &str = "t.histogram";
 
-/// What one sender sent: the increment by (metric, a, b, time).
-pub type Increments = HashMap<(String, String, String, u64), u64>;
+/// What one sender sent.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Of all metrics.
+    pub points: u64,
+    /// Sum of the increments, by metric.
+    pub increments: HashMap<&'static str, u64>,
+}
+
+/// What the point of a series adds.
+pub fn increment(metric: &str, (a, b): (&str, &str), time: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (a, b, time).hash(&mut hasher);
+    match metric {
+        HISTOGRAM => 1 + hasher.finish() % 4,
+        _ => hasher.finish() % 1000,
+    }
+}
 
 /// Sends counters with attributes `a` (one of 5) and `b` (one of 10) until told to stop. Any error
 /// of the connection is a failure of the test.
-pub async fn send(to: SocketAddr, host: String, seed: u64, stop: CancellationToken) -> Increments {
+pub async fn send(to: SocketAddr, host: String, seed: u64, stop: CancellationToken) -> Sent {
     let mut client = MetricsServiceClient::connect(format!("http://{to}"))
         .await
         .expect("connect");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut increments = Increments::new();
+    let mut sent = Sent::default();
     let start = now();
     let mut totals: HashMap<(usize, usize), (u64, u64)> = HashMap::new();
     let mut previous = start;
@@ -37,24 +54,16 @@ pub async fn send(to: SocketAddr, host: String, seed: u64, stop: CancellationTok
         let time = now().max(previous + 1);
         let (mut cumulative, mut delta, mut histogram) = (vec![], vec![], vec![]);
         for (a, b) in (0..5).flat_map(|a| (0..10).map(move |b| (a, b))) {
-            let (n, h) = (rng.random_range(0..1000), rng.random_range(1..5));
+            let (of_a, of_b) = (format!("a{a}"), format!("{host}-b{b}"));
+            let adds = |metric| increment(metric, (&of_a, &of_b), time);
+            let (n, h) = (adds(CUMULATIVE), adds(HISTOGRAM));
             let total = totals.entry((a, b)).or_default();
             *total = (total.0 + n, total.1 + h);
-            let key = |metric: &str| {
-                (
-                    metric.to_owned(),
-                    format!("a{a}"),
-                    format!("{host}-b{b}"),
-                    time,
-                )
-            };
-            increments.insert(key(CUMULATIVE), n);
-            increments.insert(key(DELTA), n);
-            increments.insert(key(HISTOGRAM), h);
-            let attributes = vec![
-                text("a", &format!("a{a}")),
-                text("b", &format!("{host}-b{b}")),
-            ];
+            for (metric, more) in [(CUMULATIVE, n), (DELTA, n), (HISTOGRAM, h)] {
+                sent.points += 1;
+                *sent.increments.entry(metric).or_default() += more;
+            }
+            let attributes = vec![text("a", &of_a), text("b", &of_b)];
             cumulative.push(point(attributes.clone(), start, time, total.0));
             delta.push(point(attributes.clone(), previous, time, n));
             histogram.push(HistogramDataPoint {
@@ -90,7 +99,7 @@ pub async fn send(to: SocketAddr, host: String, seed: u64, stop: CancellationTok
         previous = time;
         tokio::time::sleep(std::time::Duration::from_millis(rng.random_range(2..20))).await;
     }
-    increments
+    sent
 }
 
 fn request(host: &str, metrics: Vec<Metric>) -> ExportMetricsServiceRequest {

@@ -1,6 +1,6 @@
 //! Plans swapped under load: every increment is counted at the sink exactly once.
 
-use super::counters::{CUMULATIVE, DELTA, HISTOGRAM, Increments, send};
+use super::counters::{CUMULATIVE, DELTA, HISTOGRAM, Sent, increment, send};
 use super::world::{World, assignment, counts, pipeline};
 use phoenix_simulator::sink::Kept;
 use reqwest::Method;
@@ -51,6 +51,7 @@ async fn two_hundred_swaps_under_load_count_every_increment_once() {
         let found = world.control.api.get(&format!("/pipelines/{name}")).await;
         hashes.insert(name, found["hash"].as_str().expect("hash").to_owned());
     }
+    let mut arrived = Arrived::default();
     for n in 0..swaps() {
         let name = names[n % names.len()];
         let (status, body) = world
@@ -60,15 +61,16 @@ async fn two_hundred_swaps_under_load_count_every_increment_once() {
             .await;
         assert!(status.is_success(), "{body}");
         world.active(&hashes[name]).await;
+        if n % 100 == 99 {
+            arrived.take(counts(&world.sink, |sink| sink.take_kept()));
+            eprintln!("{} swaps, {} points arrived", n + 1, arrived.points());
+        }
     }
     stop.cancel();
-    let mut truth = Increments::new();
+    let mut sent = Vec::<Sent>::new();
     for sender in senders {
-        truth.extend(
-            sender
-                .await
-                .expect("no connection was dropped, no point refused"),
-        );
+        let done = sender.await;
+        sent.push(done.expect("no connection was dropped, no point refused"));
     }
     let ledger = world.ledger().await;
     let World {
@@ -82,58 +84,70 @@ async fn two_hundred_swaps_under_load_count_every_increment_once() {
 
     assert_eq!(
         ledger["baseline"]["received"].as_u64(),
-        Some(truth.len() as u64),
+        Some(sent.iter().map(|sent| sent.points).sum()),
         "every point was taken"
     );
-    counts(&sink, |sink| {
-        for metric in [CUMULATIVE, DELTA, HISTOGRAM] {
-            let points: Vec<&Kept> = sink.kept().iter().filter(|p| p.metric == metric).collect();
-            let sent: u64 = truth
-                .iter()
-                .filter(|(k, _)| k.0 == metric)
-                .map(|(_, n)| n)
-                .sum();
-            assert!(
-                points.len() > 1000,
-                "{metric}: only {} points arrived",
-                points.len()
-            );
-            assert_eq!(counted(metric, &points, &truth), sent, "{metric}");
-        }
-    });
+    arrived.take(counts(&sink, |sink| sink.take_kept()));
+    for metric in [CUMULATIVE, DELTA, HISTOGRAM] {
+        let expected: u64 = sent.iter().map(|sent| sent.increments[metric]).sum();
+        let (points, counted) = arrived.counted(metric);
+        assert!(points > 1000, "{metric}: only {points} points arrived");
+        assert_eq!(counted, expected, "{metric}");
+    }
 }
 
 /// The increments that arrived: a point that passed counts its own increment (known by its series and
 /// time); an aggregated series counts the last value of each of its epochs, or its deltas.
-fn counted(metric: &str, points: &[&Kept], truth: &Increments) -> u64 {
-    let mut total = 0;
-    let mut passed = std::collections::HashSet::new();
-    let mut epochs: HashMap<(&str, u64), (u64, u64)> = HashMap::new();
-    for point in points {
-        let value = point
-            .count
-            .unwrap_or_else(|| point.value.expect("a value") as u64);
-        if let (Some(a), Some(b)) = (point.attributes.get("a"), point.attributes.get("b")) {
-            let key = (metric.to_owned(), a.clone(), b.clone(), point.time);
-            total += truth
-                .get(&key)
-                .unwrap_or_else(|| panic!("{key:?} was never sent"));
-            assert!(passed.insert(key), "a point arrived twice: {point:?}");
-        } else if metric == DELTA {
-            total += value;
-        } else {
-            let last = epochs.entry((&point.series, point.start)).or_default();
-            assert!(
-                point.time > last.0,
-                "time of {} went back: {point:?}",
-                point.series
-            );
-            assert!(
-                value >= last.1,
-                "a counter fell within its epoch: {point:?}"
-            );
-            *last = (point.time, value);
+#[derive(Default)]
+struct Arrived {
+    /// By metric: points, and the increments of those that are not part of an epoch.
+    metrics: HashMap<String, (u64, u64)>,
+    /// Time of the last point that passed, by series.
+    passed: HashMap<String, u64>,
+    /// By metric, series and start: last time and value.
+    epochs: HashMap<String, HashMap<(String, u64), (u64, u64)>>,
+}
+
+impl Arrived {
+    fn take(&mut self, points: Vec<Kept>) {
+        for point in points {
+            let (arrived, alone) = self.metrics.entry(point.metric.clone()).or_default();
+            *arrived += 1;
+            let value = point
+                .count
+                .unwrap_or_else(|| point.value.expect("a value") as u64);
+            if let (Some(a), Some(b)) = (point.attributes.get("a"), point.attributes.get("b")) {
+                *alone += increment(&point.metric, (a, b), point.time);
+                let last = self.passed.entry(point.series.clone()).or_default();
+                assert!(point.time > *last, "a point arrived twice: {point:?}");
+                *last = point.time;
+            } else if point.metric == DELTA {
+                *alone += value;
+            } else {
+                let epochs = self.epochs.entry(point.metric.clone()).or_default();
+                let epoch = (point.series.clone(), point.start);
+                let last = epochs.entry(epoch).or_default();
+                assert!(point.time > last.0, "time went back: {point:?}");
+                assert!(
+                    value >= last.1,
+                    "a counter fell within its epoch: {point:?}"
+                );
+                *last = (point.time, value);
+            }
         }
     }
-    total + epochs.values().map(|(_, value)| value).sum::<u64>()
+
+    fn points(&self) -> u64 {
+        self.metrics.values().map(|(points, _)| points).sum()
+    }
+
+    /// Points and increments of a metric.
+    fn counted(&self, metric: &str) -> (u64, u64) {
+        let (points, alone) = self.metrics.get(metric).copied().unwrap_or_default();
+        let epochs = self.epochs.get(metric).into_iter().flatten();
+        (
+            points,
+            alone + epochs.map(|(_, (_, value))| value).sum::<u64>(),
+        )
+    }
 }

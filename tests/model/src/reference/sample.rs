@@ -150,9 +150,9 @@ impl Sample {
             sampled.as_it_came = true;
             return sampled;
         }
-        let mut end = point.time.div_ceil(self.every) * self.every;
-        let open = now.div_ceil(self.every) * self.every;
-        let open = open.max(self.closed + self.every);
+        let grid = |time: u64| time.div_ceil(self.every).saturating_mul(self.every);
+        let mut end = grid(point.time);
+        let open = grid(now).max(self.closed + self.every);
         if !derived && point.time > now + LATENESS {
             self.note("future");
             end = open;

@@ -272,6 +272,11 @@ impl Sink {
         &self.kept
     }
 
+    /// The kept points, which are forgotten: what runs for long takes them now and then.
+    pub fn take_kept(&mut self) -> Vec<Kept> {
+        std::mem::take(&mut self.kept)
+    }
+
     /// All series.
     pub fn series(&self) -> impl Iterator<Item = &Series> {
         self.series.values()
