@@ -6,6 +6,10 @@ use super::explicit::Fell;
 /// Most buckets an output has on each side; more are merged by scaling down.
 pub const MAX_BUCKETS: i64 = 160;
 
+/// Scales below are read as this one. No value tells them apart (from -11 on all numbers lie in two buckets), and from here
+/// it can be lowered until all buckets that a point can name are two neighbours, which takes 32 steps.
+pub const LEAST_SCALE: i32 = i32::MIN + 64;
+
 /// Buckets of one sign: `counts[i]` is the bucket of index `offset + i`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Side {

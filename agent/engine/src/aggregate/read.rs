@@ -1,7 +1,7 @@
 //! Histogram points off the wire into accumulators, and what of a point an input has to keep.
 
 use super::explicit::Explicit;
-use super::exponential::{Exponential, Side};
+use super::exponential::{Exponential, LEAST_SCALE, Side};
 use crate::view::MetricType;
 use crate::wire::otlp::{
     buckets, exponential_point as exponential, histogram_point as explicit,
@@ -45,7 +45,7 @@ pub fn read_exponential(body: &[u8], into: &mut Exponential) {
             exponential::SUM => into.sum = Some(field.value.double()),
             exponential::MIN => into.min = Some(field.value.double()),
             exponential::MAX => into.max = Some(field.value.double()),
-            exponential::SCALE => into.scale = sint(field.value.bits()) as i32,
+            exponential::SCALE => into.scale = sint32(field.value.bits()).max(LEAST_SCALE),
             exponential::ZERO_COUNT => into.zero_count = field.value.bits(),
             exponential::ZERO_THRESHOLD => into.zero_threshold = field.value.double().max(0.0),
             exponential::POSITIVE => read_side(field.value, &mut into.positive),
@@ -71,7 +71,7 @@ pub fn read_summary(body: &[u8]) -> (f64, u64) {
 fn read_side(value: Value<'_>, into: &mut Side) {
     for field in fields(value.bytes().unwrap_or_default()) {
         match (field.number, field.value) {
-            (buckets::OFFSET, value) => into.offset = sint(value.bits()),
+            (buckets::OFFSET, value) => into.offset = sint32(value.bits()).into(),
             (buckets::BUCKET_COUNTS, Value::Varint(n)) => into.counts.push(n),
             (buckets::BUCKET_COUNTS, Value::Bytes(packed)) => {
                 let mut cursor = Cursor::new(packed);
@@ -85,7 +85,9 @@ fn read_side(value: Value<'_>, into: &mut Side) {
     }
 }
 
-fn sint(raw: u64) -> i64 {
+/// Of a longer varint the lower 32 bits count, as in the generated types.
+fn sint32(raw: u64) -> i32 {
+    let raw = raw as u32;
     (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed()
 }
 
@@ -198,6 +200,41 @@ mod tests {
                 ..expected
             }
         );
+    }
+
+    #[test]
+    fn buckets_are_added_up_at_the_least_scale_that_a_point_can_name() {
+        use pb::exponential_histogram_data_point::Buckets;
+        let point = pb::ExponentialHistogramDataPoint {
+            count: 400,
+            scale: i32::MIN,
+            positive: Some(Buckets {
+                offset: -200,
+                bucket_counts: vec![1; 400],
+            }),
+            ..Default::default()
+        };
+        let mut read = Exponential::default();
+        read_exponential(&point.encode_to_vec(), &mut read);
+        read.bound();
+        assert!(read.widest() <= 160, "{}", read.widest());
+        assert_eq!(read.positive.counts.iter().sum::<u64>(), 400);
+    }
+
+    #[test]
+    fn of_a_number_that_is_longer_than_its_field_the_lower_bits_count() {
+        // scale (6): 3 in zigzag, and a bit above 32; positive (8) with offset (1): 13, the same.
+        let long = |low: u8| [low | 0x80, 0x80, 0x80, 0x80, 0x80, 0x40];
+        let mut body = vec![0x30];
+        body.extend(long(3));
+        body.extend([0x42, 7, 0x08]);
+        body.extend(long(13));
+        let point = pb::ExponentialHistogramDataPoint::decode(&body[..]).expect("valid");
+        let mut read = Exponential::default();
+        read_exponential(&body, &mut read);
+        let offset = point.positive.expect("buckets").offset;
+        assert_eq!((point.scale, offset), (-2, -7));
+        assert_eq!((read.scale, read.positive.offset), (-2, -7));
     }
 
     #[test]

@@ -20,9 +20,12 @@ pub struct Exponential {
 /// Buckets an output has on one side at most.
 pub const MOST_BUCKETS: i64 = 160;
 
+/// Scales below are taken for this one; from here all buckets can be brought side by side.
+const LEAST_SCALE: i32 = i32::MIN + 64;
+
 /// The lower edge of bucket `index`: `2 ^ (index * 2^-scale)`.
 fn lower_edge(scale: i32, index: i64) -> f64 {
-    (index as f64 * 2f64.powi(-scale)).exp2()
+    (index as f64 * 2f64.powi(scale.saturating_neg())).exp2()
 }
 
 fn span(side: &BTreeMap<i32, u64>) -> i64 {
@@ -35,7 +38,7 @@ fn span(side: &BTreeMap<i32, u64>) -> i64 {
 impl Exponential {
     /// The same observations at a lower scale: bucket pairs fall together.
     pub fn downscale(&mut self, scale: i32) {
-        let by = (self.scale - scale).clamp(0, 31);
+        let by = (i64::from(self.scale) - i64::from(scale)).clamp(0, 31);
         for side in [&mut self.positive, &mut self.negative] {
             let mut folded = BTreeMap::new();
             for (index, n) in side.iter() {
@@ -50,7 +53,8 @@ impl Exponential {
     /// Raises the zero threshold to at least `threshold`, and on to the edge of every bucket that
     /// it cuts; the content of buckets within goes to the zero count.
     pub fn widen(&mut self, threshold: f64) {
-        self.zero_threshold = self.zero_threshold.max(threshold);
+        // What is no number, or below zero, is no threshold.
+        self.zero_threshold = self.zero_threshold.max(threshold).max(0.0);
         loop {
             let limit = self.zero_threshold;
             let mut raised = limit;
@@ -84,6 +88,7 @@ impl Exponential {
 
     /// No bucket is cut by the zero threshold; at most 160 buckets a side.
     pub fn fit(&mut self) {
+        self.scale = self.scale.max(LEAST_SCALE);
         self.widen(self.zero_threshold);
         while span(&self.positive) > MOST_BUCKETS || span(&self.negative) > MOST_BUCKETS {
             self.downscale(self.scale - 1);
@@ -94,7 +99,7 @@ impl Exponential {
     /// Both at the lower scale and the wider zero bucket.
     pub fn alike(&self, other: &Exponential) -> (Exponential, Exponential) {
         let (mut a, mut b) = (self.clone(), other.clone());
-        let scale = a.scale.min(b.scale);
+        let scale = a.scale.min(b.scale).max(LEAST_SCALE);
         a.downscale(scale);
         b.downscale(scale);
         loop {
