@@ -78,8 +78,9 @@ fn totals_made_of_deltas_at_a_topk_or_limit_are_what_the_model_says() {
     for_all("totals at folds", 100, wanted, duel);
 }
 
-/// What all series of each metric gained together, as one who reads the points sees it.
-fn gained(all: &[Point], began: u64) -> BTreeMap<String, f64> {
+/// What all series of each metric gained together, as one who reads the points sees it. `began`: what starts before
+/// was counted by somebody else.
+fn gained(all: &[Point], began: impl Fn(&Point) -> u64) -> BTreeMap<String, f64> {
     let mut lasts: BTreeMap<Rc<Identity>, Last> = BTreeMap::new();
     let mut sums = BTreeMap::new();
     let size = |amount: &Amount| match amount {
@@ -109,11 +110,7 @@ fn gained(all: &[Point], began: u64) -> BTreeMap<String, f64> {
             Temporality::Delta => amount(&point.data).as_ref().map_or(0.0, size),
             Temporality::Cumulative => {
                 let last = lasts.get(id);
-                // What a stage writes begins where it says, also where a late point takes it before that.
-                let ours = ["phoenix.other", "otel.metric.overflow"];
-                let ours = ours.iter().any(|mark| id.lookup(mark).is_some());
-                let began = if ours { 0 } else { began };
-                let Step::Adds(amount, _) = step(last, point, began, false) else {
+                let Step::Adds(amount, _) = step(last, point, began(point), false) else {
                     continue;
                 };
                 let last = Last {
@@ -222,7 +219,13 @@ fn nothing_is_lost_or_counted_twice(case: &Case, workers: usize) -> Result<(), S
     if !changes {
         within_budget(&plan, &left)?;
     }
-    let (came, left) = (gained(&came, case.began), gained(&left, case.began));
+    // What a stage writes begins where it says, also where a late point takes it before the node began.
+    let as_it_came: BTreeSet<_> = came.iter().map(|p| (p.identity.clone(), p.start)).collect();
+    let began = |point: &Point| match as_it_came.contains(&(point.identity.clone(), point.start)) {
+        true => case.began,
+        false => 0,
+    };
+    let (came, left) = (gained(&came, |_| case.began), gained(&left, began));
     for (name, gain) in &came {
         let out = left.get(name).copied().unwrap_or(0.0);
         if (gain - out).abs() > 1e-6 * gain.abs().max(1.0) {
