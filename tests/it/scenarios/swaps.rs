@@ -100,33 +100,38 @@ async fn two_hundred_swaps_under_load_count_every_increment_once() {
 /// time); an aggregated series counts the last value of each of its epochs, or its deltas.
 #[derive(Default)]
 struct Arrived {
-    /// By metric: points, and the increments of those that are not part of an epoch.
-    metrics: HashMap<String, (u64, u64)>,
+    metrics: HashMap<String, Metric>,
     /// Time of the last point that passed, by series.
     passed: HashMap<String, u64>,
-    /// By metric, series and start: last time and value.
-    epochs: HashMap<String, HashMap<(String, u64), (u64, u64)>>,
+}
+
+#[derive(Default)]
+struct Metric {
+    points: u64,
+    /// Of points that are no part of an epoch.
+    alone: u64,
+    /// Last time and value, by series and start.
+    epochs: HashMap<(String, u64), (u64, u64)>,
 }
 
 impl Arrived {
     fn take(&mut self, points: Vec<Kept>) {
         for point in points {
-            let (arrived, alone) = self.metrics.entry(point.metric.clone()).or_default();
-            *arrived += 1;
+            let metric = self.metrics.entry(point.metric.clone()).or_default();
+            metric.points += 1;
             let value = point
                 .count
                 .unwrap_or_else(|| point.value.expect("a value") as u64);
             if let (Some(a), Some(b)) = (point.attributes.get("a"), point.attributes.get("b")) {
-                *alone += increment(&point.metric, (a, b), point.time);
+                metric.alone += increment(&point.metric, (a, b), point.time);
                 let last = self.passed.entry(point.series.clone()).or_default();
                 assert!(point.time > *last, "a point arrived twice: {point:?}");
                 *last = point.time;
             } else if point.metric == DELTA {
-                *alone += value;
+                metric.alone += value;
             } else {
-                let epochs = self.epochs.entry(point.metric.clone()).or_default();
                 let epoch = (point.series.clone(), point.start);
-                let last = epochs.entry(epoch).or_default();
+                let last = metric.epochs.entry(epoch).or_default();
                 assert!(point.time > last.0, "time went back: {point:?}");
                 assert!(
                     value >= last.1,
@@ -138,16 +143,15 @@ impl Arrived {
     }
 
     fn points(&self) -> u64 {
-        self.metrics.values().map(|(points, _)| points).sum()
+        self.metrics.values().map(|metric| metric.points).sum()
     }
 
     /// Points and increments of a metric.
     fn counted(&self, metric: &str) -> (u64, u64) {
-        let (points, alone) = self.metrics.get(metric).copied().unwrap_or_default();
-        let epochs = self.epochs.get(metric).into_iter().flatten();
-        (
-            points,
-            alone + epochs.map(|(_, (_, value))| value).sum::<u64>(),
-        )
+        let Some(metric) = self.metrics.get(metric) else {
+            return (0, 0);
+        };
+        let epochs: u64 = metric.epochs.values().map(|(_, value)| value).sum();
+        (metric.points, metric.alone + epochs)
     }
 }
