@@ -174,7 +174,7 @@ impl Running {
     }
 
     /// Tells a new stage which counters stages of the plan before have folded or written anew.
-    pub fn follow_on(&mut self, folded: &fold::Folded) {
+    pub fn follow_on(&mut self, folded: &fold::folded::Folded) {
         if let State::Fold(fold) = &mut self.state {
             fold.follow_on(folded);
         }

@@ -12,6 +12,7 @@ pub mod explicit;
 pub mod exponential;
 mod filter;
 mod fold;
+mod folded;
 mod histogram;
 pub mod identity;
 mod idle;
@@ -31,7 +32,7 @@ mod window;
 
 use arm::{Arm, Clock, track};
 use document::Document;
-use fold::Folded;
+use folded::Folded;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use point::{Data, Point, points};
 use std::collections::BTreeMap;
@@ -280,11 +281,11 @@ impl Model {
         let keep = division(&self.plan) == division(&plan);
         // What was folded, in the output and in what a candidate wrote: who lets it pass does not tell it again.
         let mut folded = self.baseline.folded(&document, keep && !promoted, clock);
-        let of_candidate = old_candidate.as_ref().map_or_else(Folded::new, |arm| {
+        let of_candidate = old_candidate.as_ref().map_or_else(Folded::default, |arm| {
             arm.folded(&arm.document, stays && keep || promoted, clock)
         });
         if !was_shadow {
-            folded.extend(of_candidate.clone());
+            folded.unite(&of_candidate);
         }
         if promoted {
             let mut arm = old_candidate.take().expect("a candidate");
@@ -318,7 +319,7 @@ impl Model {
             self.candidate = old_candidate;
         } else {
             if let Some(mut arm) = old_candidate {
-                let nobody = Folded::new();
+                let nobody = Folded::default();
                 let points = arm.swap(
                     nothing.clone(),
                     false,
@@ -342,7 +343,7 @@ impl Model {
                 let mut arm = Arm::new(nothing, &self.settings, now);
                 let document = read(&candidate.document);
                 // A shadow begins with nothing.
-                let before = if splits { folded } else { Folded::new() };
+                let before = if splits { folded } else { Folded::default() };
                 arm.swap(document, true, &self.raw, &self.settings, now, &before);
                 self.candidate = Some(arm);
             }

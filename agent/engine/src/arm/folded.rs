@@ -52,6 +52,10 @@ impl Arm {
             let untold = || input.seen() <= created && !fold.is_folded(identity);
             !silent && (input.begins() || untold())
         };
+        let said = |input: &Input| {
+            let expired = input.expired(event.clock, around.expiry);
+            if expired { 0 } else { input.time() }
+        };
         let meets = Meets {
             series,
             identity,
@@ -60,6 +64,7 @@ impl Arm {
             part,
             load,
             fresh: input.is_some_and(fresh),
+            said: input.map_or(0, said),
             weight,
             now: event.now,
         };

@@ -10,7 +10,7 @@ use crate::engine::Settings;
 use crate::route::Paths;
 use crate::series::Table;
 use crate::splice::runs::Runs;
-use crate::stage::fold::Folded;
+use crate::stage::fold::folded::Folded;
 use crate::stage::partial::Hand;
 use crate::stage::{Closing, Running, State};
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl Arm {
     pub fn folded_so_far(&self, keeps: impl Fn(&str) -> bool, times: (Nanos, Nanos)) -> Folded {
         let stages = self.pipeline.stages.iter().zip(&self.stages);
         let ending = stages.filter(|(stage, _)| !keeps(&stage.fingerprint));
-        let mut folded = Folded::new();
+        let mut folded = Folded::default();
         for (_, running) in ending {
             if let State::Fold(fold) = &running.state {
                 fold.put_folded(&mut folded, times);

@@ -8,7 +8,7 @@ use crate::compile::{Action, Candidate, Division, Pipeline, Plan};
 use crate::document::Matcher;
 use crate::identity::entity_seed;
 use crate::query::watch::{Pace, Watch};
-use crate::stage::fold::Folded;
+use crate::stage::fold::folded::Folded;
 use std::sync::Arc;
 
 impl Engine {
@@ -47,12 +47,12 @@ impl Engine {
         let mut folded = self
             .baseline
             .folded_so_far(shares(goes_on.then_some(&plan.baseline)), times);
-        let of_candidate = old.as_ref().map_or_else(Folded::new, |arm| {
+        let of_candidate = old.as_ref().map_or_else(Folded::default, |arm| {
             let goes_on = remains && keep || promotes;
             arm.folded_so_far(shares(goes_on.then_some(&arm.pipeline)), times)
         });
         if exported {
-            folded.extend(&of_candidate);
+            folded.unite(&of_candidate);
         }
         match old {
             Some(mut arm) if remains => {

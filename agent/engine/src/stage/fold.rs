@@ -7,6 +7,7 @@
 
 pub mod edge;
 pub mod epoch;
+pub mod folded;
 pub mod limit;
 pub mod slot;
 pub mod slots;
@@ -29,6 +30,7 @@ use crate::wire::attributes::raw_attributes;
 use crate::wire::write;
 use edge::Decided;
 use epoch::{Epoch, Wrote};
+use folded::Folded;
 use hashbrown::HashMap;
 use limit::Budgets;
 use slot::{Own, Slot, Way, is_counter};
@@ -42,9 +44,6 @@ const OTHER: &str = "phoenix.other";
 
 /// Reason of points that cannot be merged with others: summaries, or of unspecified temporality.
 pub const NOT_FOLDABLE: &str = "not_foldable";
-
-/// Counters of which not all is told in their own series as it came, by identity: up to when it is told.
-pub type Folded = HashMap<u128, Nanos>;
 
 /// Who stays.
 #[derive(Debug)]
@@ -103,6 +102,8 @@ pub struct Meets<'a> {
     pub load: bool,
     /// Whether nothing of it can have been folded before.
     pub fresh: bool,
+    /// Time of the newest of its points so far; 0: none is remembered.
+    pub said: Nanos,
     /// For how many series its increments stand.
     pub weight: f64,
     /// The engine's now.
@@ -174,7 +175,7 @@ impl Fold {
             pool: Shared::default(),
             early: Vec::new(),
             spare: Vec::new(),
-            folded_before: Folded::new(),
+            folded_before: Folded::default(),
         }
     }
 
@@ -185,21 +186,20 @@ impl Fold {
 
     /// Adds what it has folded or writes anew, or stages of the plan before did.
     pub fn put_folded(&self, all: &mut Folded, (now, expiry): (Nanos, Nanos)) {
-        all.reserve(self.slots.len() + self.folded_before.len());
         if self.remembers(now, expiry) {
-            all.extend(&self.folded_before);
+            all.unite(&self.folded_before);
         }
         let anew = |slot: &&Slot| match &slot.own {
             Some(own) => matches!(own.way, Way::Anew(_)),
             None => true,
         };
         let counters = self.slots.iter().filter(|slot| slot.counter).filter(anew);
-        all.extend(counters.map(|slot| (slot.identity, slot.told)));
+        counters.for_each(|slot| all.note(slot.identity, slot.told));
     }
 
     /// Whether a stage of the plan before has folded a counter that has not come here yet.
     pub fn is_folded(&self, identity: u128) -> bool {
-        self.folded_before.contains_key(&identity)
+        self.folded_before.contains(identity)
     }
 
     /// What was silent since the stage was made begins anew once that is longer than `expiry`.
@@ -210,7 +210,7 @@ impl Fold {
     /// Forgets what no longer matters of the plan before.
     pub fn sweep(&mut self, now: Nanos, expiry: Nanos) {
         if !self.remembers(now, expiry) {
-            self.folded_before = Folded::new();
+            self.folded_before = Folded::default();
         }
     }
 
@@ -224,7 +224,9 @@ impl Fold {
         if let Some(ticket) = self.slots.find(meets.identity) {
             return Met::Ticket(ticket);
         }
-        let told = self.folded_before.remove(&meets.identity).unwrap_or(0);
+        // Before what it has said no epoch begins: a clock that ran ahead has told that part already.
+        let folded = self.folded_before.take(meets.identity);
+        let told = folded.unwrap_or(0).max(meets.said);
         let metric = &meets.series.metric;
         if !tracked || self.slots.len() >= self.limit {
             let delta = metric.temporality == Temporality::Delta && meets.unit.is_some();
@@ -484,7 +486,7 @@ impl Fold {
             + self.other.as_ref().map_or(0, |other| other.size().2)
             + self.around.values().map(|s| s.bytes()).sum::<usize>()
             + self.pool.bytes()
-            + self.folded_before.capacity() * (size_of::<(u128, Nanos)>() + 1)
+            + self.folded_before.bytes()
     }
 }
 

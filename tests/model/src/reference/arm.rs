@@ -3,7 +3,8 @@
 use super::aggregate::{Aggregate, Fate, expiry};
 use super::document::{Document, Stage};
 use super::filter::Filter;
-use super::fold::{Fold, Folded, Took};
+use super::fold::{Fold, Took};
+use super::folded::Folded;
 use super::histogram::Histogram;
 use super::identity::{Identity, Kind};
 use super::matcher;
@@ -72,7 +73,7 @@ impl Arm {
             account: Account::default(),
             cut_at: created,
         };
-        let (nothing, nobody) = (Tracker::default(), Folded::new());
+        let (nothing, nobody) = (Tracker::default(), Folded::default());
         arm.fill(document, Vec::new(), &nothing, settings, created, &nobody);
         arm
     }
@@ -129,7 +130,9 @@ impl Arm {
             State::Fold(fold, _) => Some(fold),
             _ => None,
         });
-        folds.flat_map(|fold| fold.folded(clock)).collect()
+        let mut all = Folded::default();
+        folds.for_each(|fold| fold.put_folded(&mut all, clock));
+        all
     }
 
     /// Another pipeline takes over at `now`. What changed stages held goes out at once; without

@@ -4,6 +4,7 @@ use super::aggregate::{Aggregate, Fate, unusable};
 use super::arm::Clock;
 use super::document::{self, Function, Stage, duration};
 use super::epoch::{Epoch, Wrote};
+use super::folded::Folded;
 use super::identity::{Identity, Kind, Temporality, Val};
 use super::matcher;
 use super::point::{Company, Data, Point};
@@ -24,9 +25,6 @@ pub enum Took {
     Filtered,
     Dropped(&'static str),
 }
-
-/// Counters that were folded or counted anew, and up to when that is told.
-pub type Folded = BTreeMap<Rc<Identity>, u64>;
 
 /// Who stays.
 #[derive(Debug, Clone)]
@@ -162,17 +160,14 @@ impl Fold {
     }
 
     /// Counters that it folded or counted anew, or stages before it did.
-    pub fn folded(&self, clock: Clock) -> impl Iterator<Item = (Rc<Identity>, u64)> {
-        let remembers = self.remembers(clock);
+    pub fn put_folded(&self, all: &mut Folded, clock: Clock) {
         let counters = self.places.iter().filter(|(id, _)| is_counter(id));
-        let anew = counters.filter(|(id, _)| self.rewrites(id));
-        let before = self
-            .folded_before
-            .iter()
-            .filter(move |_| remembers)
-            .map(|(id, told)| (id.clone(), *told));
-        anew.map(|(id, place)| (id.clone(), place.told))
-            .chain(before)
+        for (id, place) in counters.filter(|(id, _)| self.rewrites(id)) {
+            all.note(id, place.told);
+        }
+        if self.remembers(clock) {
+            all.unite(&self.folded_before);
+        }
     }
 
     fn remembers(&self, clock: Clock) -> bool {
@@ -182,7 +177,7 @@ impl Fold {
     /// What was silent since the stage was made begins anew once that is longer than the expiry.
     pub fn forget(&mut self, clock: Clock) {
         if !self.remembers(clock) {
-            self.folded_before.clear();
+            self.folded_before = Folded::default();
         }
     }
 
@@ -312,10 +307,11 @@ impl Fold {
         // before this stage was made, and no stage of the plan before folded it. Else it may have been, and
         // lost its place.
         let total = before.last.as_ref().is_some_and(|last| last.time == 0);
-        let folded = self.folded_before.remove(id);
+        let folded = self.folded_before.take(id);
         let earlier = |seen| seen <= self.created && folded.is_none();
         let earlier = before.seen.is_none_or(earlier);
-        let told = folded.unwrap_or(0);
+        let said = before.last.as_ref().map_or(0, |last| last.time);
+        let told = folded.unwrap_or(0).max(said);
         let fresh = !before.returned && (total || earlier);
         self.arrived += 1;
         let stays = match (&self.decide, &unit) {
