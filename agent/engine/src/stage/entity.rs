@@ -11,6 +11,7 @@
 
 use crate::Nanos;
 use crate::aggregate::number::{Total, is_finite};
+use crate::aggregate::window::grid_end;
 use crate::input::{Increment, Observation};
 use crate::matcher::Matcher;
 use crate::view::{MetricType, PointView, SeriesView, Temporality};
@@ -418,11 +419,6 @@ fn add(cell: &mut f64, more: f64) {
 
 fn bits(set: u16) -> impl Iterator<Item = usize> {
     (0..MOST_TERMS).filter(move |bit| set & (1 << bit) != 0)
-}
-
-/// End of the window (start, end] that holds `time`.
-fn grid_end(time: Nanos, interval: Nanos) -> Nanos {
-    time.div_ceil(interval).saturating_mul(interval)
 }
 
 /// Numbered places; free ones are used again.

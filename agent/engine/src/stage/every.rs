@@ -6,6 +6,7 @@ mod held;
 use super::{Closing, Tally};
 use crate::Nanos;
 use crate::aggregate::Written;
+use crate::aggregate::window::grid_end;
 use crate::slab::Slab;
 use crate::splice::assemble::{Shared, Surroundings, assemble};
 use crate::view::PointView;
@@ -511,9 +512,4 @@ fn lose_exemplars(lost: u64, tally: &mut Tally) {
     if lost > 0 {
         *tally.counts.entry("exemplars_dropped").or_default() += lost;
     }
-}
-
-/// End of the window (start, end] that holds `time`.
-fn grid_end(time: Nanos, interval: Nanos) -> Nanos {
-    time.div_ceil(interval).saturating_mul(interval)
 }
