@@ -60,19 +60,26 @@ pub fn put_attributes<'a>(
     attributes: impl Iterator<Item = (&'a str, AnyValue<'a>)>,
 ) {
     let mut sorted: Vec<(&str, AnyValue<'_>)> = attributes.collect();
-    sorted.sort_by(|a, b| {
-        a.0.as_bytes()
-            .cmp(b.0.as_bytes())
-            .then_with(|| encoded(a.1).cmp(&encoded(b.1)))
-    });
+    sorted.sort_by_key(|(key, _)| *key);
     put_count(out, sorted.len());
-    for (key, value) in sorted {
-        put_text(out, key.as_bytes());
-        put_value(out, value);
+    for same in sorted.chunk_by(|a, b| a.0 == b.0) {
+        if let [(key, value)] = same {
+            put_text(out, key.as_bytes());
+            put_value(out, *value);
+            continue;
+        }
+        // Each value is encoded once: the sorting of nested lists would else take twice as long a level.
+        let mut encoded: Vec<Vec<u8>> = same.iter().map(|(_, value)| encoded(*value)).collect();
+        encoded.sort_unstable();
+        for (value, (key, _)) in encoded.iter().zip(same) {
+            put_text(out, key.as_bytes());
+            out.extend_from_slice(value);
+        }
     }
 }
 
-fn encoded(value: AnyValue<'_>) -> Vec<u8> {
+/// The canonical form of a value.
+pub fn encoded(value: AnyValue<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     put_value(&mut out, value);
     out

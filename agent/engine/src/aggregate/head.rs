@@ -225,12 +225,12 @@ impl Draft<'_> {
 
 /// By key, then by value, as in canonical form.
 fn sort(kept: &mut [Kept<'_>]) {
-    let encoded = |value: AnyValue<'_>| {
-        let mut out = Vec::new();
-        identity::put_value(&mut out, value);
-        out
-    };
-    kept.sort_by(|a, b| a.0.cmp(b.0).then_with(|| encoded(a.1).cmp(&encoded(b.1))));
+    kept.sort_by_key(|(key, ..)| *key);
+    for same in kept.chunk_by_mut(|a, b| a.0 == b.0) {
+        if same.len() > 1 {
+            same.sort_by_cached_key(|(_, value, _)| identity::encoded(*value));
+        }
+    }
 }
 
 /// Adds the node's name to a resource that keeps none of the node keys.

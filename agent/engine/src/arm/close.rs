@@ -13,6 +13,7 @@ use crate::stage::partial::Hand;
 use crate::stage::{Closing, State};
 use crate::wire::index::{Index, UNKNOWN};
 use crate::wire::walk::walk;
+use hashbrown::HashSet;
 
 /// What an arm writes into.
 #[derive(Debug, Default)]
@@ -399,7 +400,11 @@ impl Arm {
                 }
         };
         let watch = self.watch.as_ref().map_or(0, |watch| watch.bytes());
-        self.stages.iter().map(of).sum::<usize>() + self.guises.bytes() + watch
+        let went_out = self.went_out.as_ref().map_or(0, HashSet::capacity);
+        self.stages.iter().map(of).sum::<usize>()
+            + self.guises.bytes()
+            + watch
+            + went_out * (size_of::<u128>() + 1)
     }
 }
 

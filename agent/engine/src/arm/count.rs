@@ -80,7 +80,11 @@ impl Arm {
         }
         let mut first = route.out_stamp != event.window;
         route.out_stamp = event.window;
-        if first && let Some(went_out) = &mut self.went_out {
+        // What has no place in a table has no limit: it is counted each time, and said to be inexact.
+        if first
+            && event.tracked
+            && let Some(went_out) = &mut self.went_out
+        {
             first = went_out.insert(event.written().0);
         }
         let metric = self.metric(event.metric);

@@ -8,8 +8,13 @@ use super::cursor::{Cursor, Field, Value, WireError};
 use super::index::{Reject, Span};
 use super::otlp::{any_value, buckets, entity_ref, exemplar, key_value, metric, resource, scope};
 
-/// Most nested messages in one attribute; prost stops at 100 in a whole request.
-const DEPTH: u32 = 64;
+/// Most messages inside each other below a request, as in prost. An attribute of a resource, a scope or a metric's
+/// metadata, of a point, and of an exemplar is so deep itself; what it may hold is the rest.
+const DEPTH: u32 = 100;
+const OF_RESOURCE: u32 = DEPTH - 3;
+const OF_SCOPE: u32 = DEPTH - 4;
+const OF_POINT: u32 = DEPTH - 6;
+const OF_EXEMPLAR: u32 = DEPTH - 7;
 
 /// What a check found beside errors.
 #[derive(Debug, Clone, Copy, Default)]
@@ -97,7 +102,7 @@ pub fn resource(data: &[u8], at: Span, bounds: &Bounds, found: &mut Found) -> Ch
         match field.number {
             resource::ATTRIBUTES => {
                 attributes += 1;
-                attribute(data, &field, bounds, found)?;
+                attribute(data, &field, OF_RESOURCE, bounds, found)?;
             }
             resource::DROPPED_ATTRIBUTES_COUNT => drop(varint(&field)?),
             resource::ENTITY_REFS => entity(inside(data, &field)?)?,
@@ -128,7 +133,7 @@ pub fn scope(data: &[u8], at: Span, bounds: &Bounds, found: &mut Found) -> Check
             scope::NAME | scope::VERSION => utf8(&field)?,
             scope::ATTRIBUTES => {
                 attributes += 1;
-                attribute(data, &field, bounds, found)?;
+                attribute(data, &field, OF_SCOPE, bounds, found)?;
             }
             scope::DROPPED_ATTRIBUTES_COUNT => drop(varint(&field)?),
             _ => {}
@@ -149,7 +154,7 @@ pub fn metric(data: &[u8], at: Span, bounds: &Bounds, found: &mut Found) -> Chec
             metric::METADATA => {
                 // Metadata is no identity: a long value rejects nothing.
                 let mut own = Found::default();
-                attribute(data, &field, bounds, &mut own)?;
+                attribute(data, &field, OF_SCOPE, bounds, &mut own)?;
                 found.rare |= own.rare;
             }
             _ => {}
@@ -171,7 +176,7 @@ pub fn attributes(
     while let Some(field) = cursor.next()? {
         if field.number == number {
             count += 1;
-            attribute(data, &field, bounds, found)?;
+            attribute(data, &field, OF_POINT, bounds, found)?;
         }
     }
     if count > bounds.attributes {
@@ -180,7 +185,13 @@ pub fn attributes(
     Ok(())
 }
 
-fn attribute(data: &[u8], field: &Field<'_>, bounds: &Bounds, found: &mut Found) -> Checked {
+fn attribute(
+    data: &[u8],
+    field: &Field<'_>,
+    depth: u32,
+    bounds: &Bounds,
+    found: &mut Found,
+) -> Checked {
     if bytes(field)?.len() > bounds.value_bytes {
         // Exact only for the long ones: the whole attribute is looked at, then its value.
         let long = |f: Field<'_>| {
@@ -193,7 +204,7 @@ fn attribute(data: &[u8], field: &Field<'_>, bounds: &Bounds, found: &mut Found)
             found.reject(Reject::ValueBytes);
         }
     }
-    pair(data, field, DEPTH, found)
+    pair(data, field, depth, found)
 }
 
 /// Bytes of the value inside an `AnyValue` body.
@@ -204,6 +215,7 @@ fn payload(any_value: &[u8]) -> usize {
         .unwrap_or(0)
 }
 
+/// `depth`: messages that may still lie inside each other in it.
 fn pair(data: &[u8], field: &Field<'_>, depth: u32, found: &mut Found) -> Checked {
     let mut cursor = inside(data, field)?;
     let mut values = 0;
@@ -212,7 +224,7 @@ fn pair(data: &[u8], field: &Field<'_>, depth: u32, found: &mut Found) -> Checke
             key_value::KEY => utf8(&inner)?,
             key_value::VALUE => {
                 values += 1;
-                any(data, &inner, depth, found)?;
+                any(data, &inner, deeper(&inner, depth)?, found)?;
             }
             key_value::KEY_STRINDEX => drop(varint(&inner)?),
             _ => {}
@@ -222,10 +234,12 @@ fn pair(data: &[u8], field: &Field<'_>, depth: u32, found: &mut Found) -> Checke
     Ok(())
 }
 
+fn deeper(field: &Field<'_>, depth: u32) -> Result<u32, WireError> {
+    let less = "attribute values less deeply nested";
+    depth.checked_sub(1).ok_or_else(|| wrong(field, less))
+}
+
 fn any(data: &[u8], field: &Field<'_>, depth: u32, found: &mut Found) -> Checked {
-    if depth == 0 {
-        return Err(wrong(field, "attribute values less deeply nested"));
-    }
     let mut cursor = inside(data, field)?;
     let mut values = 0;
     while let Some(inner) = cursor.next()? {
@@ -236,18 +250,20 @@ fn any(data: &[u8], field: &Field<'_>, depth: u32, found: &mut Found) -> Checked
             any_value::DOUBLE => drop(fixed64(&inner)?),
             any_value::BYTES => drop(bytes(&inner)?),
             any_value::ARRAY => {
+                let depth = deeper(&inner, depth)?;
                 let mut items = inside(data, &inner)?;
                 while let Some(item) = items.next()? {
                     if item.number == any_value::ITEMS {
-                        any(data, &item, depth - 1, found)?;
+                        any(data, &item, deeper(&item, depth)?, found)?;
                     }
                 }
             }
             any_value::KVLIST => {
+                let depth = deeper(&inner, depth)?;
                 let mut items = inside(data, &inner)?;
                 while let Some(item) = items.next()? {
                     if item.number == any_value::ITEMS {
-                        pair(data, &item, depth - 1, found)?;
+                        pair(data, &item, deeper(&item, depth)?, found)?;
                     }
                 }
             }
@@ -265,7 +281,7 @@ pub fn exemplar(data: &[u8], field: &Field<'_>, found: &mut Found) -> Checked {
         match inner.number {
             exemplar::TIME | exemplar::AS_DOUBLE | exemplar::AS_INT => drop(fixed64(&inner)?),
             exemplar::SPAN_ID | exemplar::TRACE_ID => drop(bytes(&inner)?),
-            exemplar::FILTERED_ATTRIBUTES => pair(data, &inner, DEPTH, found)?,
+            exemplar::FILTERED_ATTRIBUTES => pair(data, &inner, OF_EXEMPLAR, found)?,
             _ => {}
         }
     }
@@ -284,9 +300,14 @@ pub fn quantile(data: &[u8], field: &Field<'_>) -> Checked {
 }
 
 /// Checks a repeated fixed64 or double field; unpacked is rare.
-pub fn packed_fixed64(field: &Field<'_>, found: &mut Found) -> Checked {
+pub fn packed_fixed64(field: &Field<'_>, bounds: &Bounds, found: &mut Found) -> Checked {
     match field.value {
-        Value::Bytes(raw) if raw.len() % 8 == 0 => Ok(()),
+        Value::Bytes(raw) if raw.len() % 8 == 0 => {
+            if raw.len() > bounds.value_bytes {
+                found.reject(Reject::Buckets);
+            }
+            Ok(())
+        }
         Value::Fixed64(_) => {
             found.rare = true;
             Ok(())
@@ -296,14 +317,17 @@ pub fn packed_fixed64(field: &Field<'_>, found: &mut Found) -> Checked {
 }
 
 /// Checks a `Buckets` field of an exponential histogram; unpacked or split counts are rare.
-pub fn buckets(data: &[u8], field: &Field<'_>, found: &mut Found) -> Checked {
+pub fn buckets(data: &[u8], field: &Field<'_>, bounds: &Bounds, found: &mut Found) -> Checked {
     let mut cursor = inside(data, field)?;
     let mut runs = 0;
     while let Some(inner) = cursor.next()? {
         match (inner.number, inner.value) {
             (buckets::OFFSET, _) => drop(varint(&inner)?),
-            (buckets::BUCKET_COUNTS, Value::Bytes(_)) => {
+            (buckets::BUCKET_COUNTS, Value::Bytes(packed)) => {
                 runs += 1;
+                if packed.len() > bounds.value_bytes {
+                    found.reject(Reject::Buckets);
+                }
                 let mut counts = inside(data, &inner)?;
                 while !counts.is_empty() {
                     counts.varint()?;

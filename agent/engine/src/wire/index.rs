@@ -78,6 +78,8 @@ pub enum Reject {
     Attributes,
     /// An attribute value longer than the limit.
     ValueBytes,
+    /// Bounds or counts of a histogram that are longer than a value may be.
+    Buckets,
 }
 
 /// A `ResourceMetrics`.

@@ -278,3 +278,149 @@ fn times_and_counts_are_told_without_an_engine() {
     assert_eq!(latest_time(&[]), Ok(None));
     assert!(count_points(&[0x0a]).is_err());
 }
+
+/// `levels` lists inside each other, each with the next twice under one key: equal keys are put in order by value.
+fn lists(levels: usize) -> common::AnyValue {
+    use common::any_value::Value;
+    let mut value = None;
+    for _ in 0..levels {
+        let pair = |value| common::KeyValue {
+            key: String::new(),
+            value,
+            ..Default::default()
+        };
+        let values = vec![pair(value), pair(Some(common::AnyValue::default()))];
+        value = Some(common::AnyValue {
+            value: Some(Value::KvlistValue(common::KeyValueList { values })),
+        });
+    }
+    value.unwrap_or_default()
+}
+
+/// One gauge whose resource, scope, metadata, point or exemplar has an attribute of so many lists.
+fn nested(place: usize, levels: usize) -> Vec<u8> {
+    let attribute = vec![common::KeyValue {
+        key: "k".into(),
+        value: Some(lists(levels)),
+        ..Default::default()
+    }];
+    let mut at = vec![Vec::new(); 5];
+    at[place] = attribute;
+    let mut at = at.into_iter();
+    let mut next = || at.next().unwrap_or_default();
+    let (resource, scope, metadata, attributes, filtered_attributes) =
+        (next(), next(), next(), next(), next());
+    let point = pb::NumberDataPoint {
+        time_unix_nano: 5 * S,
+        value: Some(pb::number_data_point::Value::AsInt(1)),
+        attributes,
+        exemplars: vec![pb::Exemplar {
+            filtered_attributes,
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let metric = pb::Metric {
+        name: "g".into(),
+        metadata,
+        data: Some(pb::metric::Data::Gauge(pb::Gauge {
+            data_points: vec![point],
+        })),
+        ..Default::default()
+    };
+    let scope = common::InstrumentationScope {
+        attributes: scope,
+        ..Default::default()
+    };
+    let resource = opentelemetry_proto::tonic::resource::v1::Resource {
+        attributes: resource,
+        ..Default::default()
+    };
+    pb::MetricsData {
+        resource_metrics: vec![pb::ResourceMetrics {
+            resource: Some(resource),
+            scope_metrics: vec![pb::ScopeMetrics {
+                scope: Some(scope),
+                metrics: vec![metric],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+    }
+    .encode_to_vec()
+}
+
+#[test]
+fn attributes_as_deep_as_the_generated_types_take_are_taken_and_at_once() {
+    for place in 0..5 {
+        let mut deepest = 0;
+        for levels in 0..40 {
+            let sent = nested(place, levels);
+            let takes = pb::MetricsData::decode(&sent[..]).is_ok();
+            let mut engine = engine(alone(stages(FOLD)));
+            let fed = feed(&mut engine, sent);
+            assert_eq!(fed.is_ok(), takes, "{levels} levels at {place}: {fed:?}");
+            if takes {
+                deepest = levels;
+            }
+        }
+        assert!((30..34).contains(&deepest), "{deepest} at {place}");
+    }
+}
+
+#[test]
+fn a_histogram_with_more_buckets_than_a_value_may_be_long_is_rejected() {
+    for kind in 0..2 {
+        for (bytes, rejected) in [(65_536, 0), (65_544, 1)] {
+            let data = if kind == 0 {
+                let point = pb::ExponentialHistogramDataPoint {
+                    time_unix_nano: 5 * S,
+                    positive: Some(pb::exponential_histogram_data_point::Buckets {
+                        offset: 0,
+                        bucket_counts: vec![0; bytes],
+                    }),
+                    ..Default::default()
+                };
+                pb::metric::Data::ExponentialHistogram(pb::ExponentialHistogram {
+                    data_points: vec![point],
+                    aggregation_temporality: 2,
+                })
+            } else {
+                let point = pb::HistogramDataPoint {
+                    time_unix_nano: 5 * S,
+                    bucket_counts: vec![0; bytes / 8],
+                    explicit_bounds: (1..bytes / 8).map(|n| n as f64).collect(),
+                    ..Default::default()
+                };
+                pb::metric::Data::Histogram(pb::Histogram {
+                    data_points: vec![point],
+                    aggregation_temporality: 2,
+                })
+            };
+            let metric = pb::Metric {
+                name: "h".into(),
+                data: Some(data),
+                ..Default::default()
+            };
+            let sent = pb::MetricsData {
+                resource_metrics: vec![pb::ResourceMetrics {
+                    scope_metrics: vec![pb::ScopeMetrics {
+                        metrics: vec![metric],
+                        ..Default::default()
+                    }],
+                    ..Default::default()
+                }],
+            };
+            let mut engine = engine(alone(stages(FOLD)));
+            let fed = feed(&mut engine, sent.encode_to_vec()).unwrap();
+            assert_eq!(
+                (fed.received, fed.rejected),
+                (1, rejected),
+                "{kind} {bytes}"
+            );
+            let reason = (rejected > 0)
+                .then(|| "a histogram of `h` has more than 65536 bytes of buckets".into());
+            assert_eq!(fed.reason, reason);
+        }
+    }
+}

@@ -121,11 +121,14 @@ fn ends(rest: &[u8], length: usize) -> bool {
 
 /// Length of the word that begins here.
 fn word(rest: &[u8], touches: bool) -> Option<usize> {
+    if touches {
+        return None;
+    }
     let length = rest
         .iter()
         .position(|b| !is_letter_or_digit(*b))
         .unwrap_or(rest.len());
-    (!touches && length > 0).then_some(length)
+    (length > 0).then_some(length)
 }
 
 const UUID: usize = 36;
@@ -269,6 +272,8 @@ mod tests {
             "1.".repeat(50_000),
             "é1.".repeat(10_000),
             "a-".repeat(50_000),
+            "a".repeat(1_000_000),
+            "7".repeat(1_000_000) + "é",
         ] {
             let _ = scan(&text, &all);
         }

@@ -110,6 +110,9 @@ impl<M: Memo> Walk<'_, M> {
             Reject::ValueBytes => {
                 format!("an attribute value of `{name}` is longer than {bytes} bytes")
             }
+            Reject::Buckets => {
+                format!("a histogram of `{name}` has more than {bytes} bytes of buckets")
+            }
         });
     }
 }

@@ -154,11 +154,11 @@ impl<M: Memo> Walk<'_, M> {
                 e::COUNT | e::SUM | e::ZERO_COUNT | e::MIN | e::MAX | e::ZERO_THRESHOLD,
             ) => drop(check::fixed64(field)?),
             (MetricType::Histogram, h::BUCKET_COUNTS | h::EXPLICIT_BOUNDS) => {
-                check::packed_fixed64(field, found)?;
+                check::packed_fixed64(field, &self.bounds, found)?;
             }
             (MetricType::ExponentialHistogram, e::SCALE) => drop(check::varint(field)?),
             (MetricType::ExponentialHistogram, e::POSITIVE | e::NEGATIVE) => {
-                check::buckets(self.data, field, found)?;
+                check::buckets(self.data, field, &self.bounds, found)?;
             }
             (MetricType::Histogram, h::EXEMPLARS)
             | (MetricType::ExponentialHistogram, e::EXEMPLARS) => {
