@@ -153,9 +153,10 @@ impl Aggregation {
     /// An aggregation without state. `created`: time of the swap that created it, 0 at the start of
     /// an engine; windows that end at or before it are closed.
     pub fn new(stage: &Aggregate, settings: &Settings, created: Nanos) -> Aggregation {
+        let rules = Rules::of(stage, settings);
         Aggregation {
-            outputs: output::Outputs::new(settings.is_shared()),
-            rules: Rules::of(stage, settings),
+            outputs: output::Outputs::new(settings.is_shared(), rules.interval),
+            rules,
             book: Book::default(),
             windows: Windows::new(created),
             counts: Counts::default(),
@@ -493,9 +494,9 @@ impl Aggregation {
 
     /// At most how many points its open windows will write.
     pub fn to_write(&self) -> usize {
-        // A summary becomes two.
+        // A summary becomes two; what ends in the window in which it gained something says so behind it.
         let most = (self.windows.held() as usize).saturating_mul(2);
-        self.book.groups.len().min(most)
+        self.book.groups.len().saturating_mul(2).min(most)
     }
 
     /// The output that a seat's points go to, for explanations.

@@ -89,13 +89,21 @@ impl Total {
         }
     }
 
-    /// The nearest number that can be written.
+    /// Whether a sum of finite numbers has become too large to go on with.
+    pub fn overflows(self) -> bool {
+        match self {
+            Total::Int(i) => i64::try_from(i).is_err(),
+            Total::Double(d) => !d.is_finite(),
+        }
+    }
+
+    /// The nearest number that can be written, of a sum of finite numbers.
     pub fn saturated(self) -> Number {
         match self {
             Total::Int(i) => {
                 Number::Int(i.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
             }
-            Total::Double(d) => Number::Double(d),
+            Total::Double(d) => Number::Double(d.clamp(f64::MIN, f64::MAX)),
         }
     }
 }

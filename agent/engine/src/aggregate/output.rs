@@ -55,6 +55,10 @@ impl Written {
 /// Most points of a piece: what they take on their way stays small beside what is written.
 const PIECE: usize = 1024;
 
+/// An output that gains something in the window in which it ends tells that first, and so long behind it that
+/// it has ended: Prometheus knows milliseconds.
+const END_GAP: Nanos = 1_000_000;
+
 /// One output series.
 #[derive(Debug)]
 struct Output {
@@ -62,7 +66,7 @@ struct Output {
     kind: Kind,
     /// Of its epoch.
     start: Nanos,
-    /// Time of its last point; 0 before the first.
+    /// End of the last window that it told; 0 before the first.
     written: Nanos,
     /// Now when an input last spoke.
     seen: Nanos,
@@ -93,6 +97,8 @@ pub struct Outputs {
     pub last_written: Nanos,
     /// Several workers have inputs of the outputs.
     shared: bool,
+    /// How long behind its last value an output ends.
+    gap: Nanos,
     /// When silent outputs were last looked for.
     swept: Nanos,
     bodies: Vec<u8>,
@@ -106,10 +112,11 @@ struct Ranks {
 }
 
 impl Outputs {
-    /// No outputs yet. `shared`: several workers have inputs of them.
-    pub fn new(shared: bool) -> Outputs {
+    /// No outputs yet, of windows of this length. `shared`: several workers have inputs of them.
+    pub fn new(shared: bool, interval: Nanos) -> Outputs {
         Outputs {
             shared,
+            gap: END_GAP.min(interval / 2),
             ..Outputs::default()
         }
     }
@@ -208,11 +215,20 @@ impl Outputs {
             let from = bodies.len();
             let ended = part.ended(alive);
             let mut part = *part;
+            let gains = part.cell.gains() && output.kind != Kind::Level;
             if self.shared && output.kind.is_delta() {
                 output.narrow(&mut part.cell.content);
             }
-            if output.put(&mut bodies, (part, ended), span, counts) {
+            let told = output.put(&mut bodies, (part, ended && !gains), span, counts);
+            if told {
                 self.last_written = self.last_written.max(span.1);
+                ends.push((*place, *number, from, bodies.len()));
+            }
+            if ended && gains {
+                let gap = if told { self.gap } else { 0 };
+                let (from, at) = (bodies.len(), span.1.saturating_add(gap));
+                output.put_end(&mut bodies, (span.1, at));
+                self.last_written = self.last_written.max(at);
                 ends.push((*place, *number, from, bodies.len()));
             }
         }
@@ -435,22 +451,31 @@ impl Output {
             (Content::Exponential(h), None) => Value::Exponential(h, delta),
             _ => return false,
         };
-        let start = match self.kind {
-            Kind::Gauge(_) => 0,
-            _ if delta => window_start,
-            _ => {
-                // A late point may be of a time before the start. It is told from just before it: with
-                // a start at its own time a reader would take it for a baseline.
-                self.start = self.start.min(stamp.saturating_sub(1));
-                self.start
-            }
-        };
+        // A late point may be of a time before the start. It is told from just before it: with a start at
+        // its own time a reader would take it for a baseline.
+        self.start = self.start.min(stamp.saturating_sub(1));
+        let start = self.start_of(window_start);
         put_point(out, &self.head, (start, stamp), value, exemplars);
         if delta {
             self.total = Content::Empty;
         }
         self.written = stamp;
         true
+    }
+
+    /// Appends the body of a point that says that it has ended. `told`: time of its last value.
+    fn put_end(&self, out: &mut Vec<u8>, (told, time): (Nanos, Nanos)) {
+        let start = self.start_of(told);
+        put_point(out, &self.head, (start, time), Value::Ended, &[]);
+    }
+
+    /// Start of a point; a delta's covers what came since `before`.
+    fn start_of(&self, before: Nanos) -> Nanos {
+        match self.kind {
+            Kind::Gauge(_) => 0,
+            kind if kind.is_delta() => before,
+            _ => self.start,
+        }
     }
 
     /// Adds to the total of a monotonic sum. One that does not fit any more ends its epoch: the next
@@ -465,7 +490,7 @@ impl Output {
         let mut total = before;
         total.add(step);
         let goes_on = matches!(self.total, Content::Total(_));
-        if total.fits().is_none() && goes_on {
+        if total.overflows() && goes_on {
             counts.saturated += 1;
             self.start = self.start.max(self.written);
             self.double = false;
@@ -487,7 +512,10 @@ impl Output {
             } else {
                 total
             };
-            total.fits().ok_or_else(|| total.saturated())
+            // A gauge may be infinite; what is added up is not.
+            let adds = !matches!(self.kind, Kind::Gauge(_));
+            let fits = total.fits().filter(|_| !(adds && total.overflows()));
+            fits.ok_or_else(|| total.saturated())
         };
         match shown(total, self.double) {
             Ok(number) => number,

@@ -7,7 +7,7 @@ use super::head::Head;
 use super::member::{Held, Member};
 use super::number::Total;
 use super::rules::Kind;
-use super::window::{Cell, Content, Window};
+use super::window::{Cell, Content, Window, keep_common};
 use crate::Nanos;
 use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
@@ -42,7 +42,7 @@ impl Partials {
         for (output, bounds) in other.bounds {
             self.bounds
                 .entry(output)
-                .and_modify(|common| common.retain(|b| bounds.contains(b)))
+                .and_modify(|common| keep_common(common, &bounds))
                 .or_insert(bounds);
         }
         for mut closed in other.windows {

@@ -8,7 +8,7 @@
 use super::explicit::Explicit;
 use super::exponential::{Exponential, Side};
 use super::number::Total;
-use super::window::Content;
+use super::window::{Content, keep_common};
 
 /// Contents by weight, smallest weight first.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -81,7 +81,7 @@ impl Weighted {
         for (_, h) in self.parts.iter().chain(&parts.parts).filter_map(explicit) {
             match &mut bounds {
                 None => bounds = Some(h.bounds.clone()),
-                Some(common) => common.retain(|b| h.bounds.contains(b)),
+                Some(common) => keep_common(common, &h.bounds),
             }
         }
         let bounds = bounds.unwrap_or_default();

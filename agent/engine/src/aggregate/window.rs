@@ -18,6 +18,9 @@ use crate::wire::otlp::{exponential_point, histogram_point, number_point};
 /// Most exemplars of an output point: the last ones.
 const EXEMPLARS: usize = 4;
 
+/// Most emptied windows whose memory is kept; more than two are seldom open.
+const POOL: usize = 4;
+
 /// End of the window of length `interval` that holds `time`: windows are (start, end].
 pub fn grid_end(time: Nanos, interval: Nanos) -> Nanos {
     time.div_ceil(interval).saturating_mul(interval)
@@ -184,7 +187,9 @@ impl Windows {
             }
         }
         window.absorbed = 0;
-        self.pool.push(window);
+        if self.pool.len() < POOL {
+            self.pool.push(window);
+        }
     }
 
     /// Forgets the values of members that go on elsewhere.
@@ -332,16 +337,24 @@ fn hold(values: &mut Slab<Held>, spoke: &mut Vec<u32>, member: u32, held: Held) 
 }
 
 impl Cell {
+    /// Whether something was added.
+    pub fn gains(&self) -> bool {
+        !matches!(self.content, Content::Empty) || self.weighted.is_some()
+    }
+
     fn add(&mut self, group: &mut Group, intake: Intake<'_>, weight: f64) {
+        // Halves are taken one by one; of what may fall the last values count.
+        let level = group.kind == Kind::Level && matches!(intake, Intake::Value(_));
+        if level || matches!(intake, Intake::Nothing | Intake::Pair(..)) {
+            return;
+        }
         let into = if weight == 1.0 {
             &mut self.content
         } else {
             self.weighted.get_or_insert_default().content(weight)
         };
         match (into, intake) {
-            // Halves are taken one by one.
             (_, Intake::Nothing | Intake::Pair(..)) => {}
-            (_, Intake::Value(_)) if group.kind == Kind::Level => {}
             (Content::Gauges(g), Intake::Value(value)) => g.point(value),
             (content, Intake::Value(value)) => {
                 let mut gauges = Box::<Gauges>::default();
@@ -447,12 +460,20 @@ impl Content {
     }
 }
 
+/// Keeps the bounds that others have, too; both increase.
+pub fn keep_common(bounds: &mut Vec<f64>, others: &[f64]) {
+    let mut others = others.iter().peekable();
+    bounds.retain(|bound| {
+        while others.next_if(|other| **other < *bound).is_some() {}
+        others.peek().is_some_and(|other| **other == *bound)
+    });
+}
+
 /// The bounds that all histograms of a group have in common.
 pub fn narrow(bounds: &mut Option<Vec<f64>>, h: &Explicit) {
     match bounds {
         None => *bounds = Some(h.bounds.clone()),
-        Some(common) if *common != h.bounds => common.retain(|b| h.bounds.contains(b)),
-        Some(_) => {}
+        Some(common) => keep_common(common, &h.bounds),
     }
 }
 

@@ -96,7 +96,7 @@ impl Aggregate {
 
     /// End of the window that is open now.
     fn open_end(&self, now: u64) -> u64 {
-        self.end_of(now.max(self.closed + 1))
+        self.end_of(now.max(self.closed.saturating_add(1)))
     }
 
     fn note(&mut self, what: &'static str) {
@@ -196,6 +196,10 @@ impl Aggregate {
         if !point.ended() {
             if unfit(point, way) {
                 return Fate::Dropped("nan");
+            }
+            if matches!(point.data, Data::Misfit(_)) {
+                self.note("not_aggregated");
+                return Fate::Passes;
             }
             match way {
                 Counted::Cumulative => {
@@ -372,7 +376,8 @@ impl Aggregate {
     fn write(&mut self, end: u64, stamp: u64) -> (Vec<Point>, u64) {
         let mut points = Vec::new();
         let mut absorbed = 0;
-        let window_start = ((stamp - 1) / self.interval * self.interval).max(self.created);
+        let window_start =
+            (stamp.saturating_sub(1) / self.interval * self.interval).max(self.created);
         let mut members: BTreeMap<&Rc<Identity>, Vec<&Input>> = BTreeMap::new();
         for input in self.inputs.values() {
             members.entry(&input.output).or_default().push(input);
@@ -387,10 +392,12 @@ impl Aggregate {
                 *self.counts.entry("exemplars_dropped").or_insert(0) += window.surplus;
             }
             let seed = self.settings.fleet_seed;
-            if let Some(point) = output.write(window, end, stamp, window_start, inputs, seed) {
-                self.latest_stamp = self.latest_stamp.max(stamp);
-                points.push(point);
+            let stamp = (stamp, (self.interval / 2).min(1_000_000));
+            let written = output.write(window, end, stamp, window_start, inputs, seed);
+            if let Some(last) = written.last() {
+                self.latest_stamp = self.latest_stamp.max(last.time);
             }
+            points.extend(written);
         }
         (points, absorbed)
     }
@@ -450,7 +457,9 @@ impl Aggregate {
         ] {
             level.retain(|(key, _)| self.keeps(key));
         }
-        output.name = input.name.replace(HALVES, "");
+        if part != Part::Whole {
+            output.name.pop();
+        }
         if let Some(rename) = &self.spec.rename {
             output.name = rename.replace("{name}", &output.name);
         }
@@ -562,7 +571,7 @@ impl Counted {
     /// How this point is counted; nothing when it cannot be.
     fn of(point: &Point, function: Option<Function>) -> Option<Counted> {
         let id = &point.identity;
-        if matches!(point.data, Data::Misfit(_)) || point.data == Data::Nothing && !point.ended() {
+        if point.data == Data::Nothing && !point.ended() {
             return None;
         }
         match (id.kind, id.temporality) {

@@ -85,7 +85,7 @@ impl Epoch {
     }
 
     fn point(&mut self, point: &Point) -> Wrote {
-        self.start = self.start.min(point.time - 1);
+        self.start = self.start.min(point.time.saturating_sub(1));
         self.wrote = true;
         let mut point = point.clone();
         point.start = self.start;

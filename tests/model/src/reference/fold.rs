@@ -243,7 +243,7 @@ impl Fold {
             let late = point.time <= closed;
             let ahead = !derived && point.time > now + lateness;
             let end = if late || ahead {
-                now.max(closed + 1)
+                now.max(closed.saturating_add(1))
                     .div_ceil(interval)
                     .saturating_mul(interval)
             } else {
@@ -440,7 +440,7 @@ impl Fold {
         let Some(company) = own.company.filter(|_| !own.ended) else {
             return;
         };
-        let time = closed.max(place.told + 1);
+        let time = closed.max(place.told.saturating_add(1));
         place.told = time;
         self.early.push(Point {
             identity: id.clone(),

@@ -115,13 +115,16 @@ impl Total {
     }
 
     pub fn overflows(self) -> bool {
-        !self.double && i64::try_from(self.ints).is_err()
+        match self.double {
+            true => !self.number_as_f64().is_finite(),
+            false => i64::try_from(self.ints).is_err(),
+        }
     }
 
-    /// The number to write; an integer that does not fit is cut at the edge.
+    /// The number to write; one that does not fit is cut at the edge.
     pub fn number(self) -> Num {
         if self.double {
-            return Num::Double(self.ints as f64 + self.doubles);
+            return Num::Double(self.number_as_f64().clamp(f64::MIN, f64::MAX));
         }
         let edge = if self.ints < 0 { i64::MIN } else { i64::MAX };
         Num::Int(i64::try_from(self.ints).unwrap_or(edge))

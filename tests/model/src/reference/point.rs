@@ -206,7 +206,10 @@ fn temporality(n: i32) -> Temporality {
 
 fn explicit(p: &HistogramDataPoint) -> Data {
     let bare = p.bucket_counts.is_empty() && p.explicit_bounds.is_empty();
-    if !bare && p.bucket_counts.len() != p.explicit_bounds.len() + 1 {
+    let increase = p.explicit_bounds.is_sorted_by(|a, b| a < b);
+    let numbers = !p.explicit_bounds.iter().any(|bound| bound.is_nan());
+    let fits = p.bucket_counts.len() == p.explicit_bounds.len() + 1 && increase && numbers;
+    if !bare && !fits {
         return Data::Misfit(HistogramDataPoint {
             attributes: Vec::new(),
             exemplars: Vec::new(),

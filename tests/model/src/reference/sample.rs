@@ -278,7 +278,7 @@ impl Held {
         }
         let sum = mine.plus(&theirs)?;
         if let Amount::Number(n) = &sum
-            && (n.overflows() || !n.number_as_f64().is_finite())
+            && n.overflows()
         {
             return None;
         }

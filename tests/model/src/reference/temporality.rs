@@ -219,7 +219,7 @@ impl Convert {
         let floor = self.floor.max(clock.now.saturating_sub(clock.expiry));
         let begins = match (own, total.time) {
             (Some(start), time) => start.max(time),
-            (None, 0) => floor.min(point.time - 1),
+            (None, 0) => floor.min(point.time.saturating_sub(1)),
             (None, time) => time,
         };
         total.seen = clock.now;
@@ -286,7 +286,7 @@ fn together(had: &Amount, added: &Amount) -> Result<Amount, &'static str> {
     }
     let sum = had.plus(added).expect("of one kind");
     if let Amount::Number(n) = &sum
-        && (n.overflows() || !n.number_as_f64().is_finite())
+        && n.overflows()
     {
         return Err("saturated");
     }

@@ -222,17 +222,17 @@ impl Output {
         }
     }
 
-    /// The point of a window, if it has something to say. `window_start`: what a delta covers
-    /// from.
+    /// The points of a window: what it gained, if it has something to say, and its end. `window_start`: what a
+    /// delta covers from. `gap`: how long behind its last value it ends.
     pub fn write(
         &mut self,
         mut window: Window,
         end: u64,
-        stamp: u64,
+        (stamp, gap): (u64, u64),
         window_start: u64,
         inputs: &[&Input],
         seed: u64,
-    ) -> Option<Point> {
+    ) -> Vec<Point> {
         let previous = self.last_written.unwrap_or(0).max(self.start);
         let all_ended = window.flagged && !inputs.is_empty() && inputs.iter().all(|i| i.ended);
         if let Some(bounds) = &self.bounds {
@@ -241,6 +241,11 @@ impl Output {
         if let Some(step) = self.totals.step(&window.weighted) {
             window.add(&step);
         }
+        let gains = match self.way {
+            Counted::Gauge(_) => !window.lasts.is_empty(),
+            Counted::Cumulative | Counted::Delta => window.added.is_some(),
+            Counted::Latest => false,
+        };
         let data = match self.way {
             Counted::Cumulative => {
                 self.count_up(window.added.as_ref(), previous);
@@ -254,9 +259,9 @@ impl Output {
             Counted::Gauge(function) => window.gauge(function, seed).map(Data::Number),
         };
         let (data, flags) = match (all_ended, data) {
-            (true, _) => (Data::Nothing, 1),
-            (false, Some(data)) => (data, 0),
-            (false, None) => return None,
+            (true, _) if !gains => (Data::Nothing, 1),
+            (_, Some(data)) => (data, 0),
+            (_, None) => return Vec::new(),
         };
         self.last_written = Some(stamp);
         let start = match self.way {
@@ -264,11 +269,11 @@ impl Output {
             Counted::Gauge(_) => 0,
             Counted::Cumulative | Counted::Latest => {
                 // A late point may be of a time before the start: it is told from just before it.
-                self.start = self.start.min(stamp - 1);
+                self.start = self.start.min(stamp.saturating_sub(1));
                 self.start
             }
         };
-        Some(Point {
+        let point = Point {
             identity: self.identity.clone(),
             company: Rc::new(self.company.clone()),
             start,
@@ -276,7 +281,22 @@ impl Output {
             flags,
             data,
             exemplars: window.exemplars,
-        })
+        };
+        if !(all_ended && gains) {
+            return vec![point];
+        }
+        let end = Point {
+            start: match self.way {
+                Counted::Delta => stamp,
+                _ => start,
+            },
+            time: stamp.saturating_add(gap),
+            flags: 1,
+            data: Data::Nothing,
+            exemplars: Vec::new(),
+            ..point.clone()
+        };
+        vec![point, end]
     }
 
     /// The total takes a window's increments. An epoch ends where integers overflow and where the

@@ -167,7 +167,7 @@ impl Content {
             (Content::Total(total), Read::Number(number)) => {
                 let mut both = *total;
                 both.add(number);
-                if both.fits().is_none_or(|number| !is_finite(number)) {
+                if both.overflows() {
                     return false;
                 }
                 *total = both;

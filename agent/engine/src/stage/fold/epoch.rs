@@ -126,7 +126,7 @@ impl Epoch {
             _ => Total::default(),
         };
         total.add(step);
-        if total.fits().is_none() && self.written != 0 {
+        if total.overflows() && self.written != 0 {
             self.start = self.start.max(told);
             total = step;
         }

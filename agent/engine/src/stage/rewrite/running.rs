@@ -84,8 +84,7 @@ impl Running {
             Sum::Nothing => {}
             Sum::Number(total) => {
                 total.add(point.number.map_or(Total::default(), Total::from));
-                let infinite = matches!(*total, Total::Double(d) if !d.is_finite());
-                if total.fits().is_none() || infinite {
+                if total.overflows() {
                     return Some(SATURATED);
                 }
             }
