@@ -15,8 +15,12 @@ fuzz_target!(|text: &str| {
             }
         }
         Ok(pipeline) => {
-            let again = compile(&pipeline.document.canonical()).expect("the canonical form compiles");
-            assert_eq!(again.hash, pipeline.hash, "the canonical form is another pipeline");
+            let again =
+                compile(&pipeline.document.canonical()).expect("the canonical form compiles");
+            assert_eq!(
+                again.hash, pipeline.hash,
+                "the canonical form is another pipeline"
+            );
         }
     }
 });

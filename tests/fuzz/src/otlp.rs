@@ -16,7 +16,7 @@ use prost::Message;
 const NOW: u64 = 100_000_000_000_000;
 
 /// Stages, and whether the model is compared point for point.
-const PIPELINES: [(&str, bool); 6] = [
+const PIPELINES: [(&str, bool); 13] = [
     ("[]", true),
     (
         "[ { id: f, filter: { drop: [ { metric: \"r*\" }, { attributes: { customer: \"7\" } } ] } } ]",
@@ -26,14 +26,42 @@ const PIPELINES: [(&str, bool); 6] = [
         "[ { id: n, sample: { match: {}, fraction: 0.5, entity: [process.pid] } } ]",
         true,
     ),
-    ("[ { id: e, sample: { match: {}, every: 10s } } ]", false),
+    ("[ { id: e, sample: { match: {}, every: 10s } } ]", true),
     (
         "[ { id: a, aggregate: { match: {}, without: [process.pid, customer], interval: 10s, function: sum } } ]",
-        false,
+        true,
     ),
     (
         "[ { id: a, aggregate: { match: {}, by: [host.name], interval: 10s, function: max } }, { id: e, sample: { match: {}, every: 60s } } ]",
-        false,
+        true,
+    ),
+    (
+        "[ { id: q, sample: { match: { type: sum }, unchanged: true } }, { id: d, quantise: { match: {}, digits: 2 } } ]",
+        true,
+    ),
+    (
+        "[ { id: h, histogram: { match: {}, max_scale: 2, max_buckets: 40, bounds: [1, 10] } }, { id: t, temporality: { match: {}, to: delta } } ]",
+        true,
+    ),
+    (
+        "[ { id: t, temporality: { match: {}, to: cumulative } }, { id: h, histogram: { match: {}, to: explicit, bounds: [1, 10] } } ]",
+        true,
+    ),
+    (
+        "[ { id: k, topk: { match: {}, entity: [process.pid], k: 1, rank: { metric: requests, by: rate } } } ]",
+        true,
+    ),
+    (
+        "[ { id: l, limit: { match: {}, series: 2, per: metric } } ]",
+        true,
+    ),
+    (
+        "[ { id: x, transform: { match: {}, ops: [ { rename_attribute: { from: customer, to: route } }, { rename_metric: { from: 'r*', to: 'x*' } } ] } } ]",
+        true,
+    ),
+    (
+        "[ { id: x, transform: { match: {}, ops: [ { normalise: { attribute: route, patterns: [uuids, versions, ids, hex, numbers] } } ] } }, { id: m, aggregate: { match: {}, without: [] } } ]",
+        true,
     ),
 ];
 
@@ -49,7 +77,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let (stages, compared) = PIPELINES[usize::from(*choice) % PIPELINES.len()];
     let text = document(stages);
-    let pipeline = compile(&text).expect("a valid pipeline");
+    let pipeline = compile(&text).unwrap_or_else(|problems| panic!("{stages}: {problems:?}"));
     let plan = compile::Plan::new(pipeline, None).expect("a plan");
     let settings = Settings {
         node: "n1".into(),
@@ -86,7 +114,11 @@ fuzz_target!(|data: &[u8]| {
         }
     };
     let decoded = decoded.expect("taken by both");
-    let mut outs = vec![(fed.emitted.out, fed.emitted.points, model.feed(&decoded, NOW).out)];
+    let mut outs = vec![(
+        fed.emitted.out,
+        fed.emitted.points,
+        model.feed(&decoded, NOW).out,
+    )];
     let end = engine.finish(NOW);
     outs.push((end.out, end.points, model.finish(NOW).out));
     for (bytes, said, expected) in outs {

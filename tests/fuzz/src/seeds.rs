@@ -15,6 +15,7 @@ fn main() -> std::io::Result<()> {
         menu: Menu::ALL,
         swaps: false,
         arms: false,
+        scopes: false,
         foreign_bounds: true,
         shapes: true,
         rounds: 6,
@@ -22,7 +23,10 @@ fn main() -> std::io::Result<()> {
     for seed in 0..24u64 {
         let case = case(seed, wanted, &mut Features::default());
         for (at, pipeline) in case.pipelines.iter().enumerate() {
-            fs::write(corpus.join(format!("documents/{seed}-{at}")), pipeline.yaml())?;
+            fs::write(
+                corpus.join(format!("documents/{seed}-{at}")),
+                pipeline.yaml(),
+            )?;
         }
         let feeds = case.actions.iter().filter_map(|action| match action {
             Action::Feed { points, shape, .. } if !points.is_empty() => {
