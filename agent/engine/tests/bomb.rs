@@ -1,5 +1,5 @@
 //! A flood of new series with long values stays inside the declared limits, keeps what can be added,
-//! and harms nobody else.
+//! and harms nobody else. `PHOENIX_BOMB`: how many series (`scripts/test-long bomb`: ten million).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use bytes::Bytes;
@@ -99,6 +99,22 @@ fn read(out: &[u8], name: &str) -> (u64, i64) {
     seen
 }
 
+/// Bytes of this process that are resident.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("on Linux");
+    let pages = statm.split(' ').nth(1).expect("its second number");
+    pages.parse::<u64>().expect("a number") * 4096
+}
+
+/// New series of each kind in a round, and the bytes of the values that tell them apart.
+fn flood(round: u64) -> (u64, usize) {
+    match round % 20 {
+        0 => (20, 60_000),
+        10 => (3, 1 << 20),
+        _ => (300, 200),
+    }
+}
+
 #[test]
 fn a_flood_of_series_stays_in_bounds_and_deltas_still_add() {
     let document = "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: { name: p }\nspec:\n  stages:\n    - { id: l, limit: { series: 20, per: metric, interval: 10s, alarm: { new_series: 100 } } }\n";
@@ -112,25 +128,36 @@ fn a_flood_of_series_stays_in_bounds_and_deltas_still_add() {
         ..Settings::default()
     };
     let mut engine = Engine::new(settings, plan, 0);
-    let (rounds, new) = (60, 300);
-    let (mut calm, mut delta) = (0, 0);
-    let mut largest = 0;
+    let series = std::env::var("PHOENIX_BOMB").map_or(50_000, |n| n.parse().expect("a number"));
+    let rounds = 1 + series / 820; // of each kind 20 + 3 + 18 * 300 in 20 rounds
+    let (mut calm, mut delta, mut sent) = (0, 0, 0);
+    let (mut largest, mut early) = (0, 0);
     for round in 0..rounds {
-        let long = if round % 20 == 0 { 60_000 } else { 200 };
-        let new = if round % 20 == 0 { 20 } else { new };
+        let (new, long) = flood(round);
         let fed = engine
             .feed(&request(round, new, long), (round + 10) * S)
             .expect("accepted");
+        // A value of 1 MiB is longer than a value may be.
+        let too_long = long > Limits::default().value_bytes;
+        assert_eq!(fed.rejected, if too_long { 3 * new } else { 0 });
+        sent += if too_long { 0 } else { new as i64 };
         let out = fed.emitted.out;
         calm += read(&out, "calm").0;
         delta += read(&out, "flood.delta").1;
         // The requests fed last are kept for explanations: at most 4 MiB.
         largest = largest.max(engine.state_size().1);
+        if round == rounds / 2 {
+            early = resident();
+        }
     }
-    delta += read(&engine.finish(100 * S).out, "flood.delta").1;
+    let grown = resident().saturating_sub(early);
+    assert!(
+        grown < 16 << 20,
+        "{grown} bytes more after a quarter of the flood"
+    );
+    delta += read(&engine.finish((rounds + 40) * S).out, "flood.delta").1;
     assert_eq!(calm, 10 * rounds, "every point of the calm series passed");
-    let sent = (0..rounds).map(|r| if r % 20 == 0 { 20 } else { new as i64 });
-    assert_eq!(delta, sent.sum::<i64>(), "deltas are all there");
+    assert_eq!(delta, sent, "deltas are all there");
     assert!(largest < 8 << 20, "{largest} bytes of state");
     let figures = engine.figures().baseline;
     assert_eq!(figures.ledger.imbalance(), 0);

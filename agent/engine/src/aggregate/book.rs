@@ -258,9 +258,9 @@ impl Book {
     /// Frees members and groups that have been silent for longer than the expiry.
     pub fn sweep(&mut self, now: Nanos, expiry: Nanos, windows: &Windows) {
         for number in self.members.expired(now, expiry) {
-            // In an open window they still count as the group's inputs.
-            let slot = self.members.by_number(number).map(|m| m.slot);
-            if !slot.is_some_and(|slot| windows.touches(slot)) {
+            // The number is not given to another while a value waits under it. Of an output that somebody always
+            // speaks for, a window is always open: that keeps nobody.
+            if !windows.holds(number) {
                 self.vacate(number);
             }
         }

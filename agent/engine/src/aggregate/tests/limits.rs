@@ -70,3 +70,20 @@ fn nothing_is_allocated_by_what_is_freed() {
     let (members, groups, _) = b.stage.size();
     assert_eq!((members, groups), (0, 0));
 }
+
+#[test]
+fn inputs_that_are_gone_are_freed_also_where_somebody_always_speaks() {
+    let aggregate = "{ match: { metric: m }, without: [pod], interval: 60s, expiry: 60s }";
+    let mut b = small(aggregate, 5);
+    for round in 0..100u64 {
+        // One pod a minute, and one that stays; a point behind the window's end is there when it closes.
+        let now = 60 * round + 10;
+        for (pod, at) in [(round + 1, 0), (0, 0), (0, 52)] {
+            let s = delta(&format!("pod={pod}"));
+            b.number(&s, (now + at - 5, now + at), 1, now + at);
+        }
+        let told = b.tick(60 * (round + 1) + 5);
+        assert_eq!(told.len(), 1, "round {round}");
+        assert!(b.stage.size().0 <= 4, "{} members", b.stage.size().0);
+    }
+}
