@@ -115,10 +115,12 @@ fn flood(round: u64) -> (u64, usize) {
     }
 }
 
-#[test]
-fn a_flood_of_series_stays_in_bounds_and_deltas_still_add() {
-    let document = "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: { name: p }\nspec:\n  stages:\n    - { id: l, limit: { series: 20, per: metric, interval: 10s, alarm: { new_series: 100 } } }\n";
-    let pipeline = compile(document).expect("a pipeline");
+/// An engine with room for 1000 series.
+fn engine(stages: &str) -> Engine {
+    let document = format!(
+        "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: {{ name: p }}\nspec: {{ stages: [ {stages} ] }}\n"
+    );
+    let pipeline = compile(&document).unwrap_or_else(|problems| panic!("{stages}: {problems:?}"));
     let plan = Plan::new(pipeline, None).expect("a plan");
     let settings = Settings {
         limits: Limits {
@@ -127,12 +129,30 @@ fn a_flood_of_series_stays_in_bounds_and_deltas_still_add() {
         },
         ..Settings::default()
     };
-    let mut engine = Engine::new(settings, plan, 0);
-    let series = std::env::var("PHOENIX_BOMB").map_or(50_000, |n| n.parse().expect("a number"));
-    let rounds = 1 + series / 820; // of each kind 20 + 3 + 18 * 300 in 20 rounds
-    let (mut calm, mut delta, mut sent) = (0, 0, 0);
-    let (mut largest, mut early) = (0, 0);
-    for round in 0..rounds {
+    Engine::new(settings, plan, 0)
+}
+
+/// What came out of a flood.
+#[derive(Default)]
+struct Flooded {
+    rounds: u64,
+    /// Points of the calm series.
+    calm: u64,
+    /// Increments of deltas that were accepted, and that came out.
+    sent: i64,
+    delta: i64,
+    /// Most bytes of state.
+    largest: usize,
+}
+
+/// So many new series in one engine, some of them with values that are too long.
+fn flooded(engine: &mut Engine, series: u64) -> Flooded {
+    let mut all = Flooded {
+        rounds: 1 + series / 820, // of each kind 20 + 3 + 18 * 300 in 20 rounds
+        ..Flooded::default()
+    };
+    let mut early = 0;
+    for round in 0..all.rounds {
         let (new, long) = flood(round);
         let fed = engine
             .feed(&request(round, new, long), (round + 10) * S)
@@ -140,28 +160,80 @@ fn a_flood_of_series_stays_in_bounds_and_deltas_still_add() {
         // A value of 1 MiB is longer than a value may be.
         let too_long = long > Limits::default().value_bytes;
         assert_eq!(fed.rejected, if too_long { 3 * new } else { 0 });
-        sent += if too_long { 0 } else { new as i64 };
+        all.sent += if too_long { 0 } else { new as i64 };
         let out = fed.emitted.out;
-        calm += read(&out, "calm").0;
-        delta += read(&out, "flood.delta").1;
+        all.calm += read(&out, "calm").0;
+        all.delta += read(&out, "flood.delta").1;
         // The requests fed last are kept for explanations: at most 4 MiB.
-        largest = largest.max(engine.state_size().1);
-        if round == rounds / 2 {
+        all.largest = all.largest.max(engine.state_size().1);
+        if round == all.rounds / 2 {
             early = resident();
         }
     }
     let grown = resident().saturating_sub(early);
-    assert!(
-        grown < 16 << 20,
-        "{grown} bytes more after a quarter of the flood"
+    assert!(grown < 32 << 20, "{grown} bytes more in the second half");
+    let out = engine.finish((all.rounds + 40) * S).out;
+    all.delta += read(&out, "flood.delta").1;
+    assert_eq!(engine.figures().baseline.ledger.imbalance(), 0);
+    all
+}
+
+/// New series in a flood.
+fn series(by_default: u64) -> u64 {
+    std::env::var("PHOENIX_BOMB").map_or(by_default, |n| n.parse().expect("a number"))
+}
+
+#[test]
+fn a_flood_of_series_stays_in_bounds_and_deltas_still_add() {
+    let mut engine = engine(
+        "{ id: l, limit: { series: 20, per: metric, interval: 10s, alarm: { new_series: 100 } } }",
     );
-    delta += read(&engine.finish((rounds + 40) * S).out, "flood.delta").1;
-    assert_eq!(calm, 10 * rounds, "every point of the calm series passed");
-    assert_eq!(delta, sent, "deltas are all there");
-    assert!(largest < 8 << 20, "{largest} bytes of state");
+    let all = flooded(&mut engine, series(50_000));
+    assert_eq!(all.calm, 10 * all.rounds, "every point of the calm series");
+    assert_eq!(all.delta, all.sent, "deltas are all there");
+    assert!(all.largest < 8 << 20, "{} bytes of state", all.largest);
     let figures = engine.figures().baseline;
-    assert_eq!(figures.ledger.imbalance(), 0);
     let counts = &figures.stages[0].counts;
     assert!(counts["table_full"] > 0 && counts["growth"] > 0 && counts["over_budget"] > 0);
     assert!(figures.ledger.dropped["table_full"] > 0);
+}
+
+#[test]
+fn no_stage_takes_more_than_its_bounds_and_other_series_pass() {
+    let of = "match: { metric: \"flood.*\" }";
+    for stage in [
+        format!("{{ id: f, filter: {{ drop: [ {{ metric: \"flood.*\" }} ] }} }}"),
+        format!(
+            "{{ id: a, aggregate: {{ {of}, without: [user.id], function: max, interval: 10s }} }}"
+        ),
+        format!("{{ id: a, aggregate: {{ {of}, without: [], function: max, interval: 10s }} }}"),
+        format!("{{ id: n, sample: {{ {of}, fraction: 0.5, entity: [user.id] }} }}"),
+        format!("{{ id: e, sample: {{ {of}, every: 10s }} }}"),
+        format!("{{ id: d, sample: {{ {of}, deadband: {{ relative: 0.05 }} }} }}"),
+        format!("{{ id: t, temporality: {{ {of}, to: delta }} }}"),
+        format!("{{ id: t, temporality: {{ {of}, to: cumulative }} }}"),
+        format!("{{ id: q, quantise: {{ {of}, digits: 2 }} }}"),
+        format!(
+            "{{ id: k, topk: {{ {of}, entity: [user.id], rank: {{ metric: flood.gauge, by: value }}, k: 10, interval: 10s }} }}"
+        ),
+        format!(
+            "{{ id: x, transform: {{ {of}, ops: [ {{ rename_attribute: {{ from: user.id, to: user }} }} ] }} }}"
+        ),
+        format!(
+            "{{ id: x, transform: {{ {of}, ops: [ {{ normalise: {{ attribute: user.id, patterns: [ids, numbers, hex] }} }} ] }} }}, {{ id: m, aggregate: {{ {of}, without: [], function: sum }} }}"
+        ),
+    ] {
+        let all = flooded(&mut engine(&stage), series(200_000) / 10);
+        assert_eq!(all.calm, 10 * all.rounds, "calm points: {stage}");
+        assert!(
+            all.largest < 16 << 20,
+            "{} bytes of state: {stage}",
+            all.largest
+        );
+        eprintln!(
+            "{} series, {} bytes at most: {stage}",
+            820 * all.rounds,
+            all.largest
+        );
+    }
 }
