@@ -452,18 +452,25 @@ impl Aggregation {
         let written_to = self.outputs.last_written.max(self.windows.closed_to);
         let stamp = now.max(written_to.saturating_add(1));
         self.drain(rest, stamp, standing, partials);
+        if let Some(closed) = partials.windows.last_mut() {
+            closed.cut = true;
+        }
         self.windows.closed_to = self.windows.closed_to.max(stamp);
         stamp
     }
 
     /// The first instant, at or after `now`, at which a swap stamps the last points of every worker
-    /// alike, whatever each of them holds: after all that was written, and not at the end of a window
-    /// that closes at once.
+    /// alike, whatever each of them holds: after all that was written, and that a window which closes then
+    /// may write.
     pub fn swap_instant(&self, now: Nanos) -> Nanos {
         let written_to = self.outputs.last_written.max(self.windows.closed_to);
         let instant = now.max(written_to.saturating_add(1));
-        let at_once = self.rules.lateness == 0 && instant.is_multiple_of(self.rules.interval);
-        instant + u64::from(at_once)
+        let behind = instant % self.rules.interval;
+        let closes = instant - behind > self.windows.closed_to && self.rules.lateness <= behind;
+        if closes && behind <= self.outputs.gap {
+            return instant - behind + self.outputs.gap + 1;
+        }
+        instant
     }
 
     /// Whether what it takes also goes on.

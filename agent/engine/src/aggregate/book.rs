@@ -28,6 +28,8 @@ pub struct Book {
     weights: Vec<f64>,
     /// Groups that are overflow series; they do not count towards the limit.
     overflows: usize,
+    /// The clock of the last sweep, and up to when windows were closed then: another would free nothing more.
+    swept: (Nanos, Nanos),
 }
 
 /// What a join happens in.
@@ -162,7 +164,9 @@ impl Book {
                 return Some(slot);
             }
             // Its epoch is over: it is freed now, not at some later sweep.
-            self.sweep(join.clock, join.rules.expiry, join.windows);
+            if self.swept != (join.clock, join.windows.closed_to) {
+                self.sweep(join.clock, join.rules.expiry, join.windows);
+            }
             if self
                 .groups
                 .find(draft.identity, self.heads.canonical())
@@ -257,6 +261,7 @@ impl Book {
 
     /// Frees members and groups that have been silent for longer than the expiry.
     pub fn sweep(&mut self, now: Nanos, expiry: Nanos, windows: &Windows) {
+        self.swept = (now, windows.closed_to);
         for number in self.members.expired(now, expiry) {
             // The number is not given to another while a value waits under it. Of an output that somebody always
             // speaks for, a window is always open: that keeps nobody.

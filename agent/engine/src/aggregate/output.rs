@@ -52,7 +52,7 @@ impl Written {
     }
 }
 
-/// Most points of a piece: what they take on their way stays small beside what is written.
+/// Most outputs of a piece: what their points take on their way stays small beside what is written.
 const PIECE: usize = 1024;
 
 /// An output that gains something in the window in which it ends tells that first, and so long behind it that
@@ -98,7 +98,7 @@ pub struct Outputs {
     /// Several workers have inputs of the outputs.
     shared: bool,
     /// How long behind its last value an output ends.
-    gap: Nanos,
+    pub gap: Nanos,
     /// When silent outputs were last looked for.
     swept: Nanos,
     bodies: Vec<u8>,
@@ -188,7 +188,7 @@ impl Outputs {
                 }
             }
             let span = (closed.start, closed.stamp);
-            self.write_piece(piece, alive, span, counts, written);
+            self.write_piece(piece, alive, (span, closed.cut), counts, written);
         }
     }
 
@@ -197,7 +197,7 @@ impl Outputs {
         &mut self,
         piece: &[([u32; 3], u32)],
         alive: &HashSet<u128>,
-        span: (Nanos, Nanos),
+        (span, cut): ((Nanos, Nanos), bool),
         counts: &mut Counts,
         written: &mut Written,
     ) {
@@ -224,7 +224,8 @@ impl Outputs {
                 self.last_written = self.last_written.max(span.1);
                 ends.push((*place, *number, from, bodies.len()));
             }
-            if ended && gains {
+            // Behind a swap the same output may go on.
+            if ended && gains && !(cut && told) {
                 let gap = if told { self.gap } else { 0 };
                 let (from, at) = (bodies.len(), span.1.saturating_add(gap));
                 output.put_end(&mut bodies, (span.1, at));

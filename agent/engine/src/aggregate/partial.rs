@@ -65,6 +65,8 @@ pub(super) struct Closed {
     pub start: Nanos,
     /// Points taken in.
     pub absorbed: u64,
+    /// The last of a stage that a swap ends: what comes behind it is told by another.
+    pub cut: bool,
     /// One an output that an input spoke for, or that has a live value.
     pub parts: Vec<Partial>,
     /// Places in `parts` by output; made when windows are united.
@@ -203,6 +205,7 @@ pub(super) fn drain(
         stamp,
         start,
         absorbed: window.absorbed,
+        cut: false,
         parts: Vec::with_capacity(window.touched.len()),
         by_output: HashMap::new(),
     };

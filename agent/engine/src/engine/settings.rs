@@ -84,8 +84,10 @@ pub struct Limits {
     pub elements: usize,
     /// Attributes of one point (or resource, or scope); more rejects the points.
     pub attributes: usize,
-    /// Bytes of one attribute value; more rejects the points.
+    /// Bytes of one attribute value, or of a histogram's bounds or counts; more rejects the points.
     pub value_bytes: usize,
+    /// Messages inside each other below a request; more refuses it, as the generated types do.
+    pub depth: u32,
 }
 
 impl Default for Limits {
@@ -95,6 +97,7 @@ impl Default for Limits {
             elements: 1_000_000,
             attributes: 1_024,
             value_bytes: 65_536,
+            depth: 100,
         }
     }
 }
@@ -106,6 +109,7 @@ impl Limits {
             elements: usize::MAX,
             attributes: usize::MAX,
             value_bytes: usize::MAX,
+            depth: u32::MAX,
             ..Limits::default()
         }
     }

@@ -8,13 +8,11 @@ use super::cursor::{Cursor, Field, Value, WireError};
 use super::index::{Reject, Span};
 use super::otlp::{any_value, buckets, entity_ref, exemplar, key_value, metric, resource, scope};
 
-/// Most messages inside each other below a request, as in prost. An attribute of a resource, a scope or a metric's
-/// metadata, of a point, and of an exemplar is so deep itself; what it may hold is the rest.
-const DEPTH: u32 = 100;
-const OF_RESOURCE: u32 = DEPTH - 3;
-const OF_SCOPE: u32 = DEPTH - 4;
-const OF_POINT: u32 = DEPTH - 6;
-const OF_EXEMPLAR: u32 = DEPTH - 7;
+/// So deep below a request lies an attribute of a resource, a scope or a metric's metadata, a point, an exemplar.
+const OF_RESOURCE: u32 = 3;
+const OF_SCOPE: u32 = 4;
+const OF_POINT: u32 = 6;
+const OF_EXEMPLAR: u32 = 7;
 
 /// What a check found beside errors.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,6 +38,8 @@ pub struct Bounds {
     pub attributes: usize,
     /// Bytes of one value.
     pub value_bytes: usize,
+    /// Messages inside each other below a request.
+    pub depth: u32,
 }
 
 type Checked = Result<(), WireError>;
@@ -188,7 +188,7 @@ pub fn attributes(
 fn attribute(
     data: &[u8],
     field: &Field<'_>,
-    depth: u32,
+    at: u32,
     bounds: &Bounds,
     found: &mut Found,
 ) -> Checked {
@@ -204,7 +204,7 @@ fn attribute(
             found.reject(Reject::ValueBytes);
         }
     }
-    pair(data, field, depth, found)
+    pair(data, field, bounds.depth.saturating_sub(at), found)
 }
 
 /// Bytes of the value inside an `AnyValue` body.
@@ -275,13 +275,14 @@ fn any(data: &[u8], field: &Field<'_>, depth: u32, found: &mut Found) -> Checked
 }
 
 /// Checks an `Exemplar` field.
-pub fn exemplar(data: &[u8], field: &Field<'_>, found: &mut Found) -> Checked {
+pub fn exemplar(data: &[u8], field: &Field<'_>, bounds: &Bounds, found: &mut Found) -> Checked {
+    let depth = bounds.depth.saturating_sub(OF_EXEMPLAR);
     let mut cursor = inside(data, field)?;
     while let Some(inner) = cursor.next()? {
         match inner.number {
             exemplar::TIME | exemplar::AS_DOUBLE | exemplar::AS_INT => drop(fixed64(&inner)?),
             exemplar::SPAN_ID | exemplar::TRACE_ID => drop(bytes(&inner)?),
-            exemplar::FILTERED_ATTRIBUTES => pair(data, &inner, OF_EXEMPLAR, found)?,
+            exemplar::FILTERED_ATTRIBUTES => pair(data, &inner, depth, found)?,
             _ => {}
         }
     }

@@ -59,6 +59,7 @@ pub fn walk(
     let bounds = Bounds {
         attributes: limits.attributes,
         value_bytes: limits.value_bytes,
+        depth: limits.depth,
     };
     let mut walk = Walk {
         data,

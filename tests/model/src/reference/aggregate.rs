@@ -392,7 +392,12 @@ impl Aggregate {
                 *self.counts.entry("exemplars_dropped").or_insert(0) += window.surplus;
             }
             let seed = self.settings.fleet_seed;
-            let stamp = (stamp, (self.interval / 2).min(1_000_000));
+            // Behind a swap the same output may go on.
+            let gap = match end {
+                u64::MAX => None,
+                _ => Some((self.interval / 2).min(1_000_000)),
+            };
+            let stamp = (stamp, gap);
             let written = output.write(window, end, stamp, window_start, inputs, seed);
             if let Some(last) = written.last() {
                 self.latest_stamp = self.latest_stamp.max(last.time);

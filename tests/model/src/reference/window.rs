@@ -223,12 +223,13 @@ impl Output {
     }
 
     /// The points of a window: what it gained, if it has something to say, and its end. `window_start`: what a
-    /// delta covers from. `gap`: how long behind its last value it ends.
+    /// delta covers from. `gap`: how long behind its last value it ends,
+    /// if it says so.
     pub fn write(
         &mut self,
         mut window: Window,
         end: u64,
-        (stamp, gap): (u64, u64),
+        (stamp, gap): (u64, Option<u64>),
         window_start: u64,
         inputs: &[&Input],
         seed: u64,
@@ -282,9 +283,9 @@ impl Output {
             data,
             exemplars: window.exemplars,
         };
-        if !(all_ended && gains) {
+        let Some(gap) = gap.filter(|_| all_ended && gains) else {
             return vec![point];
-        }
+        };
         let end = Point {
             start: match self.way {
                 Counted::Delta => stamp,

@@ -424,3 +424,15 @@ fn a_histogram_with_more_buckets_than_a_value_may_be_long_is_rejected() {
         }
     }
 }
+
+#[test]
+fn what_a_copy_puts_deeper_does_not_stop_what_goes_on_beside_it() {
+    // As deep as a resource's attribute may be: too deep for one of a point, had a sender written it there.
+    let held = "[ { id: x, transform: { match: {}, ops: [ { copy: { from: k, to: k2, level: point } } ] } }, { id: e, sample: { match: {}, every: 10s } } ]";
+    let mut engine = engine(alone(stages(held)));
+    feed(&mut engine, nested(0, 32)).unwrap();
+    feed(&mut engine, request(&[c("a", 5, 5)]).to_vec()).unwrap();
+    let out = engine.finish(20 * S);
+    assert_eq!(out.points, 2);
+    assert_eq!(engine.cut().baseline.ledger.imbalance(), 0);
+}

@@ -77,7 +77,7 @@ impl<M: Memo> Walk<'_, M> {
                 number_point::EXEMPLARS => {
                     elements += 1;
                     entry.exemplars = true;
-                    check::exemplar(self.data, &field, found)?;
+                    check::exemplar(self.data, &field, &self.bounds, found)?;
                 }
                 _ => {}
             }
@@ -162,7 +162,7 @@ impl<M: Memo> Walk<'_, M> {
             }
             (MetricType::Histogram, h::EXEMPLARS)
             | (MetricType::ExponentialHistogram, e::EXEMPLARS) => {
-                check::exemplar(self.data, field, found)?;
+                check::exemplar(self.data, field, &self.bounds, found)?;
                 return Ok(1);
             }
             (MetricType::Summary, s::QUANTILE_VALUES) => {
