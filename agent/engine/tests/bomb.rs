@@ -204,9 +204,9 @@ fn a_flood_of_series_stays_in_bounds_and_deltas_still_add() {
 
 #[test]
 fn no_stage_takes_more_than_its_bounds_and_other_series_pass() {
-    let of = "match: { metric: \"flood.*\" }";
+    let (of, drop) = ("match: { metric: \"flood.*\" }", "{ metric: \"flood.*\" }");
     for stage in [
-        format!("{{ id: f, filter: {{ drop: [ {{ metric: \"flood.*\" }} ] }} }}"),
+        format!("{{ id: f, filter: {{ drop: [ {drop} ] }} }}"),
         format!(
             "{{ id: a, aggregate: {{ {of}, without: [user.id], function: max, interval: 10s }} }}"
         ),

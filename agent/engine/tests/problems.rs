@@ -300,3 +300,32 @@ fn every_message_in_the_sources_has_an_example() {
         without.join("\n")
     );
 }
+
+/// Pages of the stages, whose examples are lists of stages, or documents from `stages:` on.
+#[test]
+fn every_example_on_the_pages_of_the_stages_compiles() {
+    let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/stages");
+    let mut examples = 0;
+    for page in std::fs::read_dir(pages).unwrap() {
+        let page = page.unwrap().path();
+        let text = std::fs::read_to_string(&page).unwrap();
+        for block in text.split("```yaml\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            let spec = match block.starts_with("- ") {
+                true => format!("stages:\n{block}"),
+                false => block.to_string(),
+            };
+            let spec = spec.replace('\n', "\n  ");
+            let head = "apiVersion: phoenix/v1\nkind: Pipeline\nmetadata: { name: p }\n";
+            let document = match block.starts_with("apiVersion") {
+                true => block.to_string(),
+                false => format!("{head}spec:\n  {spec}\n"),
+            };
+            if let Err(problems) = compile(&document) {
+                panic!("{}:\n{block}\n{problems:#?}", page.display());
+            }
+            examples += 1;
+        }
+    }
+    assert!(examples >= 10, "{examples}");
+}
