@@ -83,10 +83,11 @@ impl Runs {
         let metric = (point.metric, of.key());
         let same = |run: &Run| run.place.has(metric) && run.place.keys == of.keys();
         if !self.runs.last().is_some_and(same) {
+            let place = Place::of(index, point, of.keys());
             let run = Run {
-                place: Place::of(index, point, of.keys()),
-                resource: self.part(0, of.keys(), |out| out.extend_from_slice(of.resource())),
-                scope: self.part(1, of.keys(), |out| out.extend_from_slice(of.scope())),
+                place,
+                resource: self.part(0, &place, |out| out.extend_from_slice(of.resource())),
+                scope: self.part(1, &place, |out| out.extend_from_slice(of.scope())),
                 head: self.frame(|out| out.extend_from_slice(of.head())),
                 data: self.frame(|out| out.extend_from_slice(of.data())),
                 tail: self.frame(|out| out.extend_from_slice(of.tail())),
@@ -116,14 +117,14 @@ impl Runs {
         let Some((resource, scope, of)) = index.around(point) else {
             return;
         };
-        let keys = [resource.key, scope.key, of.key];
+        let place = Place::of(index, point, [resource.key, scope.key, of.key]);
         let run = Run {
-            place: Place::of(index, point, keys),
-            resource: self.part(0, keys, |out| {
+            place,
+            resource: self.part(0, &place, |out| {
                 let body = resource.at.body().of(bytes);
                 put_without(body, resource_metrics::SCOPE_METRICS, out);
             }),
-            scope: self.part(1, keys, |out| {
+            scope: self.part(1, &place, |out| {
                 put_without(scope.at.body().of(bytes), scope_metrics::METRICS, out);
             }),
             head: self.frame(|out| out.extend_from_slice(of.head().of(bytes))),
@@ -143,13 +144,11 @@ impl Runs {
         Span { start: end, end }
     }
 
-    /// The resource (0) or scope (1) of the last run where it is the same, else a new one.
-    fn part(&mut self, level: usize, keys: [u128; 3], put: impl FnOnce(&mut Vec<u8>)) -> Span {
-        let same = self
-            .runs
-            .last()
-            .filter(|run| run.place.keys[..=level] == keys[..=level]);
-        match same {
+    /// The resource (0) or scope (1) of the last run where the place goes on in it, else a new one: one that comes
+    /// again can bring other bytes.
+    fn part(&mut self, level: usize, place: &Place, put: impl FnOnce(&mut Vec<u8>)) -> Span {
+        let goes_on = |run: &&Run| (0..=level).all(|level| place.goes_on(&run.place, level));
+        match self.runs.last().filter(goes_on) {
             Some(run) if level == 0 => run.resource,
             Some(run) => run.scope,
             None => self.frame(put),
