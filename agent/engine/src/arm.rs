@@ -83,6 +83,8 @@ pub struct Arm {
     pub generation: u32,
     /// A panic ended it.
     pub dead: bool,
+    /// Stages end, and what they write is the last of its series.
+    ending: bool,
     /// Tests make the arm panic at this point time.
     #[cfg(test)]
     pub panics_at: Option<Nanos>,
@@ -159,6 +161,7 @@ impl Arm {
             side,
             generation,
             dead: false,
+            ending: false,
             #[cfg(test)]
             panics_at: None,
             kept: Kept::default(),

@@ -164,6 +164,14 @@ impl Input {
         }
     }
 
+    /// The same with other content: as a stage writes a histogram anew.
+    pub fn with_content(&self, content: Vec<u8>) -> Input {
+        Input {
+            last: Last::Content(Box::new(content)),
+            ..self.clone()
+        }
+    }
+
     /// Whether it was known once, has expired, and has not spoken since.
     pub fn is_returning(&self) -> bool {
         self.returning

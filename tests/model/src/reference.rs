@@ -30,7 +30,7 @@ pub mod transform;
 mod weight;
 mod window;
 
-use arm::{Arm, Clock, track};
+use arm::{Arm, Clock, Ended, track};
 use document::Document;
 use folded::Folded;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -279,74 +279,51 @@ impl Model {
             Some((candidate.experiment.clone(), keys, percent, scope))
         };
         let keep = division(&self.plan) == division(&plan);
-        // What was folded, in the output and in what a candidate wrote: who lets it pass does not tell it again.
-        let mut folded = self.baseline.folded(&document, keep && !promoted, clock);
-        let of_candidate = old_candidate.as_ref().map_or_else(Folded::default, |arm| {
-            arm.folded(&arm.document, stays && keep || promoted, clock)
+        let mut ended = self
+            .baseline
+            .end(Some(&document).filter(|_| keep && !promoted), clock);
+        let mut of_candidate = old_candidate.as_mut().map_or_else(Ended::default, |arm| {
+            let document = arm.document.clone();
+            arm.end(Some(&document).filter(|_| stays && keep || promoted), clock)
         });
+        output.out.append(&mut ended.points);
+        let to = if was_shadow {
+            &mut output.shadow
+        } else {
+            &mut output.out
+        };
+        to.append(&mut of_candidate.points);
+        // What was folded, in the output and in what a candidate wrote: who lets it pass does not tell it again.
+        let mut folded = std::mem::take(&mut ended.folded);
+        let folded_there = std::mem::take(&mut of_candidate.folded);
         if !was_shadow {
-            folded.unite(&of_candidate);
+            folded.unite(&folded_there);
         }
+        let cut_at = ended.cut_at.max(of_candidate.cut_at);
         if promoted {
-            let mut arm = old_candidate.take().expect("a candidate");
-            std::mem::swap(&mut self.baseline, &mut arm);
-            old_candidate = Some(arm);
+            let arm = old_candidate.take().expect("a candidate");
+            (self.baseline, ended) = (arm, std::mem::take(&mut of_candidate));
         }
-        let points = self.baseline.swap(
-            document,
-            keep || promoted,
-            &self.raw,
-            &self.settings,
-            now,
-            &folded,
-        );
-        output.out.extend(points);
-        let nothing = pass_through();
+        let (raw, settings) = (&self.raw, &self.settings);
+        self.baseline.begin(document, ended, raw, settings, &folded);
+        if promoted {
+            self.baseline.begin_outputs_at(cut_at);
+        }
         self.plan = plan;
         let splits = self.plan.candidate.is_some() && !self.is_shadow();
-        let before = if splits { &folded } else { &of_candidate };
-        if stays {
-            if let Some(arm) = old_candidate.as_mut().filter(|_| !keep) {
-                let document = arm.document.clone();
-                let points = arm.swap(document, false, &self.raw, &self.settings, now, before);
-                let to = if was_shadow {
-                    &mut output.shadow
-                } else {
-                    &mut output.out
-                };
-                to.extend(points);
-            }
-            self.candidate = old_candidate;
-        } else {
-            if let Some(mut arm) = old_candidate {
-                let nobody = Folded::default();
-                let points = arm.swap(
-                    nothing.clone(),
-                    false,
-                    &self.raw,
-                    &self.settings,
-                    now,
-                    &nobody,
-                );
-                if promoted {
-                    let cut_at = arm.cut_at.max(self.baseline.cut_at);
-                    self.baseline.begin_outputs_at(cut_at);
-                }
-                let to = if was_shadow {
-                    &mut output.shadow
-                } else {
-                    &mut output.out
-                };
-                to.extend(points);
-            }
-            if let Some(candidate) = &self.plan.candidate {
-                let mut arm = Arm::new(nothing, &self.settings, now);
-                let document = read(&candidate.document);
-                // A shadow begins with nothing.
-                let before = if splits { folded } else { Folded::default() };
-                arm.swap(document, true, &self.raw, &self.settings, now, &before);
-                self.candidate = Some(arm);
-            }
+        let (raw, settings) = (&self.raw, &self.settings);
+        if let Some(mut arm) = old_candidate.filter(|_| stays) {
+            let before = if splits { folded } else { folded_there };
+            let document = arm.document.clone();
+            arm.begin(document, of_candidate, raw, settings, &before);
+            self.candidate = Some(arm);
+        } else if let Some(candidate) = &self.plan.candidate {
+            // A shadow begins with nothing.
+            let before = if splits { folded } else { Folded::default() };
+            let mut arm = Arm::new(pass_through(), settings, now);
+            let nothing = arm.end(None, clock);
+            arm.begin(read(&candidate.document), nothing, raw, settings, &before);
+            self.candidate = Some(arm);
         }
         output
     }

@@ -51,7 +51,7 @@ impl Arm {
             };
             let edge = (at.now, how, around.expiry);
             running.close_by(number, edge, hand, &mut written);
-            self.written(number, written, at, number + 1, node, around, out);
+            self.written(number, written, at, node, around, out);
             self.release_rewritten(number, at, node, around, out);
             self.release_folded(number, at, node, around, out);
         }
@@ -66,30 +66,40 @@ impl Arm {
         out: &mut Out,
     ) {
         for number in 0..self.stages.len() {
-            self.release_rewritten(number, at, node, around, out);
-            self.release_folded(number, at, node, around, out);
-            let Some(running) = self.stages.get_mut(number) else {
-                return;
-            };
-            let State::Every(every) = &mut running.state else {
-                continue;
-            };
-            if every.has_early() {
-                let mut written = Written::default();
-                every.release_early(&mut written, &mut running.tally);
-                self.written(number, written, at, number + 1, node, around, out);
-            }
+            self.release(number, at, node, around, out);
         }
     }
 
-    /// Takes what stage `number` wrote into the stages from `entry` on.
-    #[allow(clippy::too_many_arguments)]
+    /// The same of one stage.
+    pub(super) fn release(
+        &mut self,
+        number: usize,
+        at: Moment,
+        node: &Table,
+        around: &mut Around<'_>,
+        out: &mut Out,
+    ) {
+        self.release_rewritten(number, at, node, around, out);
+        self.release_folded(number, at, node, around, out);
+        let Some(running) = self.stages.get_mut(number) else {
+            return;
+        };
+        let State::Every(every) = &mut running.state else {
+            return;
+        };
+        if every.has_early() {
+            let mut written = Written::default();
+            every.release_early(&mut written, &mut running.tally);
+            self.written(number, written, at, node, around, out);
+        }
+    }
+
+    /// Takes what stage `number` wrote through the later stages.
     pub(super) fn written(
         &mut self,
         number: usize,
         written: Written,
         at: Moment,
-        entry: usize,
         node: &Table,
         around: &mut Around<'_>,
         out: &mut Out,
@@ -108,11 +118,11 @@ impl Arm {
         if written.points > 0 {
             out.bytes.reserve_exact(written.request.len());
             let pieces = written.pieces();
-            self.take_in(number, pieces, origin, at, entry, node, around, out);
+            self.take_in(number, pieces, origin, at, node, around, out);
         }
     }
 
-    /// Takes points that stage `number` wrote into the stages from `entry` on: pieces, each a request.
+    /// Takes points that stage `number` wrote through the later stages: pieces, each a request.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn take_in<'a>(
         &mut self,
@@ -120,7 +130,6 @@ impl Arm {
         pieces: impl IntoIterator<Item = &'a [u8]>,
         origin: Origin,
         at: Moment,
-        entry: usize,
         node: &Table,
         around: &mut Around<'_>,
         out: &mut Out,
@@ -133,7 +142,7 @@ impl Arm {
             return;
         };
         for piece in pieces {
-            let entry = entry as u16;
+            let entry = number as u16 + 1;
             self.inject(piece, entry, origin, at, &mut table, node, around, out);
             table.sweep(at.now, around.expiry, at.window);
             self.series_out.inexact |= table.miscounts(at.window);

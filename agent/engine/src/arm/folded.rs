@@ -257,7 +257,7 @@ impl Arm {
             let mut written = Written::default();
             fold.release(&mut written, &mut running.tally);
             let (pieces, origin) = (written.pieces(), Origin::Released);
-            self.take_in(number, pieces, origin, at, number + 1, node, around, out);
+            self.take_in(number, pieces, origin, at, node, around, out);
         }
     }
 

@@ -169,6 +169,7 @@ impl Arm {
                 now: event.now,
                 clock: event.clock,
                 expiry: around.expiry,
+                last: self.ending,
                 returns: event.clock.saturating_sub(entry.seen) > around.expiry,
             };
             entry.seen = event.clock.max(1);

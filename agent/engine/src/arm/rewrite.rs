@@ -392,8 +392,8 @@ impl Arm {
             running.tally.closed += points;
             running.tally.emitted += points;
             if points > 0 {
-                let (pieces, entry) = ([request.as_slice()], number + 1);
-                self.take_in(number, pieces, origin, at, entry, node, around, out);
+                let pieces = [request.as_slice()];
+                self.take_in(number, pieces, origin, at, node, around, out);
             }
             if let Some(rewriter) = self.rewriter(number as u16) {
                 rewriter.request = request;

@@ -15,18 +15,20 @@ use crate::stage::partial::Hand;
 use crate::stage::{Closing, Running, State};
 use std::sync::Arc;
 
-/// Stages taken out of an arm that ends: those its successor may keep, and the time from which the
-/// others' successors count.
+/// What is left of a pipeline that ends: the stages that its successor may keep, and what successors of the others
+/// are told.
 #[derive(Debug, Default)]
 pub struct Estate {
     kept: Vec<(String, Running)>,
-    /// Latest time that an ended stage has written.
+    /// Latest time that an ended stage has written: they count from there.
     pub last: Nanos,
+    /// Counters that ended stages have folded or written anew.
+    pub folded: Folded,
 }
 
 impl Arm {
-    /// Ends every stage that `keeps` does not keep: what it holds goes directly to the output.
-    /// The figures so far are carried; the arm is left without stages.
+    /// Ends every stage that `keeps` does not keep, each in its place: what it holds goes through the later
+    /// stages, whether they end or not; none holds it back for a point that may never come. The figures so far are carried; the arm is left without stages.
     #[allow(clippy::too_many_arguments)]
     pub fn end_stages(
         &mut self,
@@ -38,50 +40,35 @@ impl Arm {
         out: &mut Out,
     ) -> Estate {
         let pipeline = self.pipeline.clone();
-        // No route fits this: what is written now goes past all stages, whatever its series did so far.
-        self.generation = u32::MAX;
+        self.ending = true;
         let mut estate = Estate {
-            kept: Vec::new(),
             last: at.now,
+            ..Estate::default()
         };
         for (number, stage) in pipeline.stages.iter().enumerate() {
-            if keeps(&stage.fingerprint) {
-                continue;
+            let running = self.stages.get_mut(number);
+            if let Some(running) = running.filter(|_| !keeps(&stage.fingerprint)) {
+                let mut written = Written::default();
+                let ending = (at.now, Closing::Swap, around.expiry);
+                let last = running.close_by(number, ending, hand, &mut written);
+                estate.last = estate.last.max(last);
+                self.written(number, written, at, node, around, out);
             }
-            let mut written = Written::default();
-            let Some(running) = self.stages.get_mut(number) else {
-                continue;
-            };
-            let ending = (at.now, Closing::Swap, around.expiry);
-            let last = running.close_by(number, ending, hand, &mut written);
-            estate.last = estate.last.max(last);
-            // Past the last stage: they enter no stage of the old plan, and none of the new.
-            let past = self.stages.len();
-            self.written(number, written, at, past, node, around, out);
+            self.release(number, at, node, around, out);
         }
+        self.ending = false;
         self.carry();
         let running = std::mem::take(&mut self.stages);
         for (stage, running) in pipeline.stages.iter().zip(running) {
             if keeps(&stage.fingerprint) {
                 estate.kept.push((stage.fingerprint.clone(), running));
+            } else if let State::Fold(fold) = &running.state {
+                fold.put_folded(&mut estate.folded, (at.now, around.expiry));
             }
         }
         self.paths = Paths::default();
         self.guises.clear();
         estate
-    }
-
-    /// Counters that stages which `keeps` does not keep have folded or written anew. `times`: now, and the expiry.
-    pub fn folded_so_far(&self, keeps: impl Fn(&str) -> bool, times: (Nanos, Nanos)) -> Folded {
-        let stages = self.pipeline.stages.iter().zip(&self.stages);
-        let ending = stages.filter(|(stage, _)| !keeps(&stage.fingerprint));
-        let mut folded = Folded::default();
-        for (_, running) in ending {
-            if let State::Fold(fold) = &running.state {
-                fold.put_folded(&mut folded, times);
-            }
-        }
-        folded
     }
 
     /// Keeps what was counted so far, beside what the next plan counts.
@@ -159,7 +146,7 @@ impl Arm {
 
     /// A panic ended the arm: its state is not to be trusted, what it held is lost and counted.
     pub fn end_by_panic(&mut self) {
-        self.dead = true;
+        (self.dead, self.ending) = (true, false);
         let direct = |running: &Running| match &running.state {
             State::Rewrite(rewriter) => rewriter.direct.points,
             _ => 0,
@@ -176,6 +163,10 @@ impl Arm {
             let lost = u64::try_from(ledger.held).unwrap_or(0);
             *ledger.dropped.entry("panic".into()).or_default() += lost;
             ledger.held -= i64::try_from(lost).unwrap_or(0);
+        }
+        // What was under way between two stages.
+        if let Ok(lost @ 1..) = u64::try_from(ledger.imbalance()) {
+            *ledger.dropped.entry("panic".into()).or_default() += lost;
         }
         self.carried.panics += 1;
         self.stages = Vec::new();

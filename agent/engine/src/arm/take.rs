@@ -110,6 +110,7 @@ impl Arm {
                         point: event.written_view(&mut self.body),
                         delta: of.is_some_and(MetricEntry::is_delta),
                         new_epoch: seen.is_some_and(|seen| seen.new_epoch),
+                        last: self.ending,
                     };
                     match every.take(ticket, &arrival, event.now, &mut running.tally) {
                         Took::Held => return false,

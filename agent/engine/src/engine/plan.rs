@@ -3,12 +3,14 @@
 use super::{EXPIRY, Emitted, Engine, Hands, Outs, apart, together};
 use crate::Nanos;
 use crate::arm::close::Moment;
+use crate::arm::swap::Estate;
 use crate::arm::{Arm, Split};
 use crate::compile::{Action, Candidate, Division, Pipeline, Plan};
 use crate::document::Matcher;
 use crate::identity::entity_seed;
 use crate::query::watch::{Pace, Watch};
 use crate::stage::fold::folded::Folded;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 impl Engine {
@@ -27,73 +29,63 @@ impl Engine {
         // the other's from here on, so that each has to end what it has written.
         let keep = division(&self.plan) == division(&plan);
         self.generation += 1;
-        let old = self.candidate.take();
+        let mut old = self.candidate.take();
         let stays = |arm: &Arm| {
             plan.candidate.as_ref().is_some_and(|c| {
                 c.experiment == arm.experiment && c.pipeline.hash == arm.pipeline.hash && !arm.dead
             })
         };
         // A promoted split: the arm that wrote these outputs goes on with them.
+        let served = self.baseline.pipeline.hash == plan.baseline.hash;
         let promoted = |arm: &Arm| {
             exported
                 && !arm.dead
                 && !stays(arm)
                 && arm.pipeline.hash == plan.baseline.hash
-                && self.baseline.pipeline.hash != plan.baseline.hash
+                && !served
         };
+        let mut of_candidate = old.as_mut().map_or_else(Estate::default, |arm| {
+            let goes_on = stays(arm) && keep || promoted(arm);
+            let next = Some(arm.pipeline.clone()).filter(|_| goes_on);
+            let estate = self.end_candidate_stages(arm, next.as_ref(), now, hands, &mut outs);
+            arm.bytes_out += outs.candidate.bytes.len() as u64;
+            estate
+        });
         let remains = old.as_ref().is_some_and(stays);
         let promotes = old.as_ref().is_some_and(promoted);
-        let (goes_on, times) = (keep && !promotes, (now, self.expiry));
-        let mut folded = self
-            .baseline
-            .folded_so_far(shares(goes_on.then_some(&plan.baseline)), times);
-        let of_candidate = old.as_ref().map_or_else(Folded::default, |arm| {
-            let goes_on = remains && keep || promotes;
-            arm.folded_so_far(shares(goes_on.then_some(&arm.pipeline)), times)
-        });
+        let mut baseline = self.take_baseline();
+        let next = Some(&plan.baseline).filter(|_| keep && !promotes);
+        let mut estate = self.end(&mut baseline, next, now, hands, &mut outs);
+        let mut folded = std::mem::take(&mut estate.folded);
+        let folded_there = std::mem::take(&mut of_candidate.folded);
         if exported {
-            folded.unite(&of_candidate);
+            folded.unite(&folded_there);
         }
-        match old {
-            Some(mut arm) if remains => {
-                let next = plan.candidate.as_ref().map(|c| c.pipeline.clone());
+        let next = plan.baseline.clone();
+        if promotes {
+            let last = estate.last.max(of_candidate.last);
+            self.go_on(&mut baseline, next, of_candidate, &folded);
+            baseline.begin_outputs_at(last);
+        } else {
+            self.go_on(&mut baseline, next, estate, &folded);
+            if let Some(arm) = old.as_mut().filter(|_| remains) {
+                // A shadow goes on with its own.
                 let before = if splits(&plan) {
                     &folded
                 } else {
-                    &of_candidate
+                    &folded_there
                 };
-                self.renew_baseline(&plan.baseline, keep, &folded, now, hands, &mut outs);
-                self.renew(&mut arm, next, keep, before, now, hands, &mut outs);
-                arm.bytes_out += outs.candidate.bytes.len() as u64;
-                self.candidate = Some(arm);
+                self.go_on(arm, arm.pipeline.clone(), of_candidate, before);
             }
-            Some(mut arm) if promotes => {
-                let estate = self.end(&mut arm, Some(&plan.baseline), true, now, hands, &mut outs);
-                let mut baseline = self.take_baseline();
-                let mut ended = self.end(&mut baseline, None, false, now, hands, &mut outs);
-                ended.last = ended.last.max(estate.last);
-                baseline.begin_stages(
-                    plan.baseline.clone(),
-                    self.generation,
-                    estate,
-                    &folded,
-                    &self.settings,
-                );
-                baseline.begin_outputs_at(ended.last);
-                self.baseline = baseline;
-                arm.bytes_out += outs.candidate.bytes.len() as u64;
-                self.ended
-                    .push(arm.figures(&self.names, self.settings.is_shared()));
+        }
+        self.baseline = baseline;
+        match old {
+            Some(arm) if remains => self.candidate = Some(arm),
+            Some(arm) => {
+                let figures = arm.figures(&self.names, self.settings.is_shared());
+                self.ended.push(figures);
             }
-            old => {
-                self.renew_baseline(&plan.baseline, keep, &folded, now, hands, &mut outs);
-                if let Some(mut arm) = old {
-                    self.end(&mut arm, None, true, now, hands, &mut outs);
-                    arm.bytes_out += outs.candidate.bytes.len() as u64;
-                    self.ended
-                        .push(arm.figures(&self.names, self.settings.is_shared()));
-                }
-            }
+            None => {}
         }
         if self.candidate.is_none() {
             self.candidate = plan.candidate.as_ref().map(|c| self.fresh(c, now));
@@ -127,70 +119,51 @@ impl Engine {
         std::mem::replace(&mut self.baseline, spare)
     }
 
-    fn renew_baseline(
-        &mut self,
-        next: &Arc<Pipeline>,
-        keep: bool,
-        folded: &Folded,
-        now: Nanos,
-        hands: &mut Hands,
-        outs: &mut Outs,
-    ) {
-        let mut baseline = self.take_baseline();
-        let next = Some(next.clone());
-        self.renew(&mut baseline, next, keep, folded, now, hands, outs);
-        self.baseline = baseline;
-    }
-
-    /// The same arm goes on with another pipeline, or with the same.
-    #[allow(clippy::too_many_arguments)]
-    fn renew(
-        &mut self,
-        arm: &mut Arm,
-        next: Option<Arc<Pipeline>>,
-        keep: bool,
-        folded: &Folded,
-        now: Nanos,
-        hands: &mut Hands,
-        outs: &mut Outs,
-    ) {
-        let Some(next) = next else { return };
-        let candidate = arm.side == 1;
-        let estate = self.end(
-            arm,
-            Some(&next).filter(|_| keep),
-            candidate,
-            now,
-            hands,
-            outs,
-        );
-        arm.begin_stages(next, self.generation, estate, folded, &self.settings);
-    }
-
     /// Ends the stages that `next` does not share.
-    #[allow(clippy::too_many_arguments)]
     fn end(
         &mut self,
         arm: &mut Arm,
         next: Option<&Arc<Pipeline>>,
-        candidate: bool,
         now: Nanos,
         hands: &mut Hands,
         outs: &mut Outs,
-    ) -> crate::arm::swap::Estate {
+    ) -> Estate {
         let at = Moment {
             now,
             window: self.window,
         };
         let keeps = shares(next);
         let mut around = around!(self);
-        let out = if candidate {
-            &mut outs.candidate
-        } else {
-            &mut outs.baseline
+        let (hand, out) = match arm.side {
+            0 => (&mut hands.ending[0], &mut outs.baseline),
+            _ => (&mut hands.ending[1], &mut outs.candidate),
         };
-        let hand = &mut hands.ending[arm.side.min(1)];
         arm.end_stages(keeps, at, hand, &self.table, &mut around, out)
+    }
+
+    /// The same of a candidate, which a panic ends alone.
+    fn end_candidate_stages(
+        &mut self,
+        arm: &mut Arm,
+        next: Option<&Arc<Pipeline>>,
+        now: Nanos,
+        hands: &mut Hands,
+        outs: &mut Outs,
+    ) -> Estate {
+        let written = (outs.candidate.bytes.len(), outs.candidate.points);
+        let done = catch_unwind(AssertUnwindSafe(|| self.end(arm, next, now, hands, outs)));
+        done.unwrap_or_else(|_| {
+            // Nothing half written leaves.
+            outs.candidate.bytes.truncate(written.0);
+            outs.candidate.points = written.1;
+            arm.end_by_panic();
+            Estate::default()
+        })
+    }
+
+    /// An arm goes on with another pipeline, or with the same.
+    fn go_on(&self, arm: &mut Arm, next: Arc<Pipeline>, estate: Estate, folded: &Folded) {
+        arm.begin_stages(next, self.generation, estate, folded, &self.settings);
     }
 
     /// What the ending plan wrote, by how that plan divided.

@@ -83,6 +83,8 @@ pub struct Arrival<'a> {
     pub delta: bool,
     /// It begins a new epoch: the one before it was the last of the old.
     pub new_epoch: bool,
+    /// A stage that ends wrote it: nothing of its series need come behind it.
+    pub last: bool,
 }
 
 impl Every {
@@ -279,6 +281,9 @@ impl Every {
             end = grid_end(now, self.interval).max(self.closed_to + self.interval);
         }
         self.hold(ticket.slot, end, arrival, tally);
+        if arrival.last {
+            self.let_go(ticket.slot, tally);
+        }
         Took::Held
     }
 

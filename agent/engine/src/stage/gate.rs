@@ -86,6 +86,8 @@ pub struct Arrival<'a> {
     pub clock: Nanos,
     /// What is silent for longer has vanished.
     pub expiry: Nanos,
+    /// A stage that ends wrote it: nothing of its series need come behind it.
+    pub last: bool,
     /// The series was silent for longer than the expiry.
     pub returns: bool,
 }

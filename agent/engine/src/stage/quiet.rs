@@ -100,7 +100,7 @@ impl Quiet {
         };
         if let Some(last) = &recall.passed {
             let reset = self.observes() && arrival.seen.is_some_and(|seen| seen.new_epoch);
-            if !reset && !self.is_news(last, point, said, recall.delta) {
+            if !reset && !arrival.last && !self.is_news(last, point, said, recall.delta) {
                 return Verdict::Suppressed;
             }
         }

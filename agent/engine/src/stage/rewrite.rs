@@ -23,7 +23,7 @@ use crate::prometheus::samples_of;
 use crate::splice::assemble::{Shared, Surroundings};
 use crate::splice::runs::Runs;
 use crate::stage::transform::guise::Guises;
-use crate::view::{MetricType, SeriesView, Temporality};
+use crate::view::{MetricType, PointView, SeriesView, Temporality};
 use crate::wire::otlp::{data, metric};
 use crate::wire::write;
 pub use fate::{Fate, Said, Scratch, Sink, Took, Verdict};
@@ -141,7 +141,7 @@ impl Rewriter {
         input: Option<&Input>,
     ) -> Option<Input> {
         let slot = match ticket {
-            None => return input.cloned(),
+            None => return input.map(|input| self.written_of(event.kind, input)),
             Some(ticket) => self.slots.peek_mut(ticket)?,
         };
         let (kept, spoke) = (&mut slot.kept, slot.seen);
@@ -155,6 +155,18 @@ impl Rewriter {
             }
             _ => None,
         }
+    }
+
+    /// A series that keeps its identity, its last point as the stage writes it: whether the stage was there when that
+    /// came decides nothing.
+    fn written_of(&mut self, kind: MetricType, input: &Input) -> Input {
+        let (Op::Histogram(buckets), Some((_, content))) = (&self.op, input.content()) else {
+            return input.clone();
+        };
+        let mut written = Vec::with_capacity(content.len());
+        let last = PointView::of(kind, content);
+        buckets.put(&last, &mut self.scratch, &mut written);
+        input.with_content(written)
     }
 
     /// Where a total begins of which nothing says so: nothing of it came before.

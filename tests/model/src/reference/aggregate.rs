@@ -103,6 +103,11 @@ impl Aggregate {
         *self.counts.entry(what).or_insert(0) += 1;
     }
 
+    /// Whether no later stage meets the points of a series that it can add.
+    pub fn absorbs(&self, id: &Identity) -> bool {
+        matcher::matches(&self.spec.matching, id) && !self.keeps_original()
+    }
+
     /// Takes one point that reached this stage. `source`: its series as it came, before transforms
     /// gave it another name. `derived`: an aggregation wrote it.
     /// `weight`: for how many series its increments stand.

@@ -60,8 +60,20 @@ pub struct Arm {
     stages: Vec<Running>,
     anew: Vec<Anew>,
     pub account: Account,
-    /// Latest time that the last swap stamped.
+    /// Stages end, and what they write is the last of its series: nothing holds it back.
+    ending: bool,
+}
+
+/// What is left of a pipeline that ended.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// What it wrote.
+    pub points: Vec<Point>,
+    /// Latest time that was stamped.
     pub cut_at: u64,
+    /// What it folded or counted anew.
+    pub folded: Folded,
+    kept: Vec<Running>,
 }
 
 impl Arm {
@@ -71,7 +83,7 @@ impl Arm {
             anew: Vec::new(),
             document: document.clone(),
             account: Account::default(),
-            cut_at: created,
+            ending: false,
         };
         let (nothing, nobody) = (Tracker::default(), Folded::default());
         arm.fill(document, Vec::new(), &nothing, settings, created, &nobody);
@@ -107,7 +119,10 @@ impl Arm {
                 State::Filter(filter) => source.behind(|id| filter.decides(id), &filter.passed),
                 State::Fold(fold, written) => source.behind(|id| fold.rewrites(id), written),
                 State::Transform(transform) => source.renamed(|id| transform.renames(id)),
-                State::Aggregate(..) | State::Quantise(_) => source,
+                State::Quantise(_) => source,
+                State::Aggregate(aggregate, written) => {
+                    source.behind(|id| aggregate.absorbs(id) || written.knows(id), written)
+                }
                 State::Histogram(h) => source.behind(|id| h.decides(id), &h.written).turned(
                     |id| h.renames(id),
                     |id| h.writes(id),
@@ -122,70 +137,76 @@ impl Arm {
         self.document = document;
     }
 
-    /// What stages that a swap would end have folded or counted anew.
-    pub fn folded(&self, document: &Document, keep: bool, clock: Clock) -> Folded {
-        let ends = |stage: &Stage| !(keep && document.spec.stages.contains(stage));
-        let ending = self.stages.iter().filter(|(stage, _)| ends(stage));
-        let folds = ending.filter_map(|(_, state)| match state {
-            State::Fold(fold, _) => Some(fold),
-            _ => None,
-        });
-        let mut all = Folded::default();
-        folds.for_each(|fold| fold.put_folded(&mut all, clock));
-        all
-    }
-
-    /// Another pipeline takes over at `now`. What changed stages held goes out at once; without
-    /// `keep` every stage counts as changed. `folded`: what stages that end have folded in what the arm writes.
-    pub fn swap(
-        &mut self,
-        document: Document,
-        keep: bool,
-        raw: &Tracker,
-        settings: &Rc<Settings>,
-        now: u64,
-        folded: &Folded,
-    ) -> Vec<Point> {
-        let mut kept = Vec::new();
-        let mut out = Vec::new();
-        let mut created = now;
-        for (stage, mut state) in std::mem::take(&mut self.stages) {
-            if keep && document.spec.stages.contains(&stage) {
-                kept.push((stage, state));
-                continue;
+    /// Ends the stages that `next` does not share (all of them without one), each in its place: what it held goes
+    /// through the later stages, whether they end or not.
+    pub fn end(&mut self, next: Option<&Document>, clock: Clock) -> Ended {
+        let mut ended = Ended {
+            cut_at: clock.now,
+            ..Ended::default()
+        };
+        self.ending = true;
+        let ends = |stage: &Stage| next.is_none_or(|next| !next.spec.stages.contains(stage));
+        for at in 0..self.stages.len() {
+            if ends(&self.stages[at].0) {
+                let (points, stamp) = self.cut(at, clock.now);
+                ended.cut_at = ended.cut_at.max(stamp);
+                self.emit_all(at, points, clock, &mut ended.points);
             }
-            match &mut state {
-                State::Filter(_)
-                | State::Quantise(_)
-                | State::Histogram(_)
-                | State::Temporality(_)
-                | State::Transform(_) => {}
-                State::Aggregate(aggregate, _) => {
-                    let (points, absorbed, stamp) = aggregate.cut(now);
-                    self.account.merged += aggregate.taken(absorbed) - points.len() as i64;
-                    created = created.max(stamp);
-                    out.extend(points);
-                }
-                State::Fold(fold, _) => {
-                    if let Some(other) = &mut fold.other {
-                        let (points, absorbed, stamp) = other.cut(now);
-                        self.account.merged += absorbed as i64 - points.len() as i64;
-                        created = created.max(stamp);
-                        out.extend(points);
-                    }
-                }
-                State::Sample(sample) => {
-                    let (points, sampled_out) = sample.cut(now);
-                    self.account.sampled_out += sampled_out;
-                    self.account.merged += sample.take_merged();
-                    out.extend(points);
-                }
+            self.release(at, clock, &mut ended.points);
+        }
+        self.ending = false;
+        self.account.exported += ended.points.len() as u64;
+        for (stage, state) in std::mem::take(&mut self.stages) {
+            if !ends(&stage) {
+                ended.kept.push((stage, state));
+            } else if let State::Fold(fold, _) = &state {
+                fold.put_folded(&mut ended.folded, clock);
             }
         }
-        self.account.exported += out.len() as u64;
-        self.fill(document, kept, raw, settings, created, folded);
-        self.cut_at = created;
-        out
+        ended
+    }
+
+    /// What stage `at` held at a swap that ends it, and the time that is stamped.
+    fn cut(&mut self, at: usize, now: u64) -> (Vec<Point>, u64) {
+        let (points, absorbed, stamp) = match &mut self.stages[at].1 {
+            State::Filter(_)
+            | State::Quantise(_)
+            | State::Histogram(_)
+            | State::Temporality(_)
+            | State::Transform(_) => return (Vec::new(), now),
+            State::Aggregate(aggregate, _) => {
+                let (points, absorbed, stamp) = aggregate.cut(now);
+                (points, aggregate.taken(absorbed), stamp)
+            }
+            State::Fold(fold, _) => match &mut fold.other {
+                None => return (Vec::new(), now),
+                Some(other) => {
+                    let (points, absorbed, stamp) = other.cut(now);
+                    (points, absorbed as i64, stamp)
+                }
+            },
+            State::Sample(sample) => {
+                let (points, sampled_out) = sample.cut(now);
+                self.account.sampled_out += sampled_out;
+                self.account.merged += sample.take_merged();
+                return (points, now);
+            }
+        };
+        self.account.merged += absorbed - points.len() as i64;
+        (points, stamp)
+    }
+
+    /// Goes on with another pipeline, and what of the one before is the same. `folded`: what stages that ended have
+    /// folded in what the arm writes.
+    pub fn begin(
+        &mut self,
+        document: Document,
+        ended: Ended,
+        raw: &Tracker,
+        settings: &Rc<Settings>,
+        folded: &Folded,
+    ) {
+        self.fill(document, ended.kept, raw, settings, ended.cut_at, folded);
     }
 
     /// Outputs that begin from here on start at `time` or later: until then they were another arm's.
@@ -360,6 +381,7 @@ impl Arm {
                         if waits {
                             let written = &mut histogram.written;
                             before = written.behind_rewrite(&point, &before, now, clock.expiry);
+                            before = histogram.behind(before);
                         }
                     }
                 }
@@ -390,7 +412,7 @@ impl Arm {
                         }
                         sample.meet(&point.identity, &before, clock);
                         let quiet = sample.quiet.as_mut().expect("asked just now");
-                        if quiet.holds_back(&point, &before, clock, derived) {
+                        if quiet.holds_back(&point, &before, clock, (derived, self.ending)) {
                             self.account.suppressed += 1;
                             sample.released.lives(&point.identity, now);
                             return;
@@ -404,7 +426,8 @@ impl Arm {
                     }
                     sample.weigh(&point.identity, weight);
                     sample.meet(&point.identity, &before, clock);
-                    let sampled = sample.take(&point, &before, now, derived);
+                    let how = (derived, self.ending);
+                    let sampled = sample.take(&point, &before, now, how);
                     self.account.sampled_out += sampled.sampled_out;
                     self.account.merged += sample.take_merged();
                     if sampled.as_it_came && sampled.pass.is_empty() {
@@ -454,6 +477,19 @@ impl Arm {
         self.run(at + 1, point, &before, clock, how, out);
     }
 
+    /// What stage `at` held goes on to the later stages.
+    fn emit_all(&mut self, at: usize, points: Vec<Point>, clock: Clock, out: &mut Vec<Point>) {
+        // What an aggregation writes at the end of its window is not from the future for that.
+        let derived = matches!(self.stages[at].1, State::Aggregate(..) | State::Fold(..));
+        for p in points {
+            let weight = match &self.stages[at].1 {
+                State::Sample(sample) => sample.weight_of(&p.identity),
+                _ => 1.0,
+            };
+            self.emit(at, p, clock, (derived, weight), out);
+        }
+    }
+
     /// Closes windows, stage by stage, and lets what they write go on.
     pub fn close(&mut self, clock: Clock, everything: bool) -> Vec<Point> {
         let mut out = Vec::new();
@@ -483,15 +519,7 @@ impl Arm {
                     points
                 }
             };
-            // What an aggregation writes at the end of its window is not from the future for that.
-            let derived = matches!(self.stages[at].1, State::Aggregate(..) | State::Fold(..));
-            for p in points {
-                let weight = match &self.stages[at].1 {
-                    State::Sample(sample) => sample.weight_of(&p.identity),
-                    _ => 1.0,
-                };
-                self.emit(at, p, clock, (derived, weight), &mut out);
-            }
+            self.emit_all(at, points, clock, &mut out);
             if let (State::Fold(fold, _), false) = (&mut self.stages[at].1, everything) {
                 fold.edge(clock.now);
             }

@@ -262,12 +262,25 @@ impl Histogram {
         if point.ended() {
             return point;
         }
-        match &mut point.data {
+        self.reduce(&mut point.data);
+        point
+    }
+
+    /// What is known behind the stage, where this is known of a series that it writes anew.
+    pub fn behind(&self, mut before: Before) -> Before {
+        if let Some(last) = &mut before.last {
+            self.clone().reduce(&mut last.data);
+        }
+        before
+    }
+
+    fn reduce(&mut self, data: &mut Data) {
+        match data {
             Data::Explicit(h) => {
                 let growing = h.bounds.windows(2).all(|w| w[0] < w[1]);
                 if !growing {
                     self.note("unfit");
-                    return point;
+                    return;
                 }
                 let declared = self.spec.bounds.clone().unwrap_or_default();
                 let kept: Vec<f64> = h
@@ -298,6 +311,5 @@ impl Histogram {
             }
             _ => {}
         }
-        point
     }
 }

@@ -55,8 +55,14 @@ impl Quiet {
     }
 
     /// Whether the point is held back. `derived`: an aggregation of the arm wrote it; then it is not
-    /// from the future.
-    pub fn holds_back(&mut self, point: &Point, before: &Before, at: Clock, derived: bool) -> bool {
+    /// from the future. `last`: of its series, where a swap ends the stage that wrote it.
+    pub fn holds_back(
+        &mut self,
+        point: &Point,
+        before: &Before,
+        at: Clock,
+        (derived, last): (bool, bool),
+    ) -> bool {
         let Clock { now, expiry } = at;
         let id = &point.identity;
         let mut known = self.known.remove(id).unwrap_or(Known {
@@ -68,7 +74,7 @@ impl Quiet {
             known.passed = None;
         }
         known.seen = now;
-        let silent = !point.ended() && self.says_nothing(&known, point, before);
+        let silent = !last && !point.ended() && self.says_nothing(&known, point, before);
         if !silent && !point.ended() && !matches!(point.data, Data::Nothing) {
             let newest = known.passed.is_none() || point.time >= known.time;
             if newest {

@@ -50,6 +50,8 @@ pub struct Sampled {
     pub sampled_out: u64,
     /// The point itself is none of this stage's business: it goes on behind `pass`.
     pub as_it_came: bool,
+    /// It waits now, or a newer one does.
+    pub held: bool,
 }
 
 impl Sample {
@@ -119,12 +121,27 @@ impl Sample {
         self.weights.insert(id.clone(), weight);
     }
 
-    /// Takes a point that this stage decides about.
-    pub fn take(&mut self, point: &Point, before: &Before, now: u64, derived: bool) -> Sampled {
+    /// Takes a point that this stage decides about. `last`: of its series, where a swap ends the stage that wrote it.
+    pub fn take(
+        &mut self,
+        point: &Point,
+        before: &Before,
+        now: u64,
+        (derived, last): (bool, bool),
+    ) -> Sampled {
+        let mut sampled = self.hold(point, before, now, derived);
+        if last && sampled.held {
+            sampled.pass.extend(self.let_go(&point.identity));
+        }
+        sampled
+    }
+
+    fn hold(&mut self, point: &Point, before: &Before, now: u64, derived: bool) -> Sampled {
         let mut sampled = Sampled {
             pass: Vec::new(),
             sampled_out: 0,
             as_it_came: false,
+            held: false,
         };
         if self.spec.fraction.is_some() {
             sampled.sampled_out = 1;
@@ -164,6 +181,7 @@ impl Sample {
             }
             end = open;
         }
+        sampled.held = true;
         let waits = self.held.get(&end).and_then(|window| window.get(id));
         if let (true, Some(waits)) = (is_delta, waits) {
             match waits.plus(point) {

@@ -107,6 +107,11 @@ impl Tracker {
         all
     }
 
+    /// Whether anything is known of a series.
+    pub fn knows(&self, id: &Identity) -> bool {
+        self.known.contains_key(id) || self.gone.contains(id)
+    }
+
     /// A series comes to a stage that holds points back. Whoever reads what the stage lets go starts
     /// from what was known of the series when it first came (or came again after its expiry).
     /// `waits`: points of it wait in the stage.

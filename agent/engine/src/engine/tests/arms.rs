@@ -209,6 +209,32 @@ fn a_panic_ends_the_candidate_alone_and_in_a_split_the_baseline_takes_over() {
 }
 
 #[test]
+fn a_panic_where_a_swap_ends_the_candidate_ends_it_alone() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let chain = "[{id: a, aggregate: {match: {metric: c}, without: [k], rename: x}}, {id: b, aggregate: {match: {metric: x}, by: []}}]";
+    let held = stages("[{id: h, aggregate: {match: {}, without: [k]}}]");
+    let mut engine = engine(arms(held, stages(chain), Division::Shadow));
+    engine.feed(&keys(100, 10), 10 * S).unwrap();
+    engine.candidate.as_mut().unwrap().panics_at = Some(23 * S);
+    let swapped = engine.swap(Plan::pass_through(), 23 * S);
+    std::panic::set_hook(hook);
+    assert_eq!((swapped.points, swapped.shadow_points), (1, 0));
+    let report = engine.cut();
+    balanced(&report.baseline);
+    let [candidate] = &report.ended[..] else {
+        panic!("{report:?}");
+    };
+    balanced(candidate);
+    assert_eq!((candidate.panics, candidate.ledger.held), (1, 0));
+    // A hundred were merged into the one that was under way.
+    assert_eq!(
+        (candidate.ledger.merged, candidate.ledger.dropped["panic"]),
+        (99, 1)
+    );
+}
+
+#[test]
 fn an_output_that_meets_a_passing_series_of_its_identity_is_counted() {
     let fold = "[{id: a, aggregate: {match: {metric: c, attributes: {k: '*'}}, without: [k], interval: 10s}}]";
     let mut engine = engine(alone(stages(fold)));
