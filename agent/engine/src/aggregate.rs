@@ -314,7 +314,7 @@ impl Aggregation {
         self.close_with(Closing::Due, now, Vec::new(), written);
     }
 
-    /// Closes every window, each stamped with its own end: a drain, or the end of a capture.
+    /// Closes every window, each stamped with its own end: the end of a capture.
     pub fn close_all(&mut self, now: Nanos, written: &mut Written) {
         self.close_with(Closing::All, now, Vec::new(), written);
     }

@@ -180,7 +180,7 @@ impl Engine {
         self.emitted(outs)
     }
 
-    /// Closes every window, whatever its end: a drain, or the end of a capture.
+    /// Closes every window, whatever its end: the end of a capture.
     pub fn finish(&mut self, now: Nanos) -> Emitted {
         self.advance(now);
         let outs = self.close(Closing::All, self.now, &mut Hands::default());

@@ -188,7 +188,7 @@ impl Arm {
             else {
                 continue;
             };
-            // What a drain writes may lie ahead of now; it is not from the future for that.
+            // What the end of a capture writes may lie ahead of now; it is not from the future for that.
             let now = match origin {
                 Origin::Merged => at.now.max(point.time),
                 Origin::Received | Origin::Released => at.now,

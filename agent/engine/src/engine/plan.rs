@@ -14,8 +14,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 impl Engine {
-    /// Runs another plan from here on. Changed aggregations write a last point stamped `now`;
-    /// unchanged stages keep their state; known series are never baselined.
+    /// Runs another plan from here on. What changed stages hold goes through the later stages of the old plan, open
+    /// windows stamped `now`; unchanged stages keep their state; known series are never baselined.
     pub fn swap(&mut self, plan: Arc<Plan>, now: Nanos) -> Emitted {
         self.advance(now);
         self.swap_by(plan, self.now, &mut Hands::default())
