@@ -259,9 +259,9 @@ impl Every {
             *tally.counts.entry(NOT_ADDED).or_default() += 1;
         }
         if ended || alone || arrival.new_epoch {
-            let waited = self.let_go(ticket.slot, tally);
+            let waited = self.let_go(ticket.slot, tally) || arrival.last;
             if (ended || alone) && waited {
-                // Behind what waited: a later stage must not hear of an end first.
+                // Behind what waited, or was let go just now: a later stage must not hear of an end first.
                 self.let_go_behind(ticket.slot, point.body);
                 return Took::Held;
             }
