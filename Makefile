@@ -14,7 +14,7 @@ demo: ## the whole story on this machine, within three minutes after the build; 
 test: ## everything CI runs
 	scripts/test
 
-test-long: ## an hour or so: 8 000 generated cases a property, simulated experiments (benches/results/judge.md), a flood of series, a soak beside fuzzing
+test-long: ## an hour and a half: 8 000 generated cases a property, simulated experiments (benches/results/judge.md), a flood of series, a soak beside fuzzing
 	scripts/test-long
 
 bench: ## whole processes beside a Collector, ratios, memory a series, instruction counts, the captures
