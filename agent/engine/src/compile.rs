@@ -92,9 +92,14 @@ fn build(document: Document) -> Result<Arc<Pipeline>, Vec<Problem>> {
         protect.extend(Matcher::compile(rule, &path, &mut problems));
     }
     let mut stages = Vec::with_capacity(document.spec.stages.len());
+    let mut longest = 0;
     for (index, stage) in document.spec.stages.iter().enumerate() {
         let path = format!("spec.stages[{index}]");
-        stages.extend(Stage::compile(stage, &path, &mut problems));
+        if let Some(mut stage) = Stage::compile(stage, &path, &mut problems) {
+            stage.wait_for(longest);
+            longest = longest.max(stage.waits().1);
+            stages.push(stage);
+        }
     }
     if !problems.is_empty() {
         return Err(problems);

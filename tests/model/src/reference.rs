@@ -126,7 +126,9 @@ pub struct Model {
 
 /// Reads a document; the model is only given valid ones.
 pub fn read(document: &str) -> Document {
-    serde_yaml::from_str(document).expect("a valid pipeline document")
+    let mut document: Document = serde_yaml::from_str(document).expect("a valid pipeline document");
+    document.wait_for_those_before();
+    document
 }
 
 impl Model {

@@ -11,8 +11,8 @@ use xxhash_rust::xxh3::xxh3_64;
 pub struct Stage {
     /// `spec.stages[].id`.
     pub id: String,
-    /// The canonical form of the stage, its id included. A stage keeps its state over a swap if the
-    /// new plan holds a stage of the same fingerprint.
+    /// The canonical form of the stage, its id included, and how long it waits where that is for stages before it. A
+    /// stage keeps its state over a swap if the new plan holds a stage of the same fingerprint.
     pub fingerprint: String,
     /// What it does.
     pub action: Action,
@@ -206,6 +206,31 @@ impl Stage {
             fingerprint: stage.canonical(),
             action,
         })
+    }
+
+    /// Its windows stay open at least as long as those of the stages before it, `longest`: what these write when they
+    /// close would be late else.
+    pub(super) fn wait_for(&mut self, longest: Nanos) {
+        let own = match &mut self.action {
+            Action::Aggregate(aggregate) => &mut aggregate.lateness,
+            Action::Fold(fold) => {
+                if let Some(merge) = &mut fold.merge {
+                    merge.aggregate.lateness = merge.aggregate.lateness.max(longest);
+                }
+                &mut fold.lateness
+            }
+            Action::Sample(sample) => match &mut sample.method {
+                Method::Every { lateness, .. } => lateness,
+                Method::Fraction { .. } | Method::Quiet { .. } => return,
+            },
+            Action::Filter(Filter::Entities(filter)) => &mut filter.lateness,
+            Action::Filter(_) | Action::Rewrite(_) | Action::Transform(_) => return,
+        };
+        if *own < longest {
+            *own = longest;
+            self.fingerprint.push(' ');
+            self.fingerprint.push_str(&longest.to_string());
+        }
     }
 
     /// Length of its windows and how long they wait after their end; 0 where there are none.

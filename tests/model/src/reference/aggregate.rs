@@ -1,6 +1,6 @@
 //! The aggregate stage: inputs feed outputs, outputs write once a window.
 
-use super::document::{self, Function, duration};
+use super::document::{self, Function, LATENESS, duration};
 use super::identity::{Identity, Kind, Temporality, Val, sort};
 use super::matcher;
 use super::number::Num;
@@ -69,11 +69,17 @@ pub struct Aggregate {
 
 impl Aggregate {
     /// `created`: the swap that made it, 0 at the start.
-    pub fn new(spec: &document::Aggregate, settings: Rc<Settings>, created: u64) -> Aggregate {
+    /// It waits no shorter than `patience`.
+    pub fn new(
+        spec: &document::Aggregate,
+        settings: Rc<Settings>,
+        created: u64,
+        patience: u64,
+    ) -> Aggregate {
         let time = |text: &Option<String>, default| text.as_deref().map_or(default, duration);
         Aggregate {
             interval: time(&spec.interval, 60_000_000_000),
-            lateness: time(&spec.lateness, 5_000_000_000),
+            lateness: time(&spec.lateness, LATENESS).max(patience),
             expiry: expiry(spec),
             spec: spec.clone(),
             settings,

@@ -43,6 +43,30 @@ pub struct Stage {
     pub topk: Option<Topk>,
     pub limit: Option<Limit>,
     pub transform: Option<Transform>,
+    /// The longest lateness of the stages before it, in ns: it waits as long.
+    #[serde(skip)]
+    pub patience: u64,
+}
+
+/// What a stage with windows waits that does not say how long.
+pub const LATENESS: u64 = 5_000_000_000;
+
+impl Document {
+    /// Tells each stage how long those before it wait.
+    pub fn wait_for_those_before(&mut self) {
+        let mut longest = 0;
+        for stage in &mut self.spec.stages {
+            stage.patience = longest;
+            let said = match (&stage.aggregate, &stage.topk, &stage.limit, &stage.sample) {
+                (Some(aggregate), ..) => &aggregate.lateness,
+                (_, Some(topk), ..) => &topk.lateness,
+                (_, _, Some(limit), _) => &limit.lateness,
+                (.., Some(sample)) if sample.every.is_some() => &None,
+                _ => continue,
+            };
+            longest = longest.max(said.as_deref().map_or(LATENESS, duration));
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]

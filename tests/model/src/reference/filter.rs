@@ -22,8 +22,15 @@ pub struct Filter {
 }
 
 impl Filter {
-    pub fn new(spec: &document::Filter, created: u64, began: u64, source: &Tracker) -> Filter {
-        let idle = || Idle::new(spec, created, began);
+    /// Its windows wait no shorter than `patience`.
+    pub fn new(
+        spec: &document::Filter,
+        created: u64,
+        began: u64,
+        patience: u64,
+        source: &Tracker,
+    ) -> Filter {
+        let idle = || Idle::new(spec, created, began, patience);
         Filter {
             idle: spec.drop_when.is_some().then(idle),
             spec: spec.clone(),

@@ -2,7 +2,7 @@
 
 use super::aggregate::{Aggregate, Fate, unusable};
 use super::arm::Clock;
-use super::document::{self, Function, Stage, duration};
+use super::document::{self, Function, LATENESS, Stage, duration};
 use super::epoch::{Epoch, Wrote};
 use super::folded::Folded;
 use super::identity::{Identity, Kind, Temporality, Val};
@@ -108,7 +108,7 @@ impl Fold {
                     let mut keys = topk.entity.clone();
                     keys.extend(without);
                     let spec = spec(times, gauges, None, Some(keys));
-                    Aggregate::new(&spec, settings.clone(), created)
+                    Aggregate::new(&spec, settings.clone(), created, stage.patience)
                 });
                 if let Some(other) = &mut other {
                     other.mark = Some(("phoenix.other".into(), Val::Str(stage.id.clone())));
@@ -120,7 +120,7 @@ impl Fold {
                 let times = (&limit.interval, &limit.lateness, &limit.expiry);
                 let keep = limit.overflow.clone().unwrap_or_default().keep;
                 let spec = spec(times, Function::Sum, Some(keep), None);
-                let mut other = Aggregate::new(&spec, settings.clone(), created);
+                let mut other = Aggregate::new(&spec, settings.clone(), created, stage.patience);
                 other.mark = Some(("otel.metric.overflow".into(), Val::Bool(true)));
                 (Decide::Limit(limit.clone()), times, Some(other))
             }
@@ -131,7 +131,7 @@ impl Fold {
             id: stage.id.clone(),
             decide,
             interval,
-            lateness: time(times.1, 5_000_000_000),
+            lateness: time(times.1, LATENESS).max(stage.patience),
             expiry: time(times.2, 300_000_000_000),
             closed: created / interval * interval,
             created,

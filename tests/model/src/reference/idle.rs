@@ -1,6 +1,6 @@
 //! The filter of whole entities: idle ones are dropped, from one window's edge to the next.
 
-use super::document::{self, duration};
+use super::document::{self, LATENESS, duration};
 use super::filter::has_value;
 use super::identity::{Identity, Kind, Temporality, put_value};
 use super::matcher;
@@ -9,8 +9,6 @@ use super::progress::{Amount, Step, amount, step};
 use super::tracker::{Before, finite};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-
-const LATENESS: u64 = 5_000_000_000;
 
 /// The values of an entity's keys.
 type Entity = Vec<u8>;
@@ -37,6 +35,7 @@ pub struct Idle {
     spec: document::Filter,
     keys: Vec<String>,
     interval: u64,
+    lateness: u64,
     windows: usize,
     began: u64,
     known: BTreeMap<Entity, Known>,
@@ -45,7 +44,7 @@ pub struct Idle {
 }
 
 impl Idle {
-    pub fn new(spec: &document::Filter, created: u64, began: u64) -> Idle {
+    pub fn new(spec: &document::Filter, created: u64, began: u64, patience: u64) -> Idle {
         let interval = spec.interval.as_deref().map_or(60_000_000_000, duration);
         let lasting = spec.lasting.as_deref().map_or(300_000_000_000, duration);
         let mut keys = spec.entity.clone().expect("an entity");
@@ -54,6 +53,7 @@ impl Idle {
             spec: spec.clone(),
             keys,
             interval,
+            lateness: LATENESS.max(patience),
             windows: (lasting / interval) as usize,
             began,
             known: BTreeMap::new(),
@@ -141,7 +141,7 @@ impl Idle {
             return;
         }
         let late = point.time <= self.edge;
-        let window = if late || point.time > now + LATENESS {
+        let window = if late || point.time > now + self.lateness {
             now.max(self.edge + 1)
         } else {
             point.time
@@ -172,7 +172,7 @@ impl Idle {
 
     /// Windows that are due close.
     pub fn close(&mut self, now: u64) {
-        let due = now.saturating_sub(LATENESS) / self.interval * self.interval;
+        let due = now.saturating_sub(self.lateness) / self.interval * self.interval;
         while let Some((end, cells)) = self.open.pop_first() {
             if end > due {
                 self.open.insert(end, cells);

@@ -3,7 +3,7 @@
 
 use super::Counts;
 use super::arm::Clock;
-use super::document::{self, duration};
+use super::document::{self, LATENESS, Stage, duration};
 use super::identity::{Identity, Kind, Temporality};
 use super::matcher;
 use super::point::Point;
@@ -13,14 +13,13 @@ use super::tracker::{Before, Tracker, finite};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-const LATENESS: u64 = 5_000_000_000;
-
 /// One sample stage with its state.
 #[derive(Debug, Clone)]
 pub struct Sample {
     id: String,
     spec: document::Sample,
     every: u64,
+    lateness: u64,
     closed: u64,
     held: BTreeMap<u64, BTreeMap<Rc<Identity>, Held>>,
     pub counts: Counts,
@@ -55,12 +54,13 @@ pub struct Sampled {
 }
 
 impl Sample {
-    pub fn new(id: &str, spec: &document::Sample, created: u64, source: &Tracker) -> Sample {
+    pub fn new(stage: &Stage, spec: &document::Sample, created: u64, source: &Tracker) -> Sample {
         let every = spec.every.as_deref().map_or(0, duration);
         Sample {
-            id: id.into(),
+            id: stage.id.clone(),
             spec: spec.clone(),
             every,
+            lateness: LATENESS.max(stage.patience),
             closed: created.checked_div(every).map_or(0, |n| n * every),
             released: source.clone(),
             held: BTreeMap::new(),
@@ -170,7 +170,7 @@ impl Sample {
         let grid = |time: u64| time.div_ceil(self.every).saturating_mul(self.every);
         let mut end = grid(point.time);
         let open = grid(now).max(self.closed + self.every);
-        if !derived && point.time > now + LATENESS {
+        if !derived && point.time > now + self.lateness {
             self.note("future");
             end = open;
         } else if end <= self.closed {
@@ -261,7 +261,7 @@ impl Sample {
         if self.every == 0 {
             return Vec::new();
         }
-        let due = now.saturating_sub(LATENESS) / self.every * self.every;
+        let due = now.saturating_sub(self.lateness) / self.every * self.every;
         let mark = if everything { u64::MAX } else { due };
         let mut all = Vec::new();
         while let Some((end, points)) = self.held.pop_first() {
