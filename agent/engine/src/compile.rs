@@ -11,7 +11,7 @@ mod scope;
 mod stages;
 mod transform;
 mod uniqueness;
-mod unranked;
+mod unmeasured;
 
 pub use filter::{Decision, Entities, Filter, Rule, Rules};
 pub use fold::{Decide, Fold, Limit, Mark, Merge, Topk};
@@ -25,7 +25,7 @@ pub(crate) use transform::any_value;
 pub(crate) use transform::key_value;
 pub use transform::{Change, Merged, NewName, Normalise, Piece, Replace, Step, Transform};
 
-use crate::document::{Document, Matcher, Problem};
+use crate::document::{Document, Match, Matcher, Problem};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -67,7 +67,8 @@ pub fn compile(text: &str) -> Result<Arc<Pipeline>, Vec<Problem>> {
         true => &[],
         false => &draft.document.spec.protect[..],
     };
-    problems.extend(unranked::find(&stages, protect));
+    problems.extend(protects_all(protect));
+    problems.extend(unmeasured::find(&stages, protect));
     // Nor whether it would have added up what a transform before it makes one.
     let behind = |(place, ..): &&(usize, _, _)| wrong.last().is_none_or(|last| place > last);
     let stages: Vec<_> = stages.iter().filter(behind).copied().collect();
@@ -76,6 +77,15 @@ pub fn compile(text: &str) -> Result<Arc<Pipeline>, Vec<Problem>> {
         return Err(problems);
     }
     build(draft.document)
+}
+
+/// A rule of `protect` that leaves the stages nothing to do.
+fn protects_all(protect: &[Match]) -> Option<Problem> {
+    let index = protect.iter().position(Match::is_any)?;
+    Some(Problem::new(
+        format!("spec.protect[{index}]"),
+        "it holds every series, and what is protected passes every stage untouched: name what must stay as it is",
+    ))
 }
 
 /// Index of the stage that a problem is in.

@@ -174,6 +174,16 @@ pub(crate) enum Never {
 }
 
 impl Match {
+    /// Whether every series meets it.
+    pub(crate) fn is_any(&self) -> bool {
+        let every = |names: &Patterns| names.texts().iter().any(|text| text == "*");
+        let others = Match {
+            metric: None,
+            ..self.clone()
+        };
+        others == Match::default() && self.metric.as_ref().is_none_or(every)
+    }
+
     /// Why its conditions exclude each other.
     pub(crate) fn never(&self) -> Option<Never> {
         let none = |wanted: &[MetricType]| {

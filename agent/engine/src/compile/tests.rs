@@ -94,7 +94,7 @@ fn aggregations_that_cannot_meet_are_let_through() {
     );
     overlap(
         "{match: {type: sum}, by: [a]}",
-        "{match: {type: gauge}, by: [a]}",
+        "{match: {type: gauge}, by: [a], function: sum}",
         false,
     );
     overlap(
@@ -117,14 +117,14 @@ fn what_is_extracted_of_summaries_has_names_that_can_meet() {
     overlap(extracted, "{match: {metric: rpc.max}, by: [a]}", false);
     overlap(
         extracted,
-        "{match: {metric: rpc.count, type: gauge}, by: [a]}",
+        "{match: {metric: rpc.count, type: gauge}, by: [a], function: sum}",
         true,
     );
     let summaries = "{match: {metric: rpc, type: summary}, by: [a], summary: sum_count}";
     overlap(summaries, "{match: {metric: rpc}, by: [a]}", false);
     overlap(
         summaries,
-        "{match: {metric: rpc.count, type: gauge}, by: [a]}",
+        "{match: {metric: rpc.count, type: gauge}, by: [a], function: sum}",
         false,
     );
 }
@@ -310,6 +310,48 @@ fn a_stage_is_known_again_by_its_fingerprint() {
 }
 
 #[test]
+fn a_stage_waits_as_long_as_those_before_it_and_is_another_then() {
+    let filter = "filter: {match: {}, entity: [k], drop_when: [{metric: m, below: 1}], for: 1m}";
+    let behind = [
+        "aggregate: {match: {metric: b}, by: [x], lateness: 2s}",
+        "topk: {entity: [k], rank: {metric: m, by: value}, k: 1, lateness: 2s}",
+        "limit: {series: 9}",
+        "sample: {match: {metric: b}, every: 60s}",
+        filter,
+    ];
+    for stage in behind {
+        let alone = |first: &str| {
+            pipeline(&[first, stage]).unwrap().stages[1]
+                .fingerprint
+                .clone()
+        };
+        let waits = |lateness: &str| {
+            alone(&format!(
+                "aggregate: {{match: {{metric: a}}, by: [x], lateness: {lateness}}}"
+            ))
+        };
+        assert_eq!(waits("1s"), waits("0s"), "{stage}");
+        assert_ne!(waits("6s"), waits("1s"), "{stage}");
+        assert_ne!(waits("7s"), waits("6s"), "{stage}");
+    }
+    let stages = [
+        "aggregate: {match: {metric: a}, by: [x], lateness: 30s}",
+        "topk: {entity: [k], rank: {metric: m, by: value}, k: 1}",
+        "sample: {match: {metric: b}, every: 60s}",
+        filter,
+        "aggregate: {match: {metric: b}, by: [x], lateness: 40s}",
+    ];
+    let pipeline = pipeline(&stages).unwrap();
+    let waits: Vec<u64> = pipeline
+        .stages
+        .iter()
+        .map(|stage| stage.waits().1)
+        .collect();
+    let seconds = |n: u64| n * 1_000_000_000;
+    assert_eq!(waits, [30, 30, 30, 0, 40].map(seconds));
+}
+
+#[test]
 fn a_split_must_not_divide_the_entities_of_a_filter() {
     let of = |entity: &str| {
         let stage = format!(
@@ -347,6 +389,8 @@ fn a_gate_before_what_adds_up_gauges_is_refused_only_where_it_surely_holds_them_
     let all = "sample: {match: {}, unchanged: true}";
     assert_eq!(at(all, sum), refused);
     assert_eq!(paths(&[all, "quantise: {match: {}}", sum]), refused);
+    let every = "sample: {match: {}, every: 2m}";
+    assert_eq!(at(every, sum), ["spec.stages[0].sample.every"]);
     for function in ["mean", "count"] {
         let renamed = format!(
             "aggregate: {{match: {{}}, by: [k], function: {function}, rename: '{{name}}.x'}}"
@@ -370,7 +414,8 @@ fn a_gate_before_what_adds_up_gauges_is_refused_only_where_it_surely_holds_them_
         "sample: {match: {}, unchanged: true, heartbeat: 60s}",
         "sample: {match: {type: sum}, unchanged: true}",
         "sample: {match: {temporality: cumulative}, unchanged: true}",
-        "sample: {match: {}, every: 5m}",
+        "sample: {match: {}, every: 60s}",
+        "sample: {match: {type: sum}, every: 5m}",
     ] {
         assert!(at(gate, sum).is_empty(), "{gate}");
     }
@@ -450,6 +495,59 @@ fn a_rank_is_refused_only_where_it_surely_is_never_measured() {
     assert!(paths(&["filter: {drop: [{metric: cpu}]}", renamed, cpu]).is_empty());
     let own = "topk: {entity: [phoenix.node], k: 1, rank: {metric: cpu, by: rate}}";
     assert!(paths(&["aggregate: {match: {}, by: []}", own]).is_empty());
+}
+
+#[test]
+fn what_a_stage_goes_by_is_refused_only_where_it_surely_never_comes() {
+    let drops = "filter: {drop: [{metric: m}]}";
+    let merges = "aggregate: {match: {}, without: [pid], function: sum}";
+    let counters = "aggregate: {match: {type: sum}, without: [pid]}";
+    let idle =
+        "filter: {match: {metric: other}, entity: [pid], drop_when: [{metric: m, below: 1}]}";
+    let busy = "filter: {match: {}, entity: [pid], drop_when: [{metric: m, type: sum, by: rate, below: 1}]}";
+    let load = "topk: {entity: [pid], rank: {metric: r, by: value}, bands: {load: {metric: m, by: value}, \
+                steps: [{above: 0, k: 1}]}}";
+    let share = "sample: {match: {}, fraction: 0.1, entity: [pid]}";
+    let budget = "limit: {series: 9, per: {attribute: pid}}";
+    for (before, stage, field) in [
+        (drops, idle, "filter.drop_when[0]"),
+        (drops, load, "topk.bands.load"),
+        (merges, idle, "filter.drop_when[0]"),
+        (merges, share, "sample.entity"),
+        (merges, budget, "limit.per"),
+        (counters, busy, "filter.drop_when[0]"),
+    ] {
+        let path = format!("spec.stages[1].{field}");
+        assert_eq!(paths(&[before, stage]), [path], "{before} {stage}");
+        assert_eq!(
+            paths(&[stage, before]),
+            Vec::<String>::new(),
+            "{stage} {before}"
+        );
+    }
+    for (before, stage) in [
+        // What is dropped before them is nothing to share out.
+        (drops, share),
+        (drops, budget),
+        // Gauges pass.
+        (counters, idle),
+        (counters, share),
+        (counters, budget),
+        (
+            merges,
+            "limit: {match: {type: summary}, series: 9, per: {attribute: pid}}",
+        ),
+        (
+            "filter: {drop: [{metric: m, attributes: {pid: \"1\"}}]}",
+            load,
+        ),
+    ] {
+        assert_eq!(
+            paths(&[before, stage]),
+            Vec::<String>::new(),
+            "{before} {stage}"
+        );
+    }
 }
 
 #[test]

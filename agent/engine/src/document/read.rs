@@ -300,7 +300,7 @@ impl Reader {
             ),
             Ok(Pattern::Regex(_)) => return Some(text),
             Ok(_) if is_name && !can_be_name(&text) => {
-                let slashed = format!("/{text}/");
+                let slashed = format!("/{}/", text.trim_start_matches('/'));
                 let meant = Pattern::parse(&slashed).map_or("/regex/".into(), |_| slashed);
                 self.problem(
                     path,

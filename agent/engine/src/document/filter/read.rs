@@ -10,10 +10,23 @@ impl Reader {
         if let Node::Map(entries) = node
             && entries.iter().any(|(key, _)| key == "drop_when")
         {
+            let rules = entries
+                .iter()
+                .any(|(key, _)| key == "drop" || key == "keep");
+            if rules {
+                self.problem(
+                    path,
+                    "a filter has `drop`, `keep` or `drop_when`, one of them: make it two stages",
+                );
+                return None;
+            }
             return self.entities(node, path).map(Filter::Entities);
         }
         let fields = self.fields_or(node, path, &["drop", "keep"], |key| match key {
             "match" | "rules" => Some("write `drop`".into()),
+            "for" | "interval" | "entity" => {
+                Some("it belongs to `drop_when`: make it two stages".into())
+            }
             _ => CONDITIONS
                 .contains(&key)
                 .then(|| format!("it is a condition: write `drop: [ {{ {key}: ... }} ]`")),
@@ -84,7 +97,6 @@ impl Reader {
             ("every", "interval"),
             ("during", "for"),
             ("when", "drop_when"),
-            ("drop", "drop_when"),
         ];
         let fields = self.fields(node, path, &known, &instead)?;
         let matches = self.matched(&fields);

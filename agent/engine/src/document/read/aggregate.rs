@@ -84,6 +84,7 @@ impl Reader {
         self.output_names(&aggregate, &fields);
         self.gauge_functions(&aggregate, &fields);
         self.originals(&aggregate, &fields);
+        self.nothing_to_merge(&aggregate, path);
         Some(aggregate)
     }
 
@@ -212,6 +213,24 @@ impl Reader {
                     ),
                 );
             }
+        }
+    }
+
+    /// Gauges without a function pass as they are, and summaries that are not extracted.
+    fn nothing_to_merge(&mut self, aggregate: &Aggregate, path: &str) {
+        let functions = aggregate.function.is_some() || !aggregate.functions.is_empty();
+        let passes = |of: &MetricType| match of {
+            MetricType::Gauge => !functions,
+            MetricType::Summary => aggregate.summary.is_none(),
+            _ => false,
+        };
+        let types = &aggregate.matches.types;
+        if !types.is_empty() && types.iter().all(passes) {
+            self.problem(
+                path,
+                "the stage changes nothing: gauges need a `function` (sum, min, max, last, mean or count) to be merged, \
+                 summaries `summary: sum_count`",
+            );
         }
     }
 

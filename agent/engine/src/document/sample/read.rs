@@ -146,6 +146,16 @@ impl Reader {
             ("percent", "relative"),
             ("ratio", "relative"),
         ];
+        if !matches!(node, Node::Map(_)) {
+            self.problem(
+                path,
+                format!(
+                    "expected `{{ absolute: 0.5 }}` or `{{ relative: 0.05 }}`, found {}",
+                    node.what()
+                ),
+            );
+            return None;
+        }
         let fields = self.fields(node, path, &known, &instead)?;
         let [absolute, relative] =
             known.map(|key| fields.get(key).map(|node| (node, fields.path(key))));
