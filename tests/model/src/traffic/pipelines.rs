@@ -448,6 +448,9 @@ fn topk(i: usize, rng: &mut ChaCha8Rng) -> String {
         "{ metric: [load, queue], by: value }",
         "[ { metric: [bytes, events], by: rate }, { metric: load, by: value, weight: 3 } ]",
         "[ { metric: [latency, wait, size, burst], by: rate, weight: 0.5 }, { metric: \"*\", by: value } ]",
+        "{ metric: requests, attributes: { route: \"*\" }, by: rate }",
+        "{ metric: \"*\", attributes: { method: GET, customer: { exists: false } }, by: rate }",
+        "[ { metric: \"*\", attributes: { route: /a }, by: rate }, { metric: load, attributes: { process.pid: \"10?\" }, by: value, weight: 2 } ]",
     ]
     .choose(rng)
     .expect("one");
@@ -457,6 +460,8 @@ fn topk(i: usize, rng: &mut ChaCha8Rng) -> String {
         "k: 1, hysteresis: 1",
         "bands: { load: { metric: load, by: value }, steps: [ { above: 0, k: 2 }, { above: 5, k: 1 } ] }",
         "bands: { load: { metric: requests, by: rate, function: sum }, steps: [ { above: 0, k: 1 }, { above: 1, k: 3 } ] }",
+        "bands: { load: { metric: load, attributes: { route: \"*\" }, by: value, function: mean }, steps: [ { above: 0, k: 1 }, { above: 60, k: 2 } ] }",
+        "bands: { load: { metric: [requests, events, latency], attributes: { method: [GET, PUT] }, by: rate, function: mean }, steps: [ { above: 0, k: 2 }, { above: 0.7, k: 1 } ] }",
     ]
     .choose(rng)
     .expect("one");
@@ -479,7 +484,9 @@ fn topk(i: usize, rng: &mut ChaCha8Rng) -> String {
         "",
         ", other: false",
         ", other: mean",
+        ", other: min",
         ", other: max",
+        ", other: last",
         ", other: { without: [customer] }",
     ]
     .choose(rng)
