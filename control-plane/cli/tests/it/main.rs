@@ -4,6 +4,7 @@
 
 mod actor;
 mod commands;
+mod control_plane_template;
 mod experiments;
 mod prices;
 mod replay;
