@@ -67,7 +67,10 @@ pub fn compile(text: &str) -> Result<Arc<Pipeline>, Vec<Problem>> {
         true => &[],
         false => &draft.document.spec.protect[..],
     };
-    problems.extend(protects_all(protect));
+    let whole = protects_all(protect);
+    // Told once, not again of each stage.
+    let protect = if whole.is_some() { &[] } else { protect };
+    problems.extend(whole);
     problems.extend(unmeasured::find(&stages, protect));
     // Nor whether it would have added up what a transform before it makes one.
     let behind = |(place, ..): &&(usize, _, _)| wrong.last().is_none_or(|last| place > last);

@@ -163,13 +163,15 @@ pub fn case(seed: u64, wanted: Wanted, features: &mut Features) -> Case {
     if wanted.swaps || wanted.arms {
         pipelines.push(Parts::default());
         pipelines.push(pipeline(wanted.menu, rng));
-        // One that shares stages with the first.
-        let mut changed = pipelines[0].clone();
-        let other = pipeline(wanted.menu, rng);
-        changed.stages.truncate(1);
-        let others = other.stages.into_iter().skip(1);
-        others.for_each(|stage| changed.add(stage));
-        pipelines.push(changed);
+        // One that shares stages with the first: its first, or those behind it.
+        let (mut front, mut behind) = (pipelines[0].clone(), pipeline(wanted.menu, rng));
+        if seed % 2 == 1 {
+            std::mem::swap(&mut front.stages, &mut behind.stages);
+        }
+        front.stages.truncate(1);
+        let behind = behind.stages.into_iter().skip(1);
+        behind.for_each(|stage| front.add(stage));
+        pipelines.push(front);
     }
     let scope = match wanted.scopes {
         true => fleet::some_metrics(rng),

@@ -1,9 +1,9 @@
-//! Finds a `deadband`, `unchanged` or `every` that holds back what a later aggregation adds up window by window: a
+//! Finds a `deadband` or `unchanged` that holds back what a later aggregation adds up window by window: a
 //! series that is held back for longer than a window is missing in it.
 
 use super::Functions;
 use crate::document::{
-    Action, Aggregate, Condition, Function, Match, MetricType, Patterns, Problem, Sample, Span,
+    Action, Aggregate, Condition, Function, Match, MetricType, Patterns, Problem, Sample,
     Temporality, same,
 };
 use crate::matcher::pattern::Pattern;
@@ -29,13 +29,13 @@ pub(super) fn find(stages: &[(usize, &str, &Action)]) -> Vec<Problem> {
                 Action::Sample(sample) => {
                     if let Some(what) = missing(sample, aggregate) {
                         let interval = aggregate.interval;
-                        let (key, span) = held_for(sample);
                         problems.push(Problem::new(
-                            format!("spec.stages[{at}].sample.{key}"),
+                            format!("spec.stages[{at}].sample.heartbeat"),
                             format!(
-                                "{what} can be held back for {span}, and `{id}` (spec.stages[{index}]) adds up what speaks \
-                                 in {interval}: what is held back would be missing there. Put this stage behind it, or \
-                                 write `{key}: {interval}` or less"
+                                "{what} can be held back for {}, and `{id}` (spec.stages[{index}]) adds up what speaks in \
+                                 {interval}: what is held back would be missing there. Put this stage behind it, or write \
+                                 `heartbeat: {interval}` or less",
+                                sample.heartbeat
                             ),
                         ));
                     }
@@ -49,19 +49,10 @@ pub(super) fn find(stages: &[(usize, &str, &Action)]) -> Vec<Problem> {
     problems
 }
 
-/// How long a series can be silent behind the gate, and the field that says it.
-fn held_for(gate: &Sample) -> (&'static str, Span) {
-    match gate.every {
-        Some(every) => ("every", every),
-        None => ("heartbeat", gate.heartbeat),
-    }
-}
-
 /// What the gate surely holds back of what the aggregation adds up.
 fn missing(gate: &Sample, aggregate: &Aggregate) -> Option<&'static str> {
     let quiet = gate.unchanged || gate.deadband.is_some();
-    let holds = (quiet || gate.every.is_some()) && held_for(gate).1 > aggregate.interval;
-    if !holds || !meet(&gate.matches, &aggregate.matches) {
+    if !quiet || gate.heartbeat <= aggregate.interval || !meet(&gate.matches, &aggregate.matches) {
         return None;
     }
     let both = [&gate.matches, &aggregate.matches];
@@ -79,8 +70,7 @@ fn missing(gate: &Sample, aggregate: &Aggregate) -> Option<&'static str> {
     let delta = both
         .iter()
         .any(|m| m.temporality == Some(Temporality::Delta));
-    // Its latest value counts for twice the time between its points, and `every` is that time.
-    (quiet && may_be(MetricType::Sum) && falls && !delta).then_some("a sum that is not monotonic")
+    (may_be(MetricType::Sum) && falls && !delta).then_some("a sum that is not monotonic")
 }
 
 /// Whether gauges that come from the gate are added up.

@@ -389,8 +389,6 @@ fn a_gate_before_what_adds_up_gauges_is_refused_only_where_it_surely_holds_them_
     let all = "sample: {match: {}, unchanged: true}";
     assert_eq!(at(all, sum), refused);
     assert_eq!(paths(&[all, "quantise: {match: {}}", sum]), refused);
-    let every = "sample: {match: {}, every: 2m}";
-    assert_eq!(at(every, sum), ["spec.stages[0].sample.every"]);
     for function in ["mean", "count"] {
         let renamed = format!(
             "aggregate: {{match: {{}}, by: [k], function: {function}, rename: '{{name}}.x'}}"
@@ -414,8 +412,7 @@ fn a_gate_before_what_adds_up_gauges_is_refused_only_where_it_surely_holds_them_
         "sample: {match: {}, unchanged: true, heartbeat: 60s}",
         "sample: {match: {type: sum}, unchanged: true}",
         "sample: {match: {temporality: cumulative}, unchanged: true}",
-        "sample: {match: {}, every: 60s}",
-        "sample: {match: {type: sum}, every: 5m}",
+        "sample: {match: {}, every: 5m}",
     ] {
         assert!(at(gate, sum).is_empty(), "{gate}");
     }
@@ -507,8 +504,8 @@ fn what_a_stage_goes_by_is_refused_only_where_it_surely_never_comes() {
     let busy = "filter: {match: {}, entity: [pid], drop_when: [{metric: m, type: sum, by: rate, below: 1}]}";
     let load = "topk: {entity: [pid], rank: {metric: r, by: value}, bands: {load: {metric: m, by: value}, \
                 steps: [{above: 0, k: 1}]}}";
-    let share = "sample: {match: {}, fraction: 0.1, entity: [pid]}";
-    let budget = "limit: {series: 9, per: {attribute: pid}}";
+    let share = "sample: {match: {type: [gauge, sum]}, fraction: 0.1, entity: [pid]}";
+    let budget = "limit: {match: {type: [gauge, sum]}, series: 9, per: {attribute: pid}}";
     for (before, stage, field) in [
         (drops, idle, "filter.drop_when[0]"),
         (drops, load, "topk.bands.load"),

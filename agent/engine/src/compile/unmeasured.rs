@@ -220,7 +220,7 @@ fn merged_over<'a>(aggregate: &Aggregate, keys: &'a [String], known: &[Match]) -
         .all(|known| known.types.is_empty() || known.types.contains(&MetricType::Gauge));
     let summaries = known
         .iter()
-        .any(|known| known.types[..] == [MetricType::Summary]);
+        .all(|known| known.types.is_empty() || known.types.contains(&MetricType::Summary));
     if aggregate.keep_original
         || summaries
         || (gauges && aggregate.function.is_none())

@@ -43,7 +43,7 @@ pub struct Stage {
     pub topk: Option<Topk>,
     pub limit: Option<Limit>,
     pub transform: Option<Transform>,
-    /// The longest lateness of the stages before it, in ns: it waits as long.
+    /// How long its windows wait for stages before it that wait longer than it would, in ns; 0 where none does.
     #[serde(skip)]
     pub patience: u64,
 }
@@ -52,19 +52,28 @@ pub struct Stage {
 pub const LATENESS: u64 = 5_000_000_000;
 
 impl Document {
-    /// Tells each stage how long those before it wait.
+    /// Tells each stage how long it waits for those before it.
     pub fn wait_for_those_before(&mut self) {
         let mut longest = 0;
         for stage in &mut self.spec.stages {
-            stage.patience = longest;
+            let idle = |filter: &Filter| filter.drop_when.is_some();
+            let decides = stage.filter.as_ref().is_some_and(idle);
             let said = match (&stage.aggregate, &stage.topk, &stage.limit, &stage.sample) {
                 (Some(aggregate), ..) => &aggregate.lateness,
                 (_, Some(topk), ..) => &topk.lateness,
                 (_, _, Some(limit), _) => &limit.lateness,
                 (.., Some(sample)) if sample.every.is_some() => &None,
+                _ if decides => &None,
                 _ => continue,
             };
-            longest = longest.max(said.as_deref().map_or(LATENESS, duration));
+            let own = said.as_deref().map_or(LATENESS, duration);
+            if own < longest {
+                stage.patience = longest;
+            }
+            // What only decides writes nothing when its windows close.
+            if !decides {
+                longest = longest.max(own);
+            }
         }
     }
 }

@@ -84,7 +84,7 @@ impl Reader {
         self.output_names(&aggregate, &fields);
         self.gauge_functions(&aggregate, &fields);
         self.originals(&aggregate, &fields);
-        self.nothing_to_merge(&aggregate, path);
+        self.nothing_to_merge(&aggregate, &fields, path);
         Some(aggregate)
     }
 
@@ -217,13 +217,13 @@ impl Reader {
     }
 
     /// Gauges without a function pass as they are, and summaries that are not extracted.
-    fn nothing_to_merge(&mut self, aggregate: &Aggregate, path: &str) {
-        let functions = aggregate.function.is_some() || !aggregate.functions.is_empty();
-        let passes = |of: &MetricType| match of {
-            MetricType::Gauge => !functions,
-            MetricType::Summary => aggregate.summary.is_none(),
-            _ => false,
-        };
+    fn nothing_to_merge(&mut self, aggregate: &Aggregate, fields: &Fields<'_>, path: &str) {
+        // One that could not be read is a problem of its own.
+        let written = ["function", "functions", "summary"].iter();
+        if written.into_iter().any(|key| fields.get(key).is_some()) {
+            return;
+        }
+        let passes = |of: &MetricType| matches!(of, MetricType::Gauge | MetricType::Summary);
         let types = &aggregate.matches.types;
         if !types.is_empty() && types.iter().all(passes) {
             self.problem(
