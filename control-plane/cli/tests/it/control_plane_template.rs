@@ -226,7 +226,8 @@ fn the_template_keeps_of_a_control_plane_what_it_says() {
             }
             // Of what is merged the last one, when all windows have closed.
             for point in points.iter().rev().take(if merged { 1 } else { 20 }) {
-                let is = |n: &u64| merged || point["timeUnixNano"] == time(*n).to_string();
+                let said = point["timeUnixNano"].as_str().unwrap();
+                let is = |n: &u64| merged || said.parse() == Ok(time(*n));
                 let scrape = (1..=SCRAPES).rev().find(is).unwrap();
                 let buckets = buckets(upstream, &members, scrape, &left);
                 let count: u64 = buckets.iter().sum();
